@@ -1,0 +1,79 @@
+"""The seam that scales: who may fetch what, and what became of it.
+
+One protocol. SQLite implements it (`scraper.store`); whatever implements it must pass
+`tests/test_frontier_stateful.py` unchanged. What an implementation promises:
+
+- never twice: a request taken under a live lease is handed to nobody else;
+- never early: nothing is handed out before its `not_before`, no domain before its `ready_at`;
+- nothing lost: a request is queued until a `complete` that returned `written` ended it;
+- fenced: a write under a lease that another owner has taken over changes nothing;
+- whole: items, links, sends, counters and outcome of a page are stored together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from scraper.models import Completed, DomainFacts, DomainLease, Done, Pending, QueuedRequest
+
+__all__ = ["Frontier"]
+
+
+class Frontier(Protocol):
+    """All times are unix seconds; `now` is the caller's. Errors of the medium are `StoreError`."""
+
+    async def add(self, requests: Sequence[QueuedRequest], *, now: float) -> int:
+        """Queue requests; those whose fingerprint the run knows are ignored. Returns how many are new.
+
+        A known one that is still queued takes over a smaller depth and a higher priority.
+        """
+        ...
+
+    async def claim(
+        self, owner: str, *, domains: int, per_domain: int, lease: float, now: float
+    ) -> list[DomainLease]:
+        """Lease up to `domains` domains that are due, for `lease` seconds, each with up to `per_domain` requests.
+
+        Within a domain: priority (high first), depth (small first), order of arrival. Budgets are kept here.
+        """
+        ...
+
+    async def refill(self, lease: DomainLease, n: int, *, now: float) -> list[QueuedRequest]:
+        """Up to `n` more requests under a lease that is held; empty when it was lost."""
+        ...
+
+    async def extend(
+        self, leases: Sequence[DomainLease], *, lease: float, now: float
+    ) -> list[DomainLease]:
+        """Prolong leases to `now + lease`. What is missing from the answer is lost."""
+        ...
+
+    async def complete(self, lease: DomainLease, done: Done, *, now: float) -> Completed:
+        """Store all that a visit produced and end, requeue or move its request, in one transaction."""
+        ...
+
+    async def put_facts(self, lease: DomainLease, facts: DomainFacts, *, now: float) -> bool:
+        """Store politeness state of a leased domain; False when the lease was lost.
+
+        `facts.parked` parks the domain: its requests stay queued and nothing claims it in this run.
+        """
+        ...
+
+    async def borrow(
+        self, owner: str, domain: str, *, lease: float, now: float
+    ) -> DomainLease | float:
+        """A lease on one domain for a single fetch, or the unix time when to ask again."""
+        ...
+
+    async def release(self, leases: Sequence[DomainLease], *, now: float) -> None:
+        """Give domains back, each with the `facts` its lease carries; what was taken is queued again."""
+        ...
+
+    async def pending(self, *, now: float) -> Pending:
+        """What is left of the run, from counters (never a count over the queue)."""
+        ...
+
+    async def seeded(self) -> None:
+        """All start requests are stored: a resume need not run `start()` again."""
+        ...

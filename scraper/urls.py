@@ -1,0 +1,153 @@
+"""URLs as browsers read them (WHATWG URL standard, by ada), and the keys made from them.
+
+`ada_url`'s Python layer builds a dict of every attribute; on the hot path its C functions are called once per
+attribute that is needed.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import blake2b
+from ipaddress import ip_address
+from typing import NamedTuple
+
+import ada_url
+from publicsuffixlist import PublicSuffixList
+
+__all__ = [
+    "SCHEMES",
+    "Parts",
+    "canonical",
+    "domain_of",
+    "fingerprint",
+    "is_ip",
+    "join",
+    "normalize",
+    "same_site",
+    "site_of",
+    "split",
+]
+
+SCHEMES = frozenset({"http", "https"})
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_suffixes = PublicSuffixList()
+
+
+class Parts(NamedTuple):
+    """A URL cut where this package needs it. `host` is lower case, punycode, without brackets or final dot."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str
+
+    @property
+    def netloc(self) -> str:
+        """`host:port`, always with the port: the key of scope and of the address guard."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """`scheme://host:port` (RFC 6454), always with the port."""
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+@lru_cache(maxsize=16_384)
+def normalize(url: str) -> str:
+    """The absolute URL in WHATWG form, without its fragment.
+
+    Raises ValueError when it is not an absolute URL.
+    """
+    return ada_url.normalize_url(url).partition("#")[0]
+
+
+@lru_cache(maxsize=16_384)
+def join(base: str, link: str) -> str:
+    """`link` as found on a page at `base`, absolute and without its fragment.
+
+    Raises ValueError for a link browsers would not follow either (`http://[`). The scheme may be any.
+    """
+    return ada_url.join_url(base, link).partition("#")[0]
+
+
+@lru_cache(maxsize=16_384)
+def split(url: str) -> Parts:
+    """Cut a normalized URL. Raises ValueError when it has no host (`data:`, `javascript:`)."""
+    parsed = ada_url.parse_url(url, attributes=("protocol", "hostname", "port", "pathname", "search"))
+    scheme = parsed["protocol"][:-1]
+    host = parsed["hostname"].strip("[]").rstrip(".")
+    if not host:
+        raise ValueError(f"no host in {url!r}")
+    port = int(parsed["port"]) if parsed["port"] else DEFAULT_PORTS.get(scheme, 0)
+    return Parts(scheme, host, port, parsed["pathname"], parsed["search"][1:])
+
+
+@lru_cache(maxsize=16_384)
+def domain_of(host: str) -> str:
+    """The politeness key of a host: its registrable domain by the public suffix list, private section included.
+
+    IP addresses, `localhost` and other single labels are their own key, without the port.
+    """
+    host = host.rstrip(".").lower()
+    if is_ip(host) or "." not in host:
+        return host
+    found = _suffixes.privatesuffix(host)
+    return str(found) if found else host
+
+
+def is_ip(host: str) -> bool:
+    """Whether a host is a literal IPv4 or IPv6 address (without brackets)."""
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=4_096)
+def site_of(netloc: str) -> str:
+    """What `scope="site"` compares: the registrable domain, or exact host:port for IPs and single labels."""
+    host = netloc.rpartition(":")[0]
+    return netloc if is_ip(host) or "." not in host else domain_of(host)
+
+
+def same_site(one: str, other: str) -> bool:
+    """Whether two `host:port` belong to the same site."""
+    return site_of(one) == site_of(other)
+
+
+def canonical(url: str, ignore_params: frozenset[str] = frozenset()) -> str:
+    """The form two URLs share when they name the same page: query sorted, `ignore_params` dropped.
+
+    Takes a normalized URL; idempotent. Order among parameters of the same name is kept (it may matter).
+    """
+    head, mark, query = url.partition("?")
+    if not mark:
+        return url
+    pairs = [p for p in query.split("&") if p]
+    if ignore_params:
+        pairs = [p for p in pairs if p.partition("=")[0] not in ignore_params]
+    if len(pairs) > 1:
+        pairs.sort(key=lambda p: p.partition("=")[0])
+    return f"{head}?{'&'.join(pairs)}" if pairs else head
+
+
+def fingerprint(
+    url: str,
+    method: str = "GET",
+    body: bytes = b"",
+    vary: tuple[tuple[str, str], ...] = (),
+    ignore_params: frozenset[str] = frozenset(),
+    salt: str = "",
+) -> bytes:
+    """128 bits that are equal for requests of the same page, whatever the run or machine.
+
+    Made of method, canonical URL, body and the headers the request names in `vary`; `salt` sets apart
+    requests that must not be merged (`dont_filter`) or replaces the URL (`unique`).
+    """
+    digest = blake2b(canonical(url, ignore_params).encode(), digest_size=16)
+    if method != "GET" or body or vary or salt:
+        for part in (method, body.hex(), *(f"{k.lower()}={v}" for k, v in vary), salt):
+            digest.update(b"\0" + part.encode())
+    return digest.digest()
