@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "iso"]
 
 #: Seconds the wall clock may differ from start + elapsed loop time before `unix` follows it (a suspended
 #: machine, an administrator's correction). Below it the loop's smooth time wins.
@@ -29,7 +30,8 @@ class Clock:
     ) -> None:
         loop = loop or asyncio.get_running_loop()
         self.mono: Callable[[], float] = loop.time
-        self._wall = wall or getattr(loop, "wall", time.time)
+        virtual: Callable[[], float] = getattr(loop, "wall", time.time)
+        self._wall = wall or virtual
         self._offset = self._wall() - self.mono()
 
     def unix(self) -> float:
@@ -48,3 +50,8 @@ class Clock:
     def to_mono(self, unix: float) -> float:
         """The loop time of a unix time."""
         return unix - self._offset
+
+
+def iso(unix: float) -> str:
+    """A unix time as people read it: ISO 8601, UTC, whole seconds."""
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

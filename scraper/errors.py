@@ -98,6 +98,8 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "private-address": "an address in a private network that nobody named",
         "bad-redirect": "a redirect without a usable target",
         "too-many-redirects": "more redirects than the hop limit, or a loop",
+        "robots": "robots.txt does not allow it",
+        "domain-busy": "another crawler process holds the domain right now",
         "robots-unreachable": "robots.txt answers with an error: everything is disallowed for now",
         "http": "a status the callback does not accept",
         "type": "a content type the spider does not accept",

@@ -50,7 +50,8 @@ class Parts(NamedTuple):
     @property
     def origin(self) -> str:
         """`scheme://host:port` (RFC 6454), always with the port."""
-        return f"{self.scheme}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 @lru_cache(maxsize=16_384)

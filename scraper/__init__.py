@@ -1,0 +1,82 @@
+"""An async web scraper with rate limiting: write a Spider, crawl into SQLite, query the result.
+
+Names are imported when first used, so that `import scraper` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scraper.api import Crawl, crawl, run
+    from scraper.errors import (
+        Blocked,
+        FetchError,
+        NoMatch,
+        PageError,
+        Retry,
+        ScraperError,
+        Skip,
+        Stop,
+        StoreError,
+        UsageError,
+    )
+    from scraper.items import table
+    from scraper.models import Limit, Rate, Request, Requests
+    from scraper.page import Node, Page
+    from scraper.spider import Spider
+    from scraper.summary import Summary
+    from scraper.typed import Exact, Key
+
+__all__ = [
+    "Blocked",
+    "Crawl",
+    "Exact",
+    "FetchError",
+    "Key",
+    "Limit",
+    "NoMatch",
+    "Node",
+    "Page",
+    "PageError",
+    "Rate",
+    "Request",
+    "Requests",
+    "Retry",
+    "ScraperError",
+    "Skip",
+    "Spider",
+    "Stop",
+    "StoreError",
+    "Summary",
+    "UsageError",
+    "crawl",
+    "run",
+    "table",
+]
+
+_HOMES = {
+    "scraper.api": ("Crawl", "crawl", "run"),
+    "scraper.errors": (
+        "Blocked", "FetchError", "NoMatch", "PageError", "Retry", "ScraperError", "Skip", "Stop", "StoreError",
+        "UsageError",
+    ),
+    "scraper.items": ("table",),
+    "scraper.models": ("Limit", "Rate", "Request", "Requests"),
+    "scraper.page": ("Node", "Page"),
+    "scraper.spider": ("Spider",),
+    "scraper.summary": ("Summary",),
+    "scraper.typed": ("Exact", "Key"),
+}  # fmt: skip
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'scraper' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,240 @@
+"""A crawl from a program: `await crawl(Books, db="books.db")`, or `run(Books)` in a script.
+
+Nothing here prints, logs or touches signals; it works inside a running loop, many at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import httpx
+
+from scraper.clock import Clock
+from scraper.downloader import Downloader
+from scraper.engine import Context, Engine, Links, Seeder
+from scraper.errors import SettingsError, SpiderError, UsageError
+from scraper.events import CrawlEnded, CrawlStarted, Observer, Warned, notify
+from scraper.guard import Guard
+from scraper.items import Items
+from scraper.models import Request
+from scraper.politeness import Politeness
+from scraper.project import default_database
+from scraper.retry import RetryPolicy
+from scraper.robots import Robots
+from scraper.settings import Settings
+from scraper.spider import Definition, Spider, define, instantiate
+from scraper.store.database import Database
+from scraper.store.frontier import Budget, SqliteFrontier
+from scraper.store.runs import Run, begin, finish, reopen, unfinished
+from scraper.summary import Summary, summarize
+from scraper.transport.wire import Wire
+from scraper.version import VERSION
+
+__all__ = ["Crawl", "Resume", "crawl", "run"]
+
+#: new: begin a run; continue: go on with the unfinished run of the series or begin one; must: go on or fail.
+Resume = Literal["new", "continue", "must"]
+
+
+@dataclass(slots=True)
+class Options:
+    """What a run is begun with; stored with it, and used again when it is resumed."""
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    start: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def merged(self, run: Run) -> Options:
+        """The stored options of `run`, which these may repeat but not change."""
+        for name in ("arguments", "settings"):
+            for key, value in getattr(self, name).items():
+                if (old := run.options[name].get(key)) != value:
+                    raise SettingsError(
+                        f"run {run.id} was begun with {key} = {old!r}, not {value!r}; resume without it, or begin a new run"
+                    )
+        if self.start and list(self.start) != run.options["start"]:
+            raise SettingsError(f"run {run.id} was begun with another start; resume without --start, or begin a new run")
+        return Options(**run.options)
+
+    def series(self, spider: str) -> str:
+        """What two runs must share to be compared: spider, arguments, start."""
+        return json.dumps([spider, dict(self.arguments), list(self.start)], sort_keys=True, default=str)
+
+    def stored(self) -> dict[str, Any]:
+        return {"arguments": dict(self.arguments), "start": list(self.start), "settings": dict(self.settings)}
+
+
+class Crawl:
+    """One crawl: prepared when made (errors of usage come then), run once.
+
+    `spider` is a class. `arguments` are its own attributes by name; `start` replaces its start URLs;
+    `settings` win over the spider's. `target` is stored, so that `scraper resume` finds the spider again.
+    `observers` are told what happens. `transport` replaces the default wire; `inline` and `loop`'s virtual
+    time are for simulation.
+    """
+
+    def __init__(
+        self,
+        spider: type[Spider[Any]],
+        *,
+        db: str | Path | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        start: Iterable[str] = (),
+        settings: Mapping[str, Any] | None = None,
+        resume: Resume = "new",
+        target: str = "",
+        observers: Sequence[Observer] = (),
+        transport: httpx.AsyncBaseTransport | None = None,
+        inline: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        self.definition: Definition = define(spider)
+        self.options = Options(dict(arguments or {}), tuple(start), dict(settings or {}))
+        self.settings = self._settings(self.options)
+        instantiate(self.definition, self.options.arguments)
+        Items(self.definition.name, self.definition.items)
+        self.database = str(db) if db is not None else default_database(self.definition.name)
+        self.run_id: int | None = None
+        self.earlier: Run | None = None
+        self.resumed = False
+        self._resume = resume
+        self._target = target
+        self._observers = list(observers)
+        self._transport = transport
+        self._inline = inline
+        self._seed = seed
+        self._engine: Engine | None = None
+        self._stop_reason: str | None = None
+
+    def stop(self, reason: str = "interrupted") -> None:
+        """Start nothing new; what is under way ends and is stored. The run can be resumed."""
+        self._stop_reason = reason
+        if self._engine is not None:
+            self._engine.stop(reason)
+
+    async def run(self) -> Summary:
+        """Crawl to the end.
+
+        Raises UsageError, StoreError or DatabaseInUse; whatever the web does is in the summary.
+        """
+        clock = Clock()
+        holder = f"{self.definition.name}, scraper {VERSION}"
+        database = await Database.open(self.database, holder=holder, now=clock.unix(), inline=self._inline)
+        try:
+            return await self._run_in(database, clock)
+        finally:
+            await database.close()
+
+    async def _run_in(self, database: Database, clock: Clock) -> Summary:
+        started = clock.mono()
+        run = await self._begin(database, clock)
+        self.run_id = run.id
+        spider = instantiate(self.definition, self.options.arguments)
+        items = Items(self.definition.name, self.definition.items)
+        declared = items.tables
+        budget = Budget(self.settings.max_pages, self.settings.max_pages_per_domain)
+        frontier = SqliteFrontier(database.writer, run.id, budget)
+        if self.resumed:
+            await frontier.free_all(now=clock.unix())
+        async with self._wires() as downloader:
+            reason = await self._crawl(run, spider, items, frontier, downloader, clock, database)
+        summary = await database.writer.read(
+            lambda conn: summarize(
+                conn, run, database=self.database, seconds=clock.mono() - started, reason=reason,
+                max_failed=self.settings.max_failed, declared=[table.name for table in declared],
+            )
+        )  # fmt: skip
+        await database.writer.submit(
+            lambda conn: finish(conn, run.id, summary.state, summary.reason, clock.unix())
+        )
+        notify(self._observers, CrawlEnded(summary.reason))
+        return summary
+
+    async def _crawl(
+        self, run: Run, spider: Spider[Any], items: Items, frontier: SqliteFrontier, downloader: Downloader,
+        clock: Clock, database: Database,
+    ) -> str | None:  # fmt: skip
+        politeness = Politeness(self.settings, clock)
+        links = Links(self.settings, politeness)
+        context = Context(
+            spider=spider, definition=self.definition, settings=self.settings, clock=clock, frontier=frontier,
+            politeness=politeness, robots=Robots(clock.unix),
+            retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items,
+            links=links, user_agent=self._user_agent(), observers=self._observers,
+        )  # fmt: skip
+        seeder = Seeder(self._starts(spider, run), links, frontier, clock)
+        self._engine = engine = Engine(context, f"{run.id}:{id(self):x}", seeder)
+        database.writer.patient = engine.is_busy
+        if self._stop_reason is not None:
+            engine.stop(self._stop_reason)
+        notify(self._observers, CrawlStarted(run.id, self.resumed))
+        return await engine.run()
+
+    async def _begin(self, database: Database, clock: Clock) -> Run:
+        """A new run, or the one to go on with; its stored options then count."""
+        series = self.options.series(self.definition.name)
+        of_series = None if self._resume == "must" else series
+        found = await database.writer.read(lambda conn: unfinished(conn, of_series))
+        if found is not None and self._resume != "new":
+            self.options = self.options.merged(found)
+            self.settings = self._settings(self.options)
+            self.resumed = True
+            await database.writer.submit(lambda conn: reopen(conn, found))
+            return found
+        if self._resume == "must":
+            raise UsageError(f"nothing to resume in {self.database}: no run is unfinished; start one with: scraper crawl")
+        if found is not None:
+            notify(self._observers, Warned(f"run {found.id} is unfinished; go on with it: scraper resume {self.database}"))
+        if not self.options.start and self.definition.cls.start is Spider.start and not self.definition.cls.start_urls:
+            raise SpiderError(f"{self.definition.place}: no start; set start_urls, write start(), or give --start URL")
+        stored = json.loads(json.dumps(self.options.stored(), default=str))
+        return await database.writer.submit(
+            lambda conn: begin(
+                conn, spider=self.definition.name, target=self._target, series=series, options=stored, now=clock.unix()
+            )
+        )
+
+    def _starts(self, spider: Spider[Any], run: Run) -> Any:
+        if run.seeded:
+            return list
+        if self.options.start:
+            return lambda: [Request(url) for url in self.options.start]
+        return spider.start
+
+    def _settings(self, options: Options) -> Settings:
+        return Settings.of((self.definition.place, self.definition.settings), ("settings", options.settings))
+
+    def _user_agent(self) -> str:
+        if self.settings.user_agent is not None:
+            return self.settings.user_agent
+        return f"scraper/{VERSION}" + (f" (+{self.settings.contact})" if self.settings.contact else "")
+
+    @asynccontextmanager
+    async def _wires(self) -> AsyncIterator[Downloader]:
+        """The transports: the spider's own stay open, the default wire is ours to close."""
+        own = None
+        if self._transport is None:
+            own = Wire(connect_timeout=self.settings.connect_timeout, guard=Guard(self.settings.private_hosts))
+        try:
+            yield Downloader({"": cast("httpx.AsyncBaseTransport", self._transport or own), **self.definition.cls.transports})
+        finally:
+            if own is not None:
+                await own.aclose()
+
+
+async def crawl(spider: type[Spider[Any]], **options: Any) -> Summary:
+    """Crawl with a spider class and return what became of it; `options` are those of `Crawl`."""
+    return await Crawl(spider, **options).run()
+
+
+def run(spider: type[Spider[Any]], **options: Any) -> Summary:
+    """`crawl` for scripts: runs its own event loop."""
+    return asyncio.run(crawl(spider, **options))
+
+

@@ -1,0 +1,99 @@
+"""The `scraper` command: commands are imported when used, errors become one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from scraper.errors import DatabaseInUse, ScraperError, StoreError, UsageError
+from scraper.version import VERSION
+
+__all__ = ["cli", "exit_code_of", "main"]
+
+#: Commands by name: where each one is, and its line in `--help` (so that help imports nothing).
+COMMANDS = {
+    "crawl": ("scraper.cli.crawl:crawl", "Run a spider and store what it finds."),
+    "resume": ("scraper.cli.crawl:resume", "Go on with an unfinished run, after Ctrl-C or a crash."),
+    "tables": ("scraper.cli.query:tables", "The tables of a database, with their columns."),
+    "query": ("scraper.cli.query:query", "Ask a database a question in SQL, or show a table."),
+}
+
+EPILOG = """\b
+Exit codes, the first that applies:
+  2    usage, configuration, or a spider that does not load
+  7    a crawl on this database is already running
+  6    disk, database or permission; resumable
+  130  stopped by a person; resumable
+  4    no start could be reached or was allowed
+  5    work is left (parked domains, Stop, too many failures in a row); resumable
+  1    a callback raised, failures above max_failed, or an expectation broken
+  3    finished without items, or a declared table stayed empty
+  0    good (a budget that was reached is good, and said)
+"""
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported when they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            meant = f' Did you mean "{close[0]}"?' if close else ""
+            raise UsageError(f'no command "{args[0]}".{meant} Commands: {", ".join(COMMANDS)}')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+@click.command(cls=Lazy, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="scraper")
+def cli() -> None:
+    """Crawl web sites politely into a database you can query."""
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code of an error (EXIT_CODES)."""
+    if isinstance(error, DatabaseInUse):
+        return 7
+    if isinstance(error, StoreError):
+        return 6
+    return 2 if isinstance(error, UsageError) else 1
+
+
+def main() -> None:
+    """Run the command line; never a traceback for what a person or the web did."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except ScraperError as error:
+        click.echo(f"✗ {error}", err=True)
+        sys.exit(exit_code_of(error))
+    except click.ClickException as error:
+        click.echo(f"✗ {error.format_message()}", err=True)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has left; point stdout elsewhere so that the interpreter's flush does not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,66 @@
+"""What all visits of a crawl share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from scraper.clock import Clock
+from scraper.downloader import Downloader
+from scraper.engine.links import Links
+from scraper.events import Observer
+from scraper.frontier import Frontier
+from scraper.items import Items
+from scraper.politeness import Politeness
+from scraper.retry import RetryPolicy
+from scraper.robots import Robots
+from scraper.schedule import Lane
+from scraper.settings import Settings
+from scraper.spider import Definition, Spider
+
+__all__ = ["Context", "Control"]
+
+
+class Control(Protocol):
+    """What a visit may ask of the engine that runs it."""
+
+    def lane_for(self, name: str) -> AbstractAsyncContextManager[Lane]:
+        """The lane of any domain, kept while it is used, borrowed if need be. Raises FetchError `domain-busy`."""
+        ...
+
+    def stop(self, reason: str) -> None:
+        """Start nothing new."""
+        ...
+
+    async def park(self, lane: Lane, why: str) -> None:
+        """Send nothing more to a domain."""
+        ...
+
+    def room_changed(self, lane: Lane) -> None:
+        """A domain may take more, or at another time."""
+        ...
+
+
+@dataclass(slots=True)
+class Context:
+    """The collaborators of one crawl.
+
+    `control` is the engine, which sets it when it is made.
+    """
+
+    spider: Spider[Any]
+    definition: Definition
+    settings: Settings
+    clock: Clock
+    frontier: Frontier
+    politeness: Politeness
+    robots: Robots
+    retry: RetryPolicy
+    downloader: Downloader
+    items: Items
+    links: Links
+    user_agent: str
+    observers: Sequence[Observer]
+    control: Control = field(init=False)

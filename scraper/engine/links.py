@@ -1,0 +1,132 @@
+"""From a request an author yields to one the frontier can hold: absolute, in scope, with its keys."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Sequence
+
+from scraper.errors import FetchError
+from scraper.models import QueuedRequest, Request
+from scraper.politeness import Politeness
+from scraper.settings import Settings
+from scraper.urls import SCHEMES, Parts, fingerprint, normalize, same_site, split
+
+__all__ = ["Links"]
+
+#: Fingerprints known to be stored, kept in front of the database. Exact: a hit is always true.
+PROVED = 50_000
+
+
+class Links:
+    """Scope, identity and politeness key of requests; and what is already known to be queued.
+
+    Invariant: `_proved` holds only fingerprints a committed transaction stored, with the smallest depth and
+    highest priority given; a link that would improve on them still goes to the database.
+    """
+
+    def __init__(self, settings: Settings, politeness: Politeness) -> None:
+        self._settings = settings
+        self._politeness = politeness
+        self._proved: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+
+    def seed(self, request: Request) -> QueuedRequest:
+        """A start request. Raises FetchError `bad-url` or `unsupported-scheme`, saying what was expected."""
+        url, parts = self.check(request.url)
+        return self._queued(request, url, parts, salt=_salt(request, b"", 0), seed=parts.netloc)
+
+    def check(self, url: str) -> tuple[str, Parts]:
+        """A URL normalized and cut. Raises FetchError when it is none this crawler can fetch."""
+        try:
+            normal = normalize(url)
+            parts = split(normal)
+        except ValueError as error:
+            raise FetchError("bad-url", f"{url!r} is not a URL; write it with its scheme, like https://{url}") from error
+        if parts.scheme not in SCHEMES:
+            raise FetchError("unsupported-scheme", f"{url}: the scheme {parts.scheme!r} is neither http nor https")
+        if len(normal) > self._settings.max_url:
+            raise FetchError("bad-url", f"{url[:80]}…: longer than {self._settings.max_url} characters (max_url)")
+        return normal, parts
+
+    def follow(self, requests: Iterable[Request], parent: QueuedRequest, counts: Counter[str]) -> list[QueuedRequest]:
+        """The requests a page yielded that are to be queued; what is left out is counted, never an error."""
+        depth = parent.depth + 1
+        too_deep = self._settings.max_depth is not None and depth > self._settings.max_depth
+        queued: dict[bytes, QueuedRequest] = {}
+        for ordinal, request in enumerate(requests):
+            try:
+                url, parts = self.check(request.url)
+            except FetchError as error:
+                counts[f"links.{error.kind}"] += 1
+                continue
+            if not self.in_scope(parts, parent.seed):
+                counts["links.out-of-scope"] += 1
+            elif too_deep:
+                counts["links.too-deep"] += 1
+            else:
+                salt = _salt(request, parent.fingerprint, ordinal)
+                link = self._queued(request, url, parts, salt, parent.seed, depth, parent.id)
+                if not self._is_proved(link) and self._is_better(queued.get(link.fingerprint), link):
+                    queued[link.fingerprint] = link
+        return list(queued.values())
+
+    def moved(self, request: QueuedRequest, url: str, parts: Parts, redirected: Request) -> QueuedRequest:
+        """The request that takes over when a redirect leaves the domain: same callback, data and depth.
+
+        A start URL that redirects takes its target into scope.
+        """
+        seed = request.seed if request.depth else f"{request.seed} {parts.netloc}".strip()
+        made = self._queued(redirected, url, parts, "", seed, request.depth, request.id)
+        return QueuedRequest(
+            made.url, made.fingerprint, made.domain, made.options, 0, made.depth, request.hops + 1,
+            parent=request.id, seed=seed,
+        )  # fmt: skip
+
+    def in_scope(self, parts: Parts, seeds: str) -> bool:
+        """Whether a link may be followed by a request that descends from `seeds`."""
+        scope = self._settings.scope
+        if scope == "any":
+            return True
+        if scope == "listed":
+            return any(
+                parts.host == name or parts.host.endswith(f".{name}") or parts.netloc == name
+                for name in self._settings.allowed
+            )
+        if scope == "host":
+            return parts.netloc in seeds.split(" ")
+        return any(parts.netloc == seed or same_site(parts.netloc, seed) for seed in seeds.split(" "))
+
+    def proved(self, stored: Sequence[QueuedRequest]) -> None:
+        """These are in the database now."""
+        for request in stored:
+            self._proved[request.fingerprint] = (request.depth, request.options.priority)
+        while len(self._proved) > PROVED:
+            self._proved.popitem(last=False)
+
+    def _is_proved(self, link: QueuedRequest) -> bool:
+        known = self._proved.get(link.fingerprint)
+        if known is None or known[0] > link.depth or known[1] < link.options.priority:
+            return False
+        self._proved.move_to_end(link.fingerprint)
+        return True
+
+    @staticmethod
+    def _is_better(before: QueuedRequest | None, link: QueuedRequest) -> bool:
+        return before is None or before.options.priority < link.options.priority
+
+    def _queued(
+        self, request: Request, url: str, parts: Parts, salt: str, seed: str, depth: int = 0, parent: int | None = None
+    ) -> QueuedRequest:
+        options = request.options
+        vary: tuple[tuple[str, str], ...] = ()
+        if options.vary:
+            wanted = {name.lower() for name in options.vary}
+            vary = tuple(sorted((n.lower(), v) for n, v in options.headers if n.lower() in wanted))
+        identity = url if options.unique is None else f"unique:{options.unique}"
+        key = fingerprint(identity, options.method, options.body, vary, self._settings.ignore_params, salt)
+        return QueuedRequest(
+            url, key, self._politeness.key(parts.host), options, depth=depth, parent=parent, seed=seed
+        )
+
+
+def _salt(request: Request, parent: bytes, ordinal: int) -> str:
+    return f"{parent.hex()}:{ordinal}" if request.options.dont_filter else ""

@@ -1,0 +1,78 @@
+"""The start requests of a crawl, stored in chunks; a resume runs them again until all were stored."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+
+from scraper.clock import Clock
+from scraper.engine.links import Links
+from scraper.errors import FetchError, SpiderError
+from scraper.frontier import Frontier
+from scraper.models import QueuedRequest, Request
+
+__all__ = ["Seeder"]
+
+#: Requests stored at a time; and how many may be queued before `start()` is held back, and for how long (s).
+CHUNK, ENOUGH, PAUSE = 1_000, 50_000, 1.0
+
+
+class Seeder:
+    """Consumes `start()`. `finished` once everything is stored and the run is marked as seeded."""
+
+    def __init__(
+        self, start: Callable[[], AsyncIterator[Request] | Iterable[Request]], links: Links, frontier: Frontier, clock: Clock
+    ) -> None:
+        self._start = start
+        self._links = links
+        self._frontier = frontier
+        self._clock = clock
+        self.finished = False
+
+    async def run(self) -> AsyncIterator[float]:
+        """Store the start requests; yields the loop time after each chunk, from which they are due.
+
+        Raises SpiderError for a start that is no URL; what `start()` itself raises goes through.
+        """
+        chunk: list[QueuedRequest] = []
+        async for request in self._requests():
+            try:
+                chunk.append(self._links.seed(request))
+            except FetchError as error:
+                raise SpiderError(f"start: {error}") from error
+            if len(chunk) == CHUNK:
+                yield await self._store(chunk)
+                chunk = []
+                await self._room()
+        if chunk:
+            yield await self._store(chunk)
+        await self._frontier.seeded()
+        self.finished = True
+
+    async def _requests(self) -> AsyncIterator[Request]:
+        started = self._start()
+        if isinstance(started, AsyncIterator):
+            async for request in started:
+                yield self._checked(request)
+        elif isinstance(started, Iterable):
+            for request in started:
+                yield self._checked(request)
+        else:
+            raise SpiderError("start() must be a generator that yields requests: use `yield`, not `return`")
+
+    @staticmethod
+    def _checked(request: object) -> Request:
+        if isinstance(request, str):
+            return Request(request)
+        if not isinstance(request, Request):
+            raise SpiderError(f"start() yielded {type(request).__name__} {request!r}, not a Request")
+        return request
+
+    async def _store(self, chunk: list[QueuedRequest]) -> float:
+        await self._frontier.add(chunk, now=self._clock.unix())
+        self._links.proved(chunk)
+        return self._clock.mono()
+
+    async def _room(self) -> None:
+        while (await self._frontier.pending(now=self._clock.unix())).queued > ENOUGH:
+            await asyncio.sleep(PAUSE)

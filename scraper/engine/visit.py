@@ -1,0 +1,262 @@
+"""The life of one request, from its turn to what is stored. `Visit.run` reads as the table of contents.
+
+There are five ways a visit can end (`Outcome`), and one exception that ends it with nothing: `LeaseLost`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx
+
+from scraper.downloader import Reply
+from scraper.engine.context import Context
+from scraper.engine.subfetch import SubFetcher, page_of
+from scraper.engine.travel import Disallowed, Traveller, redirect_target, redirected
+from scraper.errors import Blocked, FetchError, Retry, Skip, Stop, Verdict
+from scraper.models import Done, ErrorRecord, Options, Outcome, QueuedRequest, Request, Send
+from scraper.page import Page
+from scraper.pipeline import Collector, consume
+from scraper.retry import retry_after
+from scraper.schedule import Lane
+from scraper.spider import Spider
+from scraper.trace import describe
+from scraper.typed import decode_arguments
+from scraper.urls import split
+
+__all__ = ["Visit"]
+
+
+class Visit:
+    """One request being visited. `run` never raises but for cancellation, `LeaseLost` and errors of ours."""
+
+    def __init__(self, context: Context, lane: Lane, request: QueuedRequest, turn_over: Callable[[bool], None]) -> None:
+        self._context = context
+        self._lane = lane
+        self._request = request
+        self._turn_over = turn_over
+        self._sends: list[Send] = []
+        self._traveller = Traveller(context, lane, request.seed, self._sends)
+        self._counts: Counter[str] = Counter()
+
+    async def run(self) -> Done:
+        """Fetch the page, run its callback, and say what became of the request."""
+        try:
+            try:
+                reply = await self._travel()
+            finally:
+                self._turn_over(bool(self._sends))
+            if isinstance(reply, Outcome):
+                return self._done(reply)
+            return await self._arrived(reply)
+        except Disallowed as refusal:
+            return self._done(Outcome.skipped("robots", str(refusal)))
+        except FetchError as error:
+            return await self._not_fetched(error)
+
+    # ------------------------------------------------------------------ on the wire
+
+    async def _travel(self) -> Reply | Outcome:
+        """Hop by hop to the page: inside the domain here, out of it as a new request."""
+        url, options = self._request.url, self._request.options
+        seen = {url}
+        for hop in range(self._context.settings.max_hops + 1 - self._request.hops):
+            await self._traveller.admit(url, self._lane)
+            reply = await self._traveller.send(
+                self._lane, url, options, "redirect" if hop else "page", self._is_wanted
+            )
+            target = redirect_target(url, reply)
+            if target is None:
+                return reply
+            target, parts = self._context.links.check(target)
+            options = redirected(options, reply.status, split(url), parts)
+            if self._context.politeness.key(parts.host) != self._lane.name:
+                return self._moved(target, options, reply.status)
+            if target in seen and options.method == "GET":
+                raise FetchError("too-many-redirects", f"redirect loop at {target}", status=reply.status)
+            seen.add(target)
+            url = target
+        raise FetchError("too-many-redirects", f"more than {self._context.settings.max_hops} redirects (max_hops)")
+
+    def _moved(self, target: str, options: Options, status: int) -> Outcome:
+        """A hop to another domain: one new request there, if scope lets it."""
+        links = self._context.links
+        parts = split(target)
+        moved = links.moved(self._request, target, parts, Request.of(target, options))
+        if not links.in_scope(parts, moved.seed):
+            return Outcome.skipped("out-of-scope", f"redirects to {target}", status)
+        return Outcome.moved(moved, status)
+
+    def _is_wanted(self, status: int, headers: httpx.Headers) -> bool:
+        """Whether to read a body: not that of a redirect, not one of a type nobody accepts."""
+        if 300 <= status < 400 and "location" in headers:
+            return False
+        return not 200 <= status < 300 or self._accepts_type(headers)
+
+    def _accepts_type(self, headers: httpx.Headers) -> bool:
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        return not kind or any(part in kind for part in self._context.settings.accept_types)
+
+    # ------------------------------------------------------------------ at the page
+
+    async def _arrived(self, reply: Reply) -> Done:
+        """A response is here: note what it says about the domain, then accept or refuse it."""
+        status, domain = reply.status, self._lane.domain
+        if status in {401, 403}:
+            if domain.refused():
+                await self._context.control.park(self._lane, f"HTTP {status} {domain.refusals} times in a row")
+        elif status not in {429, 503}:
+            domain.welcomed()
+        fetcher = SubFetcher(self._context, self._request, self._sends)
+        page = page_of(self._context, reply, self._request.options, fetcher)
+        if not (200 <= status < 300 or status in self._request.options.accept or status in self._context.settings.accept):
+            raise FetchError(
+                "http", f"HTTP {status}", status=status, page=page, retry_at=self._asked_to_wait(reply)
+            )
+        if not self._accepts_type(reply.headers):
+            kind = reply.headers.get("content-type", "")
+            return self._done(Outcome.skipped("type", f"content type {kind} (accept_types)", status), url=page.url)
+        return await self._parse(page)
+
+    def _asked_to_wait(self, reply: Reply) -> float | None:
+        if reply.status not in {429, 503}:
+            return None
+        return retry_after(reply.headers.get("retry-after"), self._context.clock.unix())
+
+    async def _parse(self, page: Page) -> Done:
+        """Run the callback; all it yielded is stored with the page, or nothing."""
+        options = self._request.options
+        function = self._context.definition.callbacks.get(options.callback)
+        if function is None:
+            return self._broken("callback-missing", f"the spider has no callback {options.callback!r} any more")
+        try:
+            data = self._data(options)
+        except (TypeError, ValueError) as error:
+            return self._broken("callback-args", f"{options.callback}: {error}")
+        self._counts["parsed"] += 1
+
+        def call() -> Any:
+            self._context.spider.check(page)
+            return function(self._context.spider, page, **data)
+
+        collector = Collector(self._context.items, options.callback)
+        return await self._judge(call, function, collector, Outcome.ok(page.status), page.url)
+
+    def _data(self, options: Options) -> dict[str, Any]:
+        if options.args is None:
+            return {}
+        return decode_arguments(options.args, self._context.definition.parameters(options.callback))
+
+    async def _judge(
+        self, call: Callable[[], Any], function: Callable[..., Any], collector: Collector, good: Outcome, url: str
+    ) -> Done:
+        """Run a callback or errback and turn what it does into the outcome. One place, one kind each."""
+        place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+        try:
+            await self._in_time(call, function, collector, place)
+        except Verdict as verdict:
+            return await self._verdict(verdict)
+        except FetchError as error:
+            return await self._not_fetched(error, sub=True)
+        except TimeoutError:
+            limit = self._context.settings.callback_timeout
+            return self._broken("callback-timeout", f"{collector.name} did not end within {limit:g} s (callback_timeout)")
+        except (Exception, SystemExit) as error:
+            record = describe(error, "callback", collector.name, place)
+            return self._done(Outcome.failed("callback", record.message, good.status), error=record)
+        links = self._context.links.follow(collector.requests, self._request, self._counts)
+        done = self._done(good, url=url)
+        return replace(done, items=collector.rows, rejected=collector.rejected, links=links)
+
+    async def _in_time(self, call: Callable[[], Any], function: Callable[..., Any], collector: Collector, place: str) -> None:
+        """Only what awaits can be timed out; a plain function or generator runs to its end."""
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            async with asyncio.timeout(self._context.settings.callback_timeout):
+                await consume(call(), collector, place)
+        else:
+            await consume(call(), collector, place)
+
+    async def _verdict(self, verdict: Verdict) -> Done:
+        now = self._context.clock.unix()
+        match verdict:
+            case Skip():
+                return self._done(Outcome.skipped("skip", verdict.why))
+            case Retry():
+                wait = verdict.after if verdict.after is not None else self._context.retry.backoff(self._request.attempts + 1)
+                if wait is None or self._request.attempts >= self._context.settings.retries:
+                    return await self._finally_failed(FetchError("callback", f"retried too often: {verdict.why}"))
+                return self._again(now + wait, "retry", verdict.why)
+            case Blocked():
+                await self._context.control.park(self._lane, f"blocked: {verdict.why}")
+                return self._done(Outcome.retry(now, "blocked", verdict.why))
+            case Stop():
+                self._context.control.stop(verdict.why)
+                return self._done(Outcome.retry(now, "stop", verdict.why))
+            case _:
+                return self._broken("callback", str(verdict))
+
+    # ------------------------------------------------------------------ when it did not work
+
+    async def _not_fetched(self, error: FetchError, *, sub: bool = False) -> Done:
+        """Again later, or failed for good. `sub` errors come from `page.fetch` and concern another URL."""
+        context, request = self._context, self._request
+        now = context.clock.unix()
+        method = "GET" if sub else request.options.method
+        delay = context.retry.delay(request.attempts + 1, kind=error.kind, status=error.status, method=method)
+        at = max(now + (delay or 0.0), error.retry_at or 0.0)
+        if not sub and error.status in {429, 503} and await self._pushed_back(at, error):
+            return self._done(Outcome.retry(now, "http", str(error), error.status))
+        if delay is None:
+            return await self._finally_failed(error)
+        return self._again(at, error.kind, str(error), error.status)
+
+    async def _pushed_back(self, at: float, error: FetchError) -> bool:
+        """The whole domain waits until `at`, stored so that a restart waits too. True when it was parked."""
+        context, domain = self._context, self._lane.domain
+        longest = context.settings.retry_after_max
+        if domain.pushed_back():
+            await context.control.park(self._lane, f"{error} {domain.pushbacks} times in a row")
+        elif at > context.clock.unix() + longest:
+            await context.control.park(self._lane, f"{error} with a Retry-After beyond {longest:g} s (retry_after_max)")
+        else:
+            domain.hold(context.clock.to_mono(at))
+            await context.frontier.put_facts(
+                self._lane.lease, context.politeness.facts(self._lane.name), now=context.clock.unix()
+            )
+        return domain.parked is not None
+
+    async def _finally_failed(self, error: FetchError) -> Done:
+        """No further try: the errback may still make something of it."""
+        request, context = self._request, self._context
+        outcome = Outcome.failed(error.kind, str(error), error.status)
+        name = request.options.errback or "failed"
+        function = context.definition.callbacks.get(name)
+        if function is None or function is Spider.failed:
+            return self._done(outcome)
+        error.request = Request.of(request.url, request.options)
+        collector = Collector(context.items, name)
+        handler = function
+        return await self._judge(lambda: handler(context.spider, error), function, collector, outcome, request.url)
+
+    def _broken(self, kind: str, why: str) -> Done:
+        return self._done(Outcome.failed(kind, why), error=ErrorRecord(kind, why, self._context.definition.place))
+
+    def _again(self, at: float, kind: str, why: str, status: int | None = None) -> Done:
+        tried = replace(self._request, attempts=self._request.attempts + 1)
+        return self._done(Outcome.retry(at, kind, why, status), request=tried)
+
+    def _done(
+        self, outcome: Outcome, *, url: str = "", error: ErrorRecord | None = None, request: QueuedRequest | None = None
+    ) -> Done:
+        if outcome.name == "failed":
+            self._counts[f"failed.{outcome.kind}"] += 1
+            if outcome.status in {404, 410}:
+                self._counts["failed.gone"] += 1
+        return Done(
+            request or self._request, outcome, url or self._request.url, sends=self._sends, error=error, counts=self._counts
+        )

@@ -1,0 +1,9 @@
+"""The author's view of a fetched page: selectors, text, numbers, links."""
+
+from __future__ import annotations
+
+from scraper.page.node import Node
+from scraper.page.page import Fetcher, Page
+from scraper.page.rows import FailedRow
+
+__all__ = ["FailedRow", "Fetcher", "Node", "Page"]

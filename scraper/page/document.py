@@ -1,0 +1,149 @@
+"""A page parsed when something is first asked of it, and what its links are relative to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from enum import Enum
+
+import httpx
+from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from scraper import urls
+from scraper.models import Options
+from scraper.page.numbers import DecimalPoint
+
+__all__ = ["HTTP", "Document", "attribute_of", "join"]
+
+#: Characters of base and link together up to which a join is worth remembering. Beyond it a hostile page
+#: could fill the process-wide cache with megabytes per entry.
+CACHED_LENGTH = 2_048
+_TAG_FIRST = re.compile(r"[\s\ufeff]*<")
+HTTP = ("http://", "https://")
+
+
+class _Absent(Enum):
+    ABSENT = "absent"
+
+
+_ABSENT = _Absent.ABSENT
+
+
+def attribute_of(node: LexborNode, name: str) -> str | None:
+    """The value of an attribute; empty for one without a value, None for one that is not there."""
+    value = node.attrs.get(name, _ABSENT)
+    return None if value is _ABSENT else value or ""
+
+
+class Document:
+    """What a page and its nodes share.
+
+    Invariants: the text is decoded and the tree parsed at most once, and the tree is never changed. A
+    document refers to no page, so that pages are freed without the garbage collector. `counts` grows only by
+    links left out: "links-broken" (no browser could join them), "links-scheme" (neither http nor https),
+    "links-no-href".
+    """
+
+    __slots__ = (
+        "_base",
+        "_decode",
+        "_parsed",
+        "_root",
+        "_source",
+        "counts",
+        "decimal_point",
+        "headers",
+        "options",
+        "url",
+    )
+
+    def __init__(
+        self,
+        url: str,
+        headers: httpx.Headers,
+        decode: Callable[[], str],
+        options: Options,
+        decimal_point: DecimalPoint,
+    ) -> None:
+        """`decode` gives the text; it is called when that is needed."""
+        self.url = url
+        self.headers = headers
+        self.options = options
+        self.decimal_point: DecimalPoint = decimal_point
+        self.counts: dict[str, int] = {}
+        self._decode = decode
+        self._source: str | None = None
+        self._parsed = False
+        self._root: LexborNode | None = None
+        self._base: str | None = None
+
+    def source(self) -> str:
+        """The body as text."""
+        if self._source is None:
+            self._source = self._decode()
+        return self._source
+
+    def root(self) -> LexborNode | None:
+        """The `html` element; None where Lexbor would make up a document: no text, or no markup."""
+        if not self._parsed:
+            html = self.source()
+            if html and (_TAG_FIRST.match(html) or _is_markup(self.headers.get("content-type", ""))):
+                self._root = LexborHTMLParser(html).root
+            self._parsed = True
+        return self._root
+
+    def base(self) -> str:
+        """What links are relative to: the first `<base href>` where it is usable, else the page's URL.
+
+        HTML standard, "document base URL": a base that cannot be joined, or is data: or javascript:, counts
+        as none.
+        """
+        if self._base is None:
+            self._base = self._declared_base() or self.url
+        return self._base
+
+    def _declared_base(self) -> str | None:
+        root = self.root()
+        for node in root.parser.tags("base") if root else ():
+            if (href := attribute_of(node, "href")) is not None:
+                try:
+                    joined = join(self.url, href)
+                except ValueError:
+                    return None
+                return joined if joined.startswith(HTTP) else None
+        return None
+
+    def absolute(self, hrefs: Iterable[str | None], counts: dict[str, int]) -> list[str]:
+        """The http(s) URLs that links of this page lead to; others are left out and added to `counts`."""
+        base = self.base()
+        found: list[str] = []
+        for href in hrefs:
+            if href is None:
+                why = "links-no-href"
+            else:
+                try:
+                    url = join(base, href)
+                except ValueError:
+                    why = "links-broken"
+                else:
+                    if url.startswith(HTTP):
+                        found.append(url)
+                        continue
+                    why = "links-scheme"
+            counts[why] = counts.get(why, 0) + 1
+        return found
+
+
+def join(base: str, link: str) -> str:
+    """As `urls.join`, without remembering what is too long."""
+    if len(base) + len(link) > CACHED_LENGTH:
+        return urls.join.__wrapped__(base, link)
+    return urls.join(base, link)
+
+
+def _is_markup(content_type: str) -> bool:
+    """Whether a type may be HTML or XML. So may none at all, and text/plain: servers are careless."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if "json" in kind or "javascript" in kind:
+        return False
+    return not kind or kind.startswith("text/") or "html" in kind or "xml" in kind

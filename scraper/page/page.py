@@ -1,0 +1,136 @@
+"""A fetched page as a callback gets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, Protocol, overload
+
+import httpx
+
+from scraper.errors import BadValue, FetchError, PageError
+from scraper.models import Options, Request, Requests
+from scraper.page.bind import options_for
+from scraper.page.document import HTTP, Document, join
+from scraper.page.node import Selecting
+from scraper.page.numbers import DecimalPoint
+
+__all__ = ["Fetcher", "Page"]
+
+P = ParamSpec("P")
+_WIRE_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+
+
+class Fetcher(Protocol):
+    """Fetches in the middle of a callback, under the rules of the crawl (robots, rate, guard)."""
+
+    async def __call__(self, request: Request) -> Page:
+        """The page of a request with an absolute URL. Raises FetchError."""
+        ...
+
+
+class Page(Selecting):
+    """A page: its URL after redirects, status, headers, body, and everything `Selecting` asks of its HTML.
+
+    Nothing is decoded or parsed until it is asked for; a page that is no markup, or empty, matches no
+    selector. `options` are those of the request that led here. `counts` says how many links were left out.
+    """
+
+    __slots__ = ("_fetcher", "_response", "body", "headers", "status", "url")
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        status: int,
+        headers: httpx.Headers,
+        body: bytes,
+        source: Callable[[], str],
+        options: Options,
+        fetcher: Fetcher | None = None,
+        decimal_point: DecimalPoint = ".",
+    ) -> None:
+        """`url` is absolute, `body` has no content encoding left, `source` decodes it to text, once."""
+        self.url = url
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self._fetcher = fetcher
+        self._response: httpx.Response | None = None
+        self._own = None
+        self._document = Document(url, headers, source, options, decimal_point)
+
+    @property
+    def options(self) -> Options:
+        """What led here: callback, its data, method and the rest."""
+        return self._document.options
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Links left out by `follow`, `follow_all`, `request`: links-broken, links-scheme, links-no-href."""
+        return self._document.counts
+
+    @property
+    def source(self) -> str:
+        """The body as text."""
+        return self._document.source()
+
+    def parse(self) -> None:
+        """Parse now. For a caller that wants it done in a thread; otherwise the first selector does it."""
+        self._document.root()
+
+    def json(self) -> Any:
+        """The body read as JSON (RFC 8259). Raises BadValue naming the page."""
+        try:
+            try:
+                return json.loads(self.body)
+            except UnicodeDecodeError:  # not in the encoding JSON demands: perhaps the one the page declares
+                return json.loads(self.source)
+        except (ValueError, RecursionError) as exc:
+            raise BadValue(f"not JSON: {str(exc) or 'nested too deep'} on {self.url}") from None
+
+    @property
+    def response(self) -> httpx.Response:
+        """The page as an httpx.Response, its body decoded, so without Content-Encoding."""
+        if self._response is None:
+            headers = [(k, v) for k, v in self.headers.multi_items() if k.lower() not in _WIRE_HEADERS]
+            request = httpx.Request(self.options.method, self.url)
+            self._response = httpx.Response(self.status, headers=headers, content=self.body, request=request)
+        return self._response
+
+    @overload
+    def request(self, url: str, callback: None = None, /) -> Requests: ...
+    @overload
+    def request(
+        self, url: str, callback: Callable[Concatenate[Any, P], Any], /, *args: P.args, **data: P.kwargs
+    ) -> Requests: ...
+    def request(
+        self, url: str, callback: Callable[..., Any] | None = None, /, *args: Any, **data: Any
+    ) -> Requests:
+        """Fetch a URL, joined against the page; else as `follow`."""
+        return self._requests([url], options_for(callback, args, data, self.options))
+
+    async def fetch(self, target: str | Request) -> Page:
+        """Fetch a URL or a request now, in the middle of the callback; a relative one is joined first.
+
+        It obeys robots.txt, rate and guard, and is not deduplicated. Raises FetchError; uncaught and worth a
+        retry, it makes the whole page be retried.
+        """
+        request = Request(target) if isinstance(target, str) else target
+        url = self._absolute(request)
+        if self._fetcher is None:
+            raise PageError(f"{self.url} was read without a network: fetch() has nothing to fetch with")
+        return await self._fetcher(Request.of(url, request.options))
+
+    def _absolute(self, request: Request) -> str:
+        try:
+            url = join(self._document.base(), request.url)
+        except ValueError:
+            why = f"not a URL: {request.url!r} on {self.url}"
+            raise FetchError("bad-url", why, request=request) from None
+        if not url.startswith(HTTP):
+            raise FetchError("unsupported-scheme", f"neither http nor https: {url}", request=request)
+        return url
+
+    def __repr__(self) -> str:
+        return f"<Page {self.status} {self.url}>"

@@ -1,0 +1,127 @@
+"""robots.txt (RFC 9309): rules per origin, fetched once however many ask, kept for a day.
+
+Rules on statuses (section 2.3.1): 2xx are read, 500 KiB of them; 4xx mean there are no rules; 5xx and no answer
+mean everything is disallowed for now. 429 counts as 5xx: a site that is busy did not say it has no rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from protego import Protego
+
+from scraper.errors import FetchError
+from scraper.models import OriginFacts
+
+__all__ = ["MAX_ROBOTS", "Robots", "Rules"]
+
+#: Bytes of a robots.txt that are read (RFC 9309 section 2.5).
+MAX_ROBOTS = 500 * 1024
+#: Seconds rules are kept (section 2.4), and until an unreachable robots.txt is asked for again.
+KEEP, KEEP_UNREACHABLE = 86_400.0, 60.0
+#: Origins whose parsed rules are in memory.
+CACHE = 2_000
+
+
+@dataclass(slots=True)
+class Rules:
+    """What an origin's robots.txt says. `facts.robots` None means no rules: everything is allowed."""
+
+    facts: OriginFacts
+    _parsed: Protego | None = None
+
+    def _protego(self) -> Protego | None:
+        if self._parsed is None and self.facts.robots is not None:
+            self._parsed = Protego.parse(self.facts.robots)
+        return self._parsed
+
+    def allows(self, url: str, agent: str) -> bool:
+        """Whether `agent` may fetch `url`."""
+        rules = self._protego()
+        return rules is None or bool(rules.can_fetch(url, agent))
+
+    def crawl_delay(self, agent: str) -> float | None:
+        """Seconds between requests the site asks for; None for none, or for what is no duration."""
+        rules = self._protego()
+        delay = rules.crawl_delay(agent) if rules is not None else None
+        return float(delay) if delay is not None and delay > 0 else None
+
+
+Fetch = Callable[[str], Awaitable[tuple[int, str]]]
+
+
+class Robots:
+    """Rules of the origins being crawled.
+
+    Invariant: for one origin at most one fetch is under way; its waiters get its result, and one of them
+    takes over when it is cancelled.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._rules: OrderedDict[str, Rules] = OrderedDict()
+        self._flights: dict[str, asyncio.Future[None]] = {}
+        self._refusals: OrderedDict[str, FetchError] = OrderedDict()
+
+    def known(self, origin: str) -> Rules | None:
+        """The rules of an origin while they are fresh."""
+        rules = self._rules.get(origin)
+        if rules is None or rules.facts.expires <= self._now():
+            return None
+        self._rules.move_to_end(origin)
+        return rules
+
+    def restore(self, facts: OriginFacts) -> None:
+        """Take over stored rules, unless newer ones are known."""
+        if facts.origin not in self._rules and self._now() < facts.expires <= self._now() + KEEP:
+            self._store(facts)
+
+    async def rules(self, origin: str, fetch: Fetch) -> Rules:
+        """The rules of an origin, by `fetch(url) -> (status, text)` when they are not known.
+
+        Raises FetchError `robots-unreachable` while the origin does not answer or answers 5xx or 429.
+        """
+        while True:
+            if (rules := self.known(origin)) is not None:
+                return rules
+            if (refusal := self._refusals.get(origin)) is not None and (refusal.retry_at or 0) > self._now():
+                raise refusal
+            if (flight := self._flights.get(origin)) is None:
+                return await self._fly(origin, fetch)
+            await asyncio.shield(flight)
+
+    async def _fly(self, origin: str, fetch: Fetch) -> Rules:
+        flight = self._flights[origin] = asyncio.get_running_loop().create_future()
+        try:
+            return self._store(await self._read(origin, fetch))
+        finally:
+            del self._flights[origin]
+            flight.set_result(None)
+
+    async def _read(self, origin: str, fetch: Fetch) -> OriginFacts:
+        try:
+            status, text = await fetch(f"{origin}/robots.txt")
+        except FetchError as error:
+            raise self._unreachable(origin, str(error)) from error
+        if status == 429 or status >= 500:
+            raise self._unreachable(origin, f"HTTP {status}")
+        robots = text if 200 <= status < 300 else None
+        return OriginFacts(origin, robots, self._now() + KEEP, status)
+
+    def _unreachable(self, origin: str, why: str) -> FetchError:
+        message = f"{origin}/robots.txt: {why}; nothing may be fetched until it answers"
+        error = FetchError("robots-unreachable", message, retry_at=self._now() + KEEP_UNREACHABLE)
+        self._refusals[origin] = error
+        if len(self._refusals) > CACHE:
+            self._refusals.popitem(last=False)
+        return error
+
+    def _store(self, facts: OriginFacts) -> Rules:
+        rules = self._rules[facts.origin] = Rules(facts)
+        self._refusals.pop(facts.origin, None)
+        if len(self._rules) > CACHE:
+            self._rules.popitem(last=False)
+        return rules

@@ -1,0 +1,144 @@
+"""Which domain may go now: a heap of domains ordered by when they are ready, and bounded batches of requests.
+
+Choosing is synchronous and never waits: `pick` answers with a lane whose domain may be sent to at this instant,
+or with nothing. Taking the next URL first and then waiting for its domain would let one slow host starve all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from heapq import heappop, heappush
+from itertools import count
+
+from scraper.models import DomainLease, QueuedRequest
+from scraper.politeness import Domain
+
+__all__ = ["Lane", "Schedule"]
+
+#: Requests of one lane in memory: what its rate needs in so many seconds, within these bounds.
+BATCH_SECONDS, BATCH_LEAST, BATCH_MOST = 4.0, 8, 128
+
+
+class Lane:
+    """A leased domain: its lease, its politeness state, and the batch of requests claimed under it.
+
+    `deadline` is the loop time after which nothing may be sent; `open_visits` counts visits not committed;
+    `dry` says the frontier had no more at the last look, `more_at` from when (loop time) it may again.
+    """
+
+    __slots__ = ("deadline", "domain", "dry", "entry", "lease", "lost", "more_at", "open_visits", "queue", "refilling")
+
+    def __init__(self, lease: DomainLease, domain: Domain, deadline: float) -> None:
+        self.lease = lease
+        self.domain = domain
+        self.deadline = deadline
+        self.queue: deque[QueuedRequest] = deque(lease.requests)
+        self.open_visits = 0
+        self.dry = False
+        self.refilling = False
+        self.lost = False
+        self.more_at: float | None = None
+        self.entry: tuple[float, int] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.lease.domain
+
+    @property
+    def batch(self) -> int:
+        """How many requests to hold: enough for some seconds at the domain's pace."""
+        spacing = max(self.domain.gap, self.domain.pause)
+        wanted = BATCH_SECONDS / spacing if spacing else BATCH_MOST
+        return int(min(BATCH_MOST, max(BATCH_LEAST, wanted)))
+
+    @property
+    def hungry(self) -> bool:
+        """Whether the batch runs low while the frontier may have more."""
+        return not self.dry and not self.refilling and not self.lost and len(self.queue) <= self.batch // 4
+
+    @property
+    def idle(self) -> bool:
+        """Nothing held, nothing under way: the lease can be given back."""
+        return not self.queue and not self.open_visits and not self.refilling
+
+
+class Schedule:
+    """The lanes of this process and the heap that orders them.
+
+    Invariant: a lane has a valid heap entry if and only if it holds requests, its domain has room, and its
+    lease was not lost. `offer` restores that after any change; outdated entries are skipped when met.
+    """
+
+    def __init__(self) -> None:
+        self.lanes: dict[str, Lane] = {}
+        self._changed: dict[Lane, None] = {}
+        self._heap: list[tuple[float, int, Lane]] = []
+        self._ticket = count()
+
+    def add(self, lane: Lane) -> None:
+        self.lanes[lane.name] = lane
+        self.offer(lane)
+
+    def remove(self, lane: Lane) -> None:
+        if self.lanes.get(lane.name) is lane:
+            del self.lanes[lane.name]
+        lane.entry = None
+
+    def offer(self, lane: Lane) -> None:
+        """Put a lane where its domain's `next_at` says, or out of the heap."""
+        if not lane.queue or lane.lost or not lane.domain.has_room():
+            lane.entry = None
+            return
+        at = lane.domain.next_at
+        if lane.entry is None or lane.entry[0] != at:
+            lane.entry = (at, next(self._ticket))
+            heappush(self._heap, (*lane.entry, lane))
+
+    def pick(self, now: float) -> Lane | None:
+        """A lane whose domain may be sent to now. The caller takes its first request and offers it again."""
+        while self._heap:
+            at, ticket, lane = self._heap[0]
+            if lane.entry != (at, ticket):
+                heappop(self._heap)
+            elif lane.domain.next_at > at or not lane.domain.has_room():
+                heappop(self._heap)
+                lane.entry = None
+                self.offer(lane)
+            elif at <= now:
+                heappop(self._heap)
+                lane.entry = None
+                return lane
+            else:
+                return None
+        return None
+
+    def next_at(self) -> float | None:
+        """The loop time at which some lane may go; None when none will by itself."""
+        return self._heap[0][0] if self._heap else None
+
+    def touch(self, lane: Lane) -> bool:
+        """Note that a lane may need a refill or a release. True when it does."""
+        if lane.hungry or lane.idle or lane.domain.parked is not None:
+            self._changed[lane] = None
+            return True
+        return False
+
+    def changed(self) -> list[Lane]:
+        """The lanes touched since the last call; so that looking after lanes costs nothing per idle lane."""
+        lanes, self._changed = list(self._changed), {}
+        return lanes
+
+    def changed_any(self) -> bool:
+        return bool(self._changed)
+
+    def held(self) -> int:
+        """Requests in memory that no visit has begun."""
+        return sum(len(lane.queue) for lane in self.lanes.values())
+
+    def drop(self, lanes: Iterable[Lane]) -> None:
+        """Leases that were lost: forget what was held under them; visits under way end fenced."""
+        for lane in lanes:
+            lane.lost = True
+            lane.queue.clear()
+            self.remove(lane)

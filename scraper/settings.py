@@ -1,0 +1,229 @@
+"""Settings of a crawl: one frozen object, validated once, every error naming the key and where it was set."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Literal
+
+from scraper.errors import SettingsError
+from scraper.models import Limit, Rate
+
+__all__ = ["SCOPES", "Settings", "did_you_mean", "near_miss"]
+
+SCOPES = ("site", "host", "listed", "any")
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE)
+_SECONDS = {"ms": 0.001, "": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmg])i?)?b?", re.IGNORECASE)
+_BYTES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return float(match[1]) * _SECONDS[(match[2] or "").lower()]
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    raise ValueError('a time in seconds, or "500ms", "30s", "10m", "2h"')
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return int(float(match[1]) * _BYTES[(match[2] or "").lower()])
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise ValueError('a number of bytes, or "16 MiB"')
+
+
+def _count(value: Any) -> int:
+    number = int(value) if isinstance(value, str) and value.strip().isdigit() else value
+    if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
+        return number
+    raise ValueError("a whole number, 0 or more")
+
+
+def _positive(value: Any) -> int:
+    if number := _count(value):
+        return number
+    raise ValueError("a whole number, 1 or more")
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, str):
+        value = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}.get(
+            value.strip().lower()
+        )
+    if isinstance(value, bool):
+        return value
+    raise ValueError("true or false")
+
+
+def _share(value: Any) -> float:
+    text = str(value).strip()
+    number = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    if 0 <= number <= 1:
+        return number
+    raise ValueError('a share from 0 to 1, or "1%"')
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str) and not re.search(r"[\x00-\x1f\x7f]", value):
+        return value
+    raise ValueError("text without control characters")
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    parts: Iterable[Any] = value.replace(",", " ").split() if isinstance(value, str) else value
+    return tuple(_text(part) for part in parts)
+
+
+def _names(value: Any) -> frozenset[str]:
+    return frozenset(_words(value))
+
+
+def _statuses(value: Any) -> tuple[int, ...]:
+    parts: Iterable[Any] = value.replace(",", " ").split() if isinstance(value, str) else value
+    numbers = tuple(int(part) for part in parts)
+    if all(100 <= number <= 999 for number in numbers):
+        return numbers
+    raise ValueError("HTTP statuses such as 404, 410")
+
+
+def _scope(value: Any) -> str:
+    if value in SCOPES:
+        return str(value)
+    raise ValueError(f"one of {', '.join(SCOPES)}")
+
+
+def _headers(value: Any) -> Mapping[str, str]:
+    made = {_text(name): _text(text) for name, text in dict(value).items()}
+    if all(re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) for name in made):
+        return MappingProxyType(made)
+    raise ValueError("a mapping of header names to text")
+
+
+def _limits(value: Any) -> Mapping[str, Limit]:
+    made: dict[str, Limit] = {}
+    for host, limit in dict(value).items():
+        if isinstance(limit, Mapping):
+            limit = Limit(**limit)
+        elif not isinstance(limit, Limit):
+            limit = Limit(rate=limit)
+        Rate.parse(limit.rate)
+        made[str(host).lower()] = limit
+    return MappingProxyType(made)
+
+
+def _point(value: Any) -> str:
+    if value in {".", ","}:
+        return str(value)
+    raise ValueError('"." or ","')
+
+
+def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def reading(value: Any) -> Any:
+        return None if value is None or (isinstance(value, str) and value.lower() == "none") else read(value)
+
+    return reading
+
+
+def _setting(default: Any, read: Callable[[Any], Any], about: str) -> Any:
+    return field(default_factory=lambda: default, metadata={"read": read, "about": about})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a crawl obeys. Times are seconds, sizes bytes. `Settings.of` builds one from layers.
+
+    The `about` of each field is its documentation (docs/configuration.md is checked against it).
+    """
+
+    rate: Rate | None = _setting(Rate(2), Rate.parse, "requests per domain: 5/s, 30/min, none")
+    concurrency: int = _setting(2, _positive, "requests in flight per domain")
+    delay: float = _setting(0.0, _seconds, "pause from the end of a response to the next request of its domain")
+    limits: Mapping[str, Limit] = _setting(MappingProxyType({}), _limits, "limits of single hosts or domains")
+    in_flight: int = _setting(64, _positive, "requests in flight overall")
+    robots: bool = _setting(True, _flag, "obey robots.txt (RFC 9309)")
+    crawl_delay_max: float = _setting(300.0, _seconds, "longest Crawl-delay obeyed; above it the domain is parked")
+    retry_after_max: float = _setting(3600.0, _seconds, "longest Retry-After waited for; above it the domain is parked")
+    deadline: float = _setting(60.0, _seconds, "time for one request, connecting to last byte")
+    connect_timeout: float = _setting(10.0, _seconds, "time for one connection")
+    callback_timeout: float = _setting(300.0, _seconds, "time for one callback")
+    retries: int = _setting(3, _count, "further tries after a failure that may pass")
+    max_body: int = _setting(16 * 2**20, _size, "largest body as sent")
+    max_decoded: int = _setting(64 * 2**20, _size, "largest body after decompression")
+    max_hops: int = _setting(20, _count, "redirects followed for one request")
+    max_url: int = _setting(2083, _positive, "longest URL in characters")
+    max_pages: int | None = _setting(None, _optional(_positive), "stop after so many pages")
+    max_pages_per_domain: int | None = _setting(None, _optional(_positive), "stop a domain after so many pages")
+    max_items: int | None = _setting(None, _optional(_positive), "stop after so many items")
+    max_depth: int | None = _setting(None, _optional(_count), "follow links so many steps from the start")
+    max_time: float | None = _setting(None, _optional(_seconds), "stop after so much time")
+    max_failed: float = _setting(0.01, _share, "share of failed pages still called a success (404 and 410 not counted)")
+    scope: str = _setting("site", _scope, "which links are followed: site, host, listed, any")
+    allowed: tuple[str, ...] = _setting((), _words, 'hosts a crawl may follow to with scope="listed"')
+    private_hosts: frozenset[str] = _setting(frozenset(), _names, "private host:port a crawl may connect to")
+    accept: tuple[int, ...] = _setting((), _statuses, "statuses beyond 2xx the callbacks get")
+    accept_types: tuple[str, ...] = _setting(
+        ("html", "xml", "json", "text/"), _words, "content types fetched; others are cut at the headers"
+    )
+    headers: Mapping[str, str] = _setting(MappingProxyType({}), _headers, "headers of every request")
+    ignore_params: frozenset[str] = _setting(frozenset(), _names, "query parameters that do not make another page")
+    user_agent: str | None = _setting(None, _optional(_text), "the User-Agent header")
+    contact: str | None = _setting(None, _optional(_text), "an address the site can write to; part of the User-Agent")
+    decimal_point: Literal[".", ","] = _setting(".", _point, "decimal point of numbers on the pages")
+
+    @classmethod
+    def names(cls) -> dict[str, str]:
+        """Every setting and what it is about."""
+        return {f.name: f.metadata["about"] for f in fields(cls)}
+
+    @classmethod
+    def of(cls, *layers: tuple[str, Mapping[str, Any]]) -> Settings:
+        """Build settings from layers, each (where it comes from, its values); later layers win.
+
+        Raises SettingsError naming the layer, the key, and what was meant or expected.
+        """
+        readers = {f.name: f.metadata["read"] for f in fields(cls)}
+        values: dict[str, Any] = {}
+        for source, layer in layers:
+            for key, value in layer.items():
+                if key not in readers:
+                    raise SettingsError(f"{source}: unknown setting {key!r}{did_you_mean(key, readers)}")
+                try:
+                    values[key] = readers[key](value)
+                except (ValueError, TypeError) as error:
+                    raise SettingsError(f"{source}: {key} = {value!r} is not valid: expected {error}") from error
+        return cls(**values)
+
+    def limit_for(self, host: str) -> tuple[str | None, Limit]:
+        """The entry of `limits` for a host: the longest name it equals or is below; "*" for all others."""
+        if not self.limits:
+            return None, _NO_LIMIT
+        name = host
+        while name:
+            if name in self.limits:
+                return name, self.limits[name]
+            name = name.partition(".")[2]
+        return None, self.limits.get("*", _NO_LIMIT)
+
+
+_NO_LIMIT = Limit()
+
+
+def near_miss(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant, if one is close."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.75)
+    return found[0] if found else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown word: a suggestion, or nothing."""
+    meant = near_miss(word, known)
+    return f'. Did you mean "{meant}"?' if meant else ""

@@ -1,0 +1,51 @@
+"""A crawl database, open for writing: file, lock, schema and the one writer."""
+
+from __future__ import annotations
+
+from scraper.clock import iso
+from scraper.store.lock import CrawlLock
+from scraper.store.schema import prepare
+from scraper.store.writer import AiosqliteExecutor, Executor, InlineExecutor, Writer, check_path, explaining
+
+__all__ = ["Database"]
+
+
+class Database:
+    """An open, locked database. Made by `Database.open`, ended by `close`."""
+
+    def __init__(self, path: str, executor: Executor, lock: CrawlLock | None) -> None:
+        self.path = path
+        self._lock = lock
+        self.writer = Writer(executor, path)
+
+    @classmethod
+    async def open(cls, path: str, *, holder: str, now: float, inline: bool = False) -> Database:
+        """Open or create a database and lock it. Raises StoreError or DatabaseInUse.
+
+        `inline` runs all work in the loop's own thread (simulation under a virtual clock); `:memory:` needs it.
+        """
+        check_path(path)
+        lock = CrawlLock(path) if path != ":memory:" else None
+        if lock is not None:
+            lock.acquire(holder, iso(now))
+        try:
+            executor = InlineExecutor(path) if inline else await AiosqliteExecutor.open(path)
+            try:
+                with explaining(path):
+                    await executor.run(lambda conn: prepare(conn, path))
+            except BaseException:
+                await executor.close()
+                raise
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+        return cls(path, executor, lock)
+
+    async def close(self) -> None:
+        """Commit what waits, fold the log into the file, free the lock."""
+        try:
+            await self.writer.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()

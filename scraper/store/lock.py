@@ -1,0 +1,54 @@
+"""Who is crawling into a database: an OS lock on a file beside it, which the kernel drops at any death.
+
+A process id would mean nothing inside a container; a lock does. The file names its holder for people.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+from scraper.errors import DatabaseInUse, StoreError
+
+__all__ = ["CrawlLock"]
+
+
+class CrawlLock:
+    """Held by the crawl that writes to a database. Invariant: while held, no other crawl opens it."""
+
+    def __init__(self, database: str) -> None:
+        self._database = database
+        self._path = Path(f"{database}-lock")
+        self._file: int | None = None
+
+    def acquire(self, holder: str, now: str) -> None:
+        """Take the lock, or raise DatabaseInUse naming who has it and since when."""
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"cannot write {self._path}: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            told = os.read(file, 4096)
+            os.close(file)
+            raise DatabaseInUse(self._in_use(told)) from error
+        os.ftruncate(file, 0)
+        os.write(file, json.dumps({"holder": holder, "pid": os.getpid(), "since": now}).encode())
+        self._file = file
+
+    def release(self) -> None:
+        """Give the lock back. The file stays: removing it could let two crawls lock two files."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _in_use(self, told: bytes) -> str:
+        try:
+            holder = json.loads(told)
+            who = f"{holder['holder']} (process {holder['pid']}, since {holder['since']})"
+        except (ValueError, KeyError, TypeError):
+            who = "another process"
+        return f"a crawl is already running on {self._database}: {who}; wait for it, or use another --db"

@@ -1,0 +1,100 @@
+"""Runs in SQL: begin, find, end and count them. Functions on a connection."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Run", "begin", "counters", "failures", "finish", "latest", "reopen", "rows_by_table", "unfinished"]
+
+#: States of a run that can be resumed: its process died, or it stopped with work left.
+UNFINISHED = ("running", "stopped")
+_COLUMNS = "id, spider, target, series, options, started, state, reason, seeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One pass of a spider. `options` are the arguments, start override and settings it was begun with."""
+
+    id: int
+    spider: str
+    target: str
+    series: str
+    options: Mapping[str, Any]
+    started: float
+    state: str
+    reason: str | None
+    seeded: bool
+
+
+def _run(row: tuple[Any, ...]) -> Run:
+    id_, spider, target, series, options, started, state, reason, seeded = row
+    return Run(id_, spider, target, series, json.loads(options), started, state, reason, bool(seeded))
+
+
+def begin(
+    conn: sqlite3.Connection, *, spider: str, target: str, series: str, options: Mapping[str, Any], now: float
+) -> Run:
+    """A new run, in state running."""
+    text = json.dumps(options, sort_keys=True, separators=(",", ":"))
+    row = conn.execute(
+        "INSERT INTO _runs (spider, target, series, options, started, state) VALUES (?, ?, ?, ?, ?, 'running')"
+        f" RETURNING {_COLUMNS}",
+        (spider, target, series, text, now),
+    ).fetchone()
+    return _run(row)
+
+
+def latest(conn: sqlite3.Connection) -> Run | None:
+    """The newest run of the database."""
+    row = conn.execute(f"SELECT {_COLUMNS} FROM _runs ORDER BY id DESC LIMIT 1").fetchone()  # noqa: S608 - constant text
+    return _run(row) if row else None
+
+
+def unfinished(conn: sqlite3.Connection, series: str | None = None) -> Run | None:
+    """The newest run with work left, of one series or of any."""
+    row = conn.execute(
+        f"SELECT {_COLUMNS} FROM _runs WHERE state IN (?, ?) AND (?3 IS NULL OR series = ?3)"  # noqa: S608 - constant text
+        " ORDER BY id DESC LIMIT 1",
+        (*UNFINISHED, series),
+    ).fetchone()
+    return _run(row) if row else None
+
+
+def reopen(conn: sqlite3.Connection, run: Run) -> None:
+    """A run goes on."""
+    conn.execute(
+        "UPDATE _runs SET state = 'running', ended = NULL, reason = NULL, resumed = resumed + 1 WHERE id = ?", (run.id,)
+    )
+
+
+def finish(conn: sqlite3.Connection, run: int, state: str, reason: str | None, now: float) -> None:
+    """A run ends: stopped (work is left), finished, or complete."""
+    conn.execute("UPDATE _runs SET state = ?, reason = ?, ended = ? WHERE id = ?", (state, reason, now, run))
+
+
+def counters(conn: sqlite3.Connection, run: int) -> dict[str, int]:
+    """All counters of a run."""
+    return dict(conn.execute("SELECT name, value FROM _counters WHERE run = ?", (run,)).fetchall())
+
+
+def rows_by_table(counted: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """What happened to item rows, from the counters: {table: {"new": 3, "changed": 1, …}}."""
+    tables: dict[str, dict[str, int]] = {}
+    for name, value in counted.items():
+        if name.startswith("item."):
+            table, _, what = name[5:].rpartition(".")
+            tables.setdefault(table, {})[what] = value
+    return tables
+
+
+def failures(conn: sqlite3.Connection, run: int) -> list[tuple[str, int | None, int]]:
+    """Failed requests of a run by kind and status, most frequent first: (kind, status, count)."""
+    return conn.execute(
+        "SELECT kind, status, count(*) FROM _requests WHERE run = ? AND state = 2 GROUP BY kind, status"
+        " ORDER BY count(*) DESC",
+        (run,),
+    ).fetchall()

@@ -1,0 +1,192 @@
+"""The internal tables of a crawl database, and its versions.
+
+Names with a leading underscore are internal and may change between versions; the views are stable. Item tables
+are made by `scraper.store.tables`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from scraper.errors import StoreError
+
+__all__ = ["APPLICATION_ID", "VERSION", "prepare"]
+
+#: `PRAGMA application_id` of our files: "SCRP".
+APPLICATION_ID = 0x53435250
+#: `PRAGMA user_version`: the schema version this code writes.
+VERSION = 1
+
+SCHEMA = """
+CREATE TABLE _runs (
+    id INTEGER PRIMARY KEY,
+    spider TEXT NOT NULL,
+    target TEXT NOT NULL,             -- as typed: a resume loads it again
+    series TEXT NOT NULL,             -- spider, arguments and start override: what `diff` compares
+    options TEXT NOT NULL,            -- JSON: arguments, start override, settings given for this run
+    started REAL NOT NULL,            -- unix seconds, as all times
+    ended REAL,
+    state TEXT NOT NULL,              -- running, stopped (work is left), finished, complete
+    reason TEXT,                      -- why stopped, or why not complete
+    seeded INTEGER NOT NULL DEFAULT 0,
+    resumed INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE _domains (               -- politeness state, across runs
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    used_until REAL NOT NULL DEFAULT 0,
+    not_before REAL NOT NULL DEFAULT 0,
+    crawl_delay REAL
+);
+
+CREATE TABLE _origins (               -- robots.txt, across runs
+    origin TEXT PRIMARY KEY,
+    domain INTEGER NOT NULL REFERENCES _domains (id),
+    robots TEXT,
+    status INTEGER,
+    expires REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX _origins_domain ON _origins (domain, expires);
+
+CREATE TABLE _queues (                -- a domain's queue in one run; ready_at doubles as its lease
+    run INTEGER NOT NULL REFERENCES _runs (id),
+    domain INTEGER NOT NULL REFERENCES _domains (id),
+    epoch INTEGER NOT NULL DEFAULT 0,
+    owner TEXT,
+    ready_at REAL,                    -- may be claimed from then on; NULL: nothing queued, or parked
+    taken INTEGER NOT NULL DEFAULT 0,
+    ok INTEGER NOT NULL DEFAULT 0,
+    parked TEXT,
+    PRIMARY KEY (run, domain)
+) WITHOUT ROWID;
+CREATE INDEX _queues_ready ON _queues (run, ready_at) WHERE ready_at IS NOT NULL;
+CREATE INDEX _queues_owner ON _queues (run, owner) WHERE owner IS NOT NULL;
+
+CREATE TABLE _requests (
+    id INTEGER PRIMARY KEY,           -- order of arrival
+    run INTEGER NOT NULL REFERENCES _runs (id),
+    domain INTEGER NOT NULL REFERENCES _domains (id),
+    fingerprint BLOB NOT NULL,
+    url TEXT NOT NULL,
+    state INTEGER NOT NULL DEFAULT 0, -- 0 queued, 1 done, 2 failed, 3 skipped
+    priority INTEGER NOT NULL DEFAULT 0,
+    depth INTEGER NOT NULL DEFAULT 0,
+    not_before REAL NOT NULL DEFAULT 0,
+    taken_epoch INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    hops INTEGER NOT NULL DEFAULT 0,
+    parent INTEGER,
+    seed TEXT NOT NULL DEFAULT '',
+    callback TEXT NOT NULL,
+    options TEXT,                     -- JSON of what differs from the defaults
+    body BLOB,
+    status INTEGER,
+    kind TEXT,                        -- why failed, skipped or retried
+    why TEXT,
+    ended REAL
+);
+CREATE UNIQUE INDEX _requests_fingerprint ON _requests (run, fingerprint);
+CREATE INDEX _requests_queue ON _requests (run, domain, priority DESC, depth, id) WHERE state = 0;
+CREATE INDEX _requests_later ON _requests (run, domain, not_before) WHERE state = 0 AND not_before > 0;
+CREATE INDEX _requests_failed ON _requests (run, kind) WHERE state = 2;
+
+CREATE TABLE _sends (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    request INTEGER NOT NULL,
+    domain INTEGER NOT NULL,
+    kind TEXT NOT NULL,               -- page, redirect, robots, sub, sitemap
+    url TEXT,                         -- where it is not the request's own
+    sent REAL NOT NULL,
+    ended REAL NOT NULL,
+    status INTEGER,
+    bytes INTEGER NOT NULL
+);
+CREATE INDEX _sends_request ON _sends (request);
+
+CREATE TABLE _counters (
+    run INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    value INTEGER NOT NULL,
+    PRIMARY KEY (run, name)
+) WITHOUT ROWID;
+
+CREATE TABLE _errors (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    request INTEGER,
+    kind TEXT NOT NULL,
+    message TEXT NOT NULL,
+    place TEXT NOT NULL,              -- file:line in callback
+    detail TEXT NOT NULL,
+    at REAL NOT NULL
+);
+CREATE INDEX _errors_run ON _errors (run, kind, place);
+
+CREATE TABLE _rejected (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    request INTEGER NOT NULL,
+    "table" TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    item TEXT NOT NULL,
+    place TEXT NOT NULL
+);
+
+CREATE TABLE _selectors (
+    run INTEGER NOT NULL,
+    domain INTEGER NOT NULL,
+    place TEXT NOT NULL,
+    selector TEXT NOT NULL,
+    pages INTEGER NOT NULL,
+    matched INTEGER NOT NULL,
+    first_miss INTEGER,
+    PRIMARY KEY (run, domain, place, selector)
+) WITHOUT ROWID;
+
+CREATE TABLE _pages (
+    request INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL,
+    url TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL
+);
+
+CREATE VIEW runs AS
+    SELECT id, spider, state, reason, datetime(started, 'unixepoch') AS started,
+        datetime(ended, 'unixepoch') AS ended,
+        (SELECT value FROM _counters WHERE run = _runs.id AND name = 'pages') AS pages,
+        (SELECT value FROM _counters WHERE run = _runs.id AND name = 'failed') AS failed
+    FROM _runs;
+
+CREATE VIEW requests AS
+    SELECT r.id, r.run, r.url,
+        CASE r.state WHEN 0 THEN 'queued' WHEN 1 THEN 'done' WHEN 2 THEN 'failed' ELSE 'skipped' END AS state,
+        r.status, r.kind, r.why, r.callback, r.depth, r.attempts, p.url AS found_on,
+        datetime(r.ended, 'unixepoch') AS ended
+    FROM _requests r LEFT JOIN _requests p ON p.id = r.parent;
+
+CREATE VIEW errors AS
+    SELECT e.id, e.run, r.url, e.kind, e.message, e.place, datetime(e.at, 'unixepoch') AS at
+    FROM _errors e LEFT JOIN _requests r ON r.id = e.request;
+"""
+
+
+def prepare(conn: sqlite3.Connection, path: str) -> None:
+    """Bring an open database to `VERSION`, inside a transaction of its own.
+
+    Raises StoreError for a file of another program or of a newer version.
+    """
+    version = conn.execute("PRAGMA user_version").fetchone()[0]
+    application = conn.execute("PRAGMA application_id").fetchone()[0]
+    if version == VERSION and application == APPLICATION_ID:
+        return
+    if application == APPLICATION_ID and version > VERSION:
+        raise StoreError(f"{path} was written by a newer version (schema {version}, this one knows {VERSION}); upgrade scraper")
+    if application != APPLICATION_ID and conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        raise StoreError(f"{path} is a database of another program; choose another file with --db")
+    conn.executescript(
+        f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+    )

@@ -1,0 +1,162 @@
+"""What became of a run, read from its database: the numbers, the problems, and the exit code."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from scraper.store.runs import Run, counters, failures, rows_by_table
+
+__all__ = ["EXIT_CODES", "Problem", "Summary", "summarize"]
+
+#: Exit codes of the command line, in the order in which the first that applies is taken.
+EXIT_CODES: Mapping[int, str] = {
+    2: "usage, configuration, or a spider that does not load",
+    7: "a crawl on this database is already running",
+    6: "disk, database or permission; resumable",
+    130: "stopped by a person; resumable",
+    4: "no start could be reached or was allowed",
+    5: "work is left: parked domains, Stop, too many failures in a row; resumable",
+    1: "a callback raised, failures above max_failed, or an expectation broken",
+    3: "finished without items, or a declared table stayed empty",
+    0: "good; a budget that was reached is good, and said",
+}
+
+#: Reasons to stop that are no fault: the person set the limit.
+BUDGETS = ("max_pages", "max_items", "max_time")
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Failed requests of one kind: how many, and the first of them."""
+
+    kind: str
+    status: int | None
+    count: int
+    url: str
+    why: str
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A finished run.
+
+    `items` maps tables to what happened to their rows: new, changed, same, merged. `state` is complete,
+    finished or stopped (resumable); `reason` why it is not complete.
+    """
+
+    run: int
+    spider: str
+    database: str
+    state: str
+    reason: str | None
+    pages: int
+    queued: int
+    seconds: float
+    items: Mapping[str, Mapping[str, int]]
+    rejected: int
+    problems: Sequence[Problem]
+    parked: Mapping[str, str]
+    counters: Mapping[str, int]
+    empty_tables: Sequence[str] = ()
+    start_problem: str = ""
+    exit_code: int = 0
+    sends: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Item rows stored or seen again."""
+        return sum(sum(n for what, n in counts.items()) for counts in self.items.values())
+
+
+def summarize(
+    conn: sqlite3.Connection,
+    run: Run,
+    *,
+    database: str,
+    seconds: float,
+    reason: str | None,
+    max_failed: float,
+    declared: Sequence[str] = (),
+) -> Summary:
+    """Read a run's numbers. `reason` is why the engine stopped, None when its queue drained."""
+    counted = counters(conn, run.id)
+    items = rows_by_table(counted)
+    problems = [_problem(conn, run.id, *row) for row in failures(conn, run.id)]
+    parked = dict(
+        conn.execute(
+            "SELECT d.name, q.parked FROM _queues q JOIN _domains d ON d.id = q.domain"
+            " WHERE q.run = ? AND q.parked IS NOT NULL",
+            (run.id,),
+        ).fetchall()
+    )
+    made = Summary(
+        run=run.id,
+        spider=run.spider,
+        database=database,
+        state="",
+        reason=reason,
+        pages=counted.get("pages", 0),
+        queued=counted.get("queued", 0),
+        seconds=seconds,
+        items=items,
+        rejected=counted.get("rejected", 0),
+        problems=problems,
+        parked=parked,
+        counters=counted,
+        empty_tables=[name for name in declared if not sum(items.get(name, {}).values())],
+        start_problem=_start_problem(conn, run.id, counted),
+        sends=counted.get("sends", 0),
+    )
+    return _judged(made, max_failed)
+
+
+def _judged(summary: Summary, max_failed: float) -> Summary:
+    """The exit code, by the order of `EXIT_CODES`, and the state of the run that follows from it."""
+    budget = summary.reason is not None and summary.reason.startswith(BUDGETS)
+    spent = budget or bool(summary.queued and not summary.parked and summary.reason is None)
+    code, state, reason = 0, "complete", summary.reason
+    failed = summary.counters.get("failed", 0) - summary.counters.get("failed.gone", 0)
+    callback = sum(p.count for p in summary.problems if p.kind.startswith("callback"))
+    if summary.reason == INTERRUPTED:
+        code, state = 130, "stopped"
+    elif summary.start_problem:
+        code, state, reason = 4, "finished", summary.start_problem
+    elif summary.queued and not spent:
+        code, state = 5, "stopped"
+        reason = summary.reason or f"parked: {', '.join(summary.parked)}"
+    elif callback or failed > max_failed * max(1, summary.pages + failed):
+        code, state, reason = 1, "finished", reason or "pages failed"
+    elif not summary.rows or summary.empty_tables:
+        code, state, reason = 3, "finished", reason or "no items"
+    elif spent:
+        state, reason = "finished", reason or "max_pages reached"
+    elif summary.counters.get("failed"):
+        state, reason = "finished", "pages failed"
+    return replace(summary, exit_code=code, state=state, reason=reason)
+
+
+def _start_problem(conn: sqlite3.Connection, run: int, counted: Mapping[str, int]) -> str:
+    """Why nothing could be begun: set when no page was ever parsed and no start is still queued."""
+    if counted.get("parsed"):
+        return ""
+    row = conn.execute(
+        "SELECT url, why, attempts FROM _requests WHERE run = ? AND state IN (2, 3) ORDER BY id LIMIT 1", (run,)
+    ).fetchone()
+    if row is None:
+        return ""
+    url, why, attempts = row
+    tries = f" ({attempts + 1} tries)" if attempts else ""
+    return f"{url}  {why}{tries}"
+
+
+def _problem(conn: sqlite3.Connection, run: int, kind: str, status: int | None, count: int) -> Problem:
+    url, why, request = conn.execute(
+        "SELECT url, why, id FROM _requests WHERE run = ? AND state = 2 AND kind = ? AND status IS ? ORDER BY id LIMIT 1",
+        (run, kind, status),
+    ).fetchone()
+    row = conn.execute("SELECT place FROM _errors WHERE request = ? ORDER BY id DESC LIMIT 1", (request,)).fetchone()
+    return Problem(kind, status, count, url, why or "", row[0] if row else "")

@@ -1,0 +1,43 @@
+"""Where an error happened, in the user's own code: their frames only, never ours or a library's."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from scraper.models import ErrorRecord
+
+__all__ = ["describe", "user_frames"]
+
+_OWN = str(Path(__file__).resolve().parent)
+_LIBRARIES = tuple(
+    {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+)
+
+
+def user_frames(trace: TracebackType | None) -> list[traceback.FrameSummary]:
+    """The frames of a traceback that are neither this package's nor a library's; outermost first."""
+    return [frame for frame in traceback.extract_tb(trace) if _is_user(frame.filename)]
+
+
+def _is_user(filename: str) -> bool:
+    if filename.startswith("<"):
+        return filename == "<string>"
+    path = str(Path(filename).resolve())
+    return not path.startswith((_OWN, *_LIBRARIES))
+
+
+def describe(error: BaseException, kind: str, callback: str, fallback: str = "") -> ErrorRecord:
+    """An error as a person wants it: one line, the place in their code, and the lines of code on the way.
+
+    `place` is "file:line in function"; `fallback` the place when no frame of theirs was involved.
+    """
+    frames = user_frames(error.__traceback__)
+    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if not frames:
+        return ErrorRecord(kind, message, fallback or callback)
+    last = frames[-1]
+    shown = [f"{frame.filename}:{frame.lineno} in {frame.name}\n    {frame.line or ''}".rstrip() for frame in frames]
+    return ErrorRecord(kind, message, f"{last.filename}:{last.lineno} in {last.name}", "\n".join(shown))

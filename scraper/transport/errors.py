@@ -1,0 +1,244 @@
+"""What goes wrong on the wire, as httpx's exceptions that also know their `kind` (`scraper.errors.KINDS`).
+
+    httpx.TransportError
+    └── WireError                            kind
+        ├── NoSuchHost      ConnectError         dns
+        ├── NameTimeout     ConnectTimeout       dns-timeout
+        ├── NotConnected    ConnectError         connect
+        ├── ConnectLimit    ConnectTimeout       connect-timeout
+        ├── PrivateAddress  ConnectError         private-address
+        ├── TlsFailed       ConnectError         tls
+        ├── Broken          ReadError            connection
+        ├── BadAnswer       RemoteProtocolError  protocol
+        ├── HeadersTooLarge RemoteProtocolError  headers-too-large
+        ├── Incomplete      RemoteProtocolError  incomplete
+        ├── BadTarget       LocalProtocolError   bad-url
+        └── WrongScheme     UnsupportedProtocol  unsupported-scheme
+
+`translating` is the one border where aiohttp's, ssl's and the system's errors become these; `kind_of` names
+the kind of any exception a transport raised, foreign transports included.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from types import TracebackType
+from typing import ClassVar, Final
+
+import aiohttp
+import httpx
+from aiohttp.http_exceptions import HttpProcessingError
+
+__all__ = [
+    "BadAnswer",
+    "BadTarget",
+    "Broken",
+    "ConnectLimit",
+    "HeadersTooLarge",
+    "Incomplete",
+    "NameTimeout",
+    "NoSuchHost",
+    "NotConnected",
+    "PrivateAddress",
+    "TlsFailed",
+    "WireError",
+    "WrongScheme",
+    "kind_of",
+    "translating",
+]
+
+
+class WireError(httpx.TransportError):
+    """Base of what the wire raises. `str(error)` is a sentence for a person."""
+
+    kind: ClassVar[str] = "transport"
+
+
+class NoSuchHost(WireError, httpx.ConnectError):
+    """The name has no address."""
+
+    kind = "dns"
+
+
+class NameTimeout(WireError, httpx.ConnectTimeout):
+    """The name server did not answer in time, or said that it cannot now."""
+
+    kind = "dns-timeout"
+
+
+class NotConnected(WireError, httpx.ConnectError):
+    """No address of the host took the connection."""
+
+    kind = "connect"
+
+
+class ConnectLimit(WireError, httpx.ConnectTimeout):
+    """No connection within the connect time limit, TLS included."""
+
+    kind = "connect-timeout"
+
+
+class PrivateAddress(WireError, httpx.ConnectError):
+    """The guard refused every address that was left."""
+
+    kind = "private-address"
+
+
+class TlsFailed(WireError, httpx.ConnectError):
+    """The certificate or the handshake is not valid."""
+
+    kind = "tls"
+
+
+class Broken(WireError, httpx.ReadError):
+    """The connection ended before the answer did."""
+
+    kind = "connection"
+
+
+class BadAnswer(WireError, httpx.RemoteProtocolError):
+    """The answer is not valid HTTP."""
+
+    kind = "protocol"
+
+
+class HeadersTooLarge(WireError, httpx.RemoteProtocolError):
+    """A header field, their number or all of them together exceed the limit."""
+
+    kind = "headers-too-large"
+
+
+class Incomplete(WireError, httpx.RemoteProtocolError):
+    """The body is shorter than announced."""
+
+    kind = "incomplete"
+
+
+class BadTarget(WireError, httpx.LocalProtocolError):
+    """A URL that cannot be requested."""
+
+    kind = "bad-url"
+
+
+class WrongScheme(WireError, httpx.UnsupportedProtocol):
+    """Neither http nor https."""
+
+    kind = "unsupported-scheme"
+
+
+#: The parser says these only in words (its exceptions are rebuilt by the protocol, without their class).
+TOO_LARGE: Final = ("Got more than", "Too many headers")
+
+
+class translating:
+    """`with translating(where):` turns what aiohttp, ssl and the system raise into `WireError`, `from` it.
+
+    `where` (`host:port`) stands in the messages. Cancellation and everything unknown pass unchanged.
+    """
+
+    __slots__ = ("_where",)
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if exc is None or isinstance(exc, httpx.TransportError):
+            return
+        known = _translated(exc, self._where)
+        if known is not None:
+            raise known from exc
+
+
+def _translated(exc: BaseException, where: str) -> WireError | None:
+    """The WireError for a foreign exception, most specific match first."""
+    if isinstance(exc, HttpProcessingError):
+        return _parse_error(exc, where)
+    if isinstance(exc, aiohttp.ClientPayloadError):
+        return Incomplete(f"the answer of {where} is shorter than announced")
+    if isinstance(exc, aiohttp.InvalidURL):
+        return BadTarget(f"not a host that can be connected to: {where}")
+    if isinstance(exc, aiohttp.ClientConnectorDNSError | socket.gaierror):
+        return NoSuchHost(f"no such host: {where.rpartition(':')[0]}")
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError | ssl.SSLError):
+        return TlsFailed(_tls_reason(exc, where))
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return _connect_error(exc.os_error, where)
+    if isinstance(exc, TimeoutError) and getattr(exc, "errno", None) is None:
+        return ConnectLimit(f"no connection to {where} in time")
+    if isinstance(exc, aiohttp.ClientConnectionError | OSError):
+        return Broken(f"{where} closed the connection before the answer was complete")
+    return None
+
+
+def _parse_error(exc: HttpProcessingError, where: str) -> WireError:
+    if exc.message.startswith(TOO_LARGE):
+        return HeadersTooLarge(f"the headers of {where} are too large")
+    reason = exc.message.partition("\n")[0].rstrip(":")
+    return BadAnswer(f"the answer of {where} is not valid HTTP: {reason}")
+
+
+def _tls_reason(exc: BaseException, where: str) -> str:
+    inner = getattr(exc, "certificate_error", None) or getattr(exc, "os_error", None) or exc
+    if verdict := getattr(inner, "verify_message", ""):
+        return f"the certificate of {where} is not valid: {verdict}"
+    reason = (getattr(inner, "reason", None) or "no agreement").replace("_", " ").lower()
+    return f"the TLS handshake with {where} failed: {reason}"
+
+
+def _connect_error(exc: OSError, where: str) -> WireError:
+    if isinstance(exc, TimeoutError):
+        return ConnectLimit(f"no connection to {where} in time")
+    reason = (exc.strerror or str(exc)).rpartition("] ")[2].partition(", [")[0]
+    return NotConnected(f"no connection to {where}: {reason}")
+
+
+#: Foreign exceptions, most specific first (a subclass stands above its base).
+_KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (httpx.ConnectTimeout, "connect-timeout"),
+    (httpx.PoolTimeout, "connect-timeout"),
+    (httpx.TimeoutException, "timeout"),
+    (httpx.ConnectError, "connect"),
+    (httpx.ProxyError, "connect"),
+    (httpx.NetworkError, "connection"),
+    (httpx.UnsupportedProtocol, "unsupported-scheme"),
+    (httpx.RemoteProtocolError, "protocol"),
+    (httpx.DecodingError, "decode"),
+    (httpx.TooManyRedirects, "too-many-redirects"),
+    (httpx.InvalidURL, "bad-url"),
+    (TimeoutError, "timeout"),
+)
+
+
+def kind_of(exc: BaseException) -> str:
+    """The key of `scraper.errors.KINDS` for whatever a transport raised; `transport` for the unexpected."""
+    if isinstance(exc, WireError):
+        return exc.kind
+    if isinstance(exc, httpx.ConnectError):
+        return _connect_kind(exc)
+    return next((kind for known, kind in _KINDS if isinstance(exc, known)), "transport")
+
+
+def _connect_kind(exc: httpx.ConnectError) -> str:
+    """httpx has one ConnectError for names, TLS and refusals: what is below it tells them apart."""
+    for cause in _causes(exc):
+        if isinstance(cause, socket.gaierror):
+            return "dns"
+        if isinstance(cause, ssl.SSLError):
+            return "tls"
+    return "connect"
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    inner: BaseException | None = exc
+    while inner is not None and id(inner) not in seen:
+        seen.add(id(inner))
+        yield inner
+        inner = inner.__cause__ or inner.__context__

@@ -1,0 +1,36 @@
+"""Typed classes, whatever library made them, and JSON that keeps their types."""
+
+from scraper.typed.checks import fits
+from scraper.typed.classes import (
+    Exact,
+    Field,
+    Key,
+    fields_of,
+    getter_of,
+    is_typed,
+    members_of,
+    show,
+    values_of,
+)
+from scraper.typed.codec import build, decode, decode_arguments, encode, encode_arguments
+from scraper.typed.columns import Rule, rule_of
+
+__all__ = [
+    "Exact",
+    "Field",
+    "Key",
+    "Rule",
+    "build",
+    "decode",
+    "decode_arguments",
+    "encode",
+    "encode_arguments",
+    "fields_of",
+    "fits",
+    "getter_of",
+    "is_typed",
+    "members_of",
+    "rule_of",
+    "show",
+    "values_of",
+]

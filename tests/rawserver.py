@@ -1,0 +1,150 @@
+"""A loopback server that sends exactly the bytes a test gives it, however wrong they are.
+
+    async with serve(answering(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nhi")) as server:
+        ... server.url("/page") ... server.requests ... server.opened ... server.alive
+
+Every handler ends when its client goes or the block is left, so no test can hang on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias
+
+__all__ = ["Client", "Handler", "RawServer", "answering", "ok", "serve"]
+
+
+class Client:
+    """One accepted connection, as a handler sees it."""
+
+    def __init__(self, server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.number = server.opened
+        self.served = 0
+        self._server = server
+        self._reader = reader
+        self._writer = writer
+
+    async def request(self) -> bytes:
+        """The next request, head and body; b"" when the client has gone."""
+        try:
+            head = await self._reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return b""
+        length = 0
+        for line in head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                length = int(line[15:])
+        request = head + (await self._reader.readexactly(length) if length else b"")
+        self._server.requests.append(request)
+        self.served += 1
+        return request
+
+    async def upto(self, end: bytes) -> bytes:
+        """What the client sends next, up to and including `end`."""
+        return await self._reader.readuntil(end)
+
+    async def send(self, octets: bytes) -> bool:
+        """Write; False when the client has gone."""
+        try:
+            self._writer.write(octets)
+            await self._writer.drain()
+            await asyncio.sleep(0)  # the client runs in the same loop
+        except ConnectionError:
+            return False
+        self._server.sent += len(octets)
+        return True
+
+    async def gone(self) -> None:
+        """Wait until the client closes the connection."""
+        with contextlib.suppress(ConnectionError):
+            while await self._reader.read(65_536):
+                continue
+
+    def reset(self) -> None:
+        """Break the connection with RST instead of FIN."""
+        sock = self._writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
+
+Handler: TypeAlias = Callable[[Client], Awaitable[None]]
+
+
+class RawServer:
+    """What a test learns: requests as received, connections opened and still alive, octets sent."""
+
+    def __init__(self, handler: Handler, scheme: str) -> None:
+        self.requests: list[bytes] = []
+        self.opened = 0
+        self.alive = 0
+        self.sent = 0
+        self.port = 0
+        self._handler = handler
+        self._scheme = scheme
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def netloc(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
+        return f"{self._scheme}://{host}:{self.port}{path}"
+
+    async def quiet(self) -> None:
+        """Wait until no connection is left."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.opened += 1
+        self.alive += 1
+        try:
+            await self._handler(Client(self, reader, writer))
+        finally:
+            self.alive -= 1
+            self._tasks.discard(task)
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
+
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+def ok(body: bytes = b"", *headers: str, status: str = "200 OK") -> bytes:
+    """A valid answer with Content-Length."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def answering(*answers: bytes, keep: bool = True) -> Handler:
+    """Answer each request with the next of `answers`, the last one for ever; close after it unless `keep`."""
+
+    async def handler(client: Client) -> None:
+        while await client.request():
+            if not await client.send(answers[min(client.served, len(answers)) - 1]) or not keep:
+                return
+
+    return handler
+
+
+@contextlib.asynccontextmanager
+async def serve(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
+    """A server on a free loopback port for as long as the block lasts."""
+    server = RawServer(handler, "https" if tls else "http")
+    listener = await asyncio.start_server(server.accept, "127.0.0.1", 0, ssl=tls, limit=1 << 20)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+        server.stop()
+        await server.quiet()
