@@ -32,11 +32,15 @@ Wanted: TypeAlias = Callable[[int, httpx.Headers], bool]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one hop: `deadline` in seconds, the bodies in octets, before and after decoding."""
+    """Bounds of one hop: `deadline` in seconds, the bodies in octets, before and after decoding.
+
+    `truncate`: a body over the bounds is cut there instead of being an error.
+    """
 
     deadline: float = 60.0
     max_body: int = 16 << 20
     max_decoded: int = 64 << 20
+    truncate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class Downloader:
 
         `permit` is awaited exactly once per send, by the transport between connection and first byte where it
         can. The deadline covers connecting and one send up to its body's end, not the wait for the permit.
-        Raises FetchError for everything that goes wrong, and nothing else but CancelledError.
+        Raises FetchError for everything that goes wrong; else only what `permit` raised, and CancelledError.
         """
         if via not in self._transports:
             raise FetchError("transport", f"no transport is named {via!r}")
@@ -103,6 +107,8 @@ class Downloader:
         except FetchError:
             raise
         except Exception as exc:
+            if hop.refusal is not None:
+                raise hop.refusal from None
             raise hop.failure(exc) from exc
 
     async def _send(self, request: httpx.Request, hop: _Hop, via: str) -> httpx.Response:
@@ -117,13 +123,14 @@ class Downloader:
 class _Hop:
     """The clock of one send. Invariant: the scope's deadline stands still while the permit is waited for."""
 
-    __slots__ = ("_permit", "limits", "now", "scope", "sent")
+    __slots__ = ("_permit", "limits", "now", "refusal", "scope", "sent")
 
     def __init__(self, permit: Permit, limits: Limits) -> None:
         self.now = asyncio.get_running_loop().time
         self.limits = limits
         self.scope = asyncio.timeout_at(self.now() + limits.deadline)
         self.sent = 0.0
+        self.refusal: Exception | None = None
         self._permit = permit
 
     async def turn(self) -> None:
@@ -133,7 +140,11 @@ class _Hop:
             await asyncio.sleep(0)  # the cancellation is on its way and arrives here
         left = (scope.when() or 0.0) - self.now()
         scope.reschedule(None)
-        await self._permit()
+        try:
+            await self._permit()
+        except Exception as exc:
+            self.refusal = exc
+            raise
         self.sent = self.now()
         scope.reschedule(self.sent + left)
 
@@ -210,10 +221,12 @@ _EMPTY: Final = _Read(b"", 0, True)
 
 async def _read(stream: httpx.AsyncByteStream, framing: _Framing, limits: Limits) -> _Read:
     """The body, decoded. Raises FetchError when it is too large, too short or not what it claims."""
-    if framing.announced > limits.max_body:
+    if framing.announced > limits.max_body and not limits.truncate:
         raise _too_large(limits.max_body)
     chunks = _Chunks(stream, framing.announced)
     try:
+        if limits.truncate:
+            return await _beginning(chunks, framing.coding, limits)
         if framing.coding:
             return await _decoded(chunks, Decoder(framing.coding, limits.max_decoded), limits.max_body)
         return await _plain(chunks, min(limits.max_body, limits.max_decoded))
@@ -228,6 +241,21 @@ async def _plain(chunks: _Chunks, limit: int) -> _Read:
             raise _too_large(limit)
         sink.write(chunk)
     return _Read(sink.getvalue(), chunks.count, True)
+
+
+async def _beginning(chunks: _Chunks, coding: str, limits: Limits) -> _Read:
+    """As much of a body as the bounds allow; reading stops there. What cannot be decoded ends it as well."""
+    decoder = Decoder(coding, limits.max_decoded)
+    sink = BytesIO()
+    async for chunk in chunks:
+        try:
+            for piece in decoder.feed(chunk):
+                sink.write(piece)
+        except FetchError:
+            break
+        if chunks.count >= limits.max_body or sink.tell() >= limits.max_decoded:
+            break
+    return _Read(sink.getvalue()[: limits.max_decoded], chunks.count, False, decoder.unknown)
 
 
 async def _decoded(chunks: _Chunks, decoder: Decoder, limit: int) -> _Read:

@@ -23,6 +23,8 @@ __all__ = ["Domain", "Politeness", "Turn"]
 REFUSALS = 20
 #: 429 or 503 so many times in a row, and the domain is parked (each one waited for).
 PUSHBACKS = 10
+#: Seconds before its permit a request may take a connection.
+APPROACH = 0.05
 
 
 class Domain:
@@ -69,6 +71,12 @@ class Domain:
 
     def has_room(self) -> bool:
         return self.active < self.capacity and self.parked is None
+
+    @property
+    def send_at(self) -> float:
+        """The loop time before which no permit is given."""
+        last = self.last_send
+        return self.not_before if last is None else max(self.not_before, last + self.gap)
 
     def reserve(self) -> None:
         """A visit starts now: count it, and let the next one start no earlier than a gap later."""
@@ -143,6 +151,12 @@ class Turn:
     ) -> None:
         self._domain._semaphore.release()
         self._domain._turn_ended()
+
+    async def approach(self) -> None:
+        """Wait until the domain may soon be sent to, so that no connection stands idle for its permit."""
+        domain = self._domain
+        while (wait := domain.send_at - domain._clock.mono()) > APPROACH:
+            await asyncio.sleep(wait - APPROACH / 2)
 
     async def permit(self, *, reserved: bool = False) -> None:
         """Wait until the domain may be sent to once; returns at that moment."""

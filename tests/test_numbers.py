@@ -130,6 +130,12 @@ def test_endless_digits_are_refused() -> None:
     assert len(str(caught.value)) < 300
 
 
+def test_sec_37_half_a_page_is_no_number() -> None:
+    """A text far beyond any amount is refused unread."""
+    with pytest.raises(BadValue, match="10,000 characters"):
+        read_number("1 " * 500_000)
+
+
 def test_int_and_float_follow_the_writing() -> None:
     """A number is an int without, and a float with a written fraction."""
     assert (read_number("22"), type(read_number("22"))) == (22, int)

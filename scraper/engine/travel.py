@@ -91,6 +91,7 @@ class Traveller:
                     raise LeaseLost
                 sent = clock.unix()
 
+            await turn.approach()
             try:
                 reply = await context.downloader.fetch(
                     self._request(url, options),
@@ -143,7 +144,7 @@ class Traveller:
     async def _fetch_robots(self, url: str) -> tuple[int, str]:
         """robots.txt, over redirects, each under its own domain's turn and never two at once."""
         context = self.context
-        limits = Limits(context.settings.deadline, MAX_ROBOTS, MAX_ROBOTS)
+        limits = Limits(context.settings.deadline, MAX_ROBOTS, MAX_ROBOTS, truncate=True)
         url, parts = context.links.check(url)
         for _ in range(ROBOTS_HOPS + 1):
             async with context.control.lane_for(context.politeness.key(parts.host)) as lane:

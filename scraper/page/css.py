@@ -25,9 +25,9 @@ MAX_LENGTH = 2_000
 _SUFFIX = re.compile(r"::(?:text|attr\(\s*([^\s()\"']+)\s*\))\s*\Z")
 _TOKEN = re.compile(
     r"""
-      (?P<comment>/\*(?:[^*]|\*(?!/))*(?P<uncommented>\*/)?)
-    | (?P<string>"(?:[^"\\]|\\.)*(?P<double>")?|'(?:[^'\\]|\\.)*(?P<single>')?)
-    | (?P<name>(?:[\w-]|\\.)+)
+      (?P<comment>/\*[^*]*(?:\*(?!/)[^*]*)*(?P<uncommented>\*/)?)
+    | (?P<string>"[^"\\]*(?:\\.[^"\\]*)*(?P<double>")?|'[^'\\]*(?:\\.[^'\\]*)*(?P<single>')?)
+    | (?P<name>[\w-]+(?:\\.[\w-]*)*|(?:\\.[\w-]*)+)
     | (?P<space>[ \t\r\n\f]+)
     | (?P<other>.)
     """,

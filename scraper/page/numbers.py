@@ -15,6 +15,9 @@ __all__ = ["DecimalPoint", "read_decimal", "read_number"]
 
 DecimalPoint = Literal[".", ","]
 
+#: A selector that matched half a page is a mistake; searching it for a number would only take time.
+MAX_TEXT = 10_000
+
 #: No amount has more digits; Python itself refuses to convert beyond 4,300.
 MAX_DIGITS = 100
 
@@ -64,6 +67,8 @@ def _written(text: str, decimal_point: DecimalPoint) -> str:
     """The number as Python writes it: optional minus, ASCII or other decimal digits, "." as the point."""
     if decimal_point not in _PLAIN:
         raise ValueError(f'decimal_point is "." or ",", not {decimal_point!r}')
+    if len(text) > MAX_TEXT:
+        raise _bad(f"more than {MAX_TEXT:,} characters are no number", text)
     if plain := _PLAIN[decimal_point].fullmatch(text):
         whole, fraction = plain.groups()
         return f"{whole}.{fraction}" if fraction else str(whole)

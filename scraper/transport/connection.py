@@ -151,12 +151,16 @@ class Origin(ClientRequest):
 
 
 class Dial:
-    """One try to connect, for the guard: on whose behalf, and which addresses were refused."""
+    """One try to connect, for the guard: on whose behalf, and which addresses were refused.
 
-    __slots__ = ("netloc", "refused")
+    `named` says that a person named this very `host:port`, so that it may be private.
+    """
 
-    def __init__(self, netloc: str) -> None:
+    __slots__ = ("named", "netloc", "refused")
+
+    def __init__(self, netloc: str, named: bool = False) -> None:
         self.netloc = netloc
+        self.named = named
         self.refused: list[str] = []
 
 

@@ -59,7 +59,8 @@ class Wire(httpx.AsyncBaseTransport):
     awaited when the connection stands and before the first byte; a second time when the request goes to a
     fresh connection because the idle one it had was dead (a GET or HEAD without one byte of an answer, or any
     request that still waited). The response's stream yields the raw body. There is no limit on connections
-    and no read timeout: both belong to the caller.
+    and no read timeout: both belong to the caller. `request.extensions["named"]` true says that a person named
+    this `host:port`: the guard then lets it be private.
 
     `connect_timeout` is seconds for TCP and TLS (a name lookup has the resolver's own deadline); `guard` sees
     every address before it is connected to, None connects anywhere; `verify` is as in httpx. Raises
@@ -142,7 +143,8 @@ class Wire(httpx.AsyncBaseTransport):
         connector = self._connector or self._open()
         connection = None if fresh else await connector.idle(origin.key)
         if connection is None:
-            fresh, connection = True, await self._dial(connector, origin)
+            named = bool(request.extensions.get("named"))
+            fresh, connection = True, await self._dial(connector, origin, named)
         protocol = cast(WireProtocol, connection.protocol)
         try:
             await _turn(request, protocol, fresh)
@@ -153,11 +155,11 @@ class Wire(httpx.AsyncBaseTransport):
         body = _Body(connection, protocol, message, payload, origin.netloc)
         return httpx.Response(message.code, headers=message.raw_headers, stream=body)
 
-    async def _dial(self, connector: Connector, origin: Origin) -> Connection:
+    async def _dial(self, connector: Connector, origin: Origin, named: bool) -> Connection:
         if not origin.literal:
             # By itself, because it has a limit of its own; `connect` then finds the answer in the cache.
             await self._resolver.resolve(origin.name, origin.port or 0)
-        dial = Dial(origin.netloc)
+        dial = Dial(origin.netloc, named)
         token = dialing.set(dial)
         try:
             return await connector.connect(origin, [], self._limits)
@@ -173,7 +175,8 @@ class Wire(httpx.AsyncBaseTransport):
         """aiohttp's socket factory, called for every single address that will be connected to."""
         family, kind, proto, _, address = info
         dial = dialing.get()
-        if self._guard is not None and not self._guard.allows(dial.netloc, str(address[0])):
+        guard = None if dial.named else self._guard
+        if guard is not None and not guard.allows(dial.netloc, str(address[0])):
             dial.refused.append(str(address[0]))
             raise PermissionError(errno.EACCES, "private address")
         return socket.socket(family=family, type=kind, proto=proto)
