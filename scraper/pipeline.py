@@ -38,10 +38,10 @@ class Collector:
             return
         if isinstance(thing, Request):
             self.requests.append(thing)
-        elif self._items.is_item(thing):
-            self._take_item(thing, place)
         elif isinstance(thing, FailedRow):
             self._reject_row(thing, place)
+        elif self._items.is_item(thing):
+            self._take_item(thing, place)
         elif isinstance(thing, (list, tuple, Iterator)):
             for part in thing:
                 self.take(part, place)

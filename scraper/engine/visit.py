@@ -145,7 +145,9 @@ class Visit:
             return function(self._context.spider, page, **data)
 
         collector = Collector(self._context.items, options.callback)
-        return await self._judge(call, function, collector, Outcome.ok(page.status), page.url)
+        done = await self._judge(call, function, collector, Outcome.ok(page.status), page.url)
+        self._counts.update(page.counts)
+        return done
 
     def _data(self, options: Options) -> dict[str, Any]:
         if options.args is None:

@@ -40,8 +40,8 @@ class Document:
 
     Invariants: the text is decoded and the tree parsed at most once, and the tree is never changed. A
     document refers to no page, so that pages are freed without the garbage collector. `counts` grows only by
-    links left out: "links-broken" (no browser could join them), "links-scheme" (neither http nor https),
-    "links-no-href".
+    links left out: "links.broken" (no browser could join them), "links.scheme" (neither http nor https),
+    "links.no-href".
     """
 
     __slots__ = (
@@ -119,17 +119,17 @@ class Document:
         found: list[str] = []
         for href in hrefs:
             if href is None:
-                why = "links-no-href"
+                why = "links.no-href"
             else:
                 try:
                     url = join(base, href)
                 except ValueError:
-                    why = "links-broken"
+                    why = "links.broken"
                 else:
                     if url.startswith(HTTP):
                         found.append(url)
                         continue
-                    why = "links-scheme"
+                    why = "links.scheme"
             counts[why] = counts.get(why, 0) + 1
         return found
 

@@ -67,7 +67,7 @@ class Page(Selecting):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Links left out by `follow`, `follow_all`, `request`: links-broken, links-scheme, links-no-href."""
+        """Links left out by `follow`, `follow_all`, `request`: links.broken, links.scheme, links.no-href."""
         return self._document.counts
 
     @property
