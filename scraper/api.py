@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypedDict, Unpack, cast
 
 import httpx
 
@@ -36,7 +36,7 @@ from scraper.summary import Summary, summarize
 from scraper.transport.wire import Wire
 from scraper.version import VERSION
 
-__all__ = ["Crawl", "Resume", "crawl", "run"]
+__all__ = ["Crawl", "CrawlOptions", "Options", "Resume", "crawl", "run"]
 
 #: new: begin a run; continue: go on with the unfinished run of the series or begin one; must: go on or fail.
 Resume = Literal["new", "continue", "must"]
@@ -97,6 +97,7 @@ class Crawl:
         self.definition: Definition = define(spider)
         self.options = Options(dict(arguments or {}), tuple(start), dict(settings or {}))
         self.settings = self._settings(self.options)
+        self._check_start(resume)
         instantiate(self.definition, self.options.arguments)
         Items(self.definition.name, self.definition.items)
         self.database = str(db) if db is not None else default_database(self.definition.name)
@@ -143,7 +144,12 @@ class Crawl:
         if self.resumed:
             await frontier.free_all(now=clock.unix())
         async with self._wires() as downloader:
-            reason = await self._crawl(run, spider, items, frontier, downloader, clock, database)
+            try:
+                reason = await self._crawl(run, spider, items, frontier, downloader, clock, database)
+            except UsageError as error:
+                why = str(error)
+                await database.writer.submit(lambda conn: finish(conn, run.id, "finished", why, clock.unix()))
+                raise
         summary = await database.writer.read(
             lambda conn: summarize(
                 conn, run, database=self.database, seconds=clock.mono() - started, reason=reason,
@@ -191,14 +197,23 @@ class Crawl:
             raise UsageError(f"nothing to resume in {self.database}: no run is unfinished; start one with: scraper crawl")
         if found is not None:
             notify(self._observers, Warned(f"run {found.id} is unfinished; go on with it: scraper resume {self.database}"))
-        if not self.options.start and self.definition.cls.start is Spider.start and not self.definition.cls.start_urls:
-            raise SpiderError(f"{self.definition.place}: no start; set start_urls, write start(), or give --start URL")
         stored = json.loads(json.dumps(self.options.stored(), default=str))
         return await database.writer.submit(
             lambda conn: begin(
                 conn, spider=self.definition.name, target=self._target, series=series, options=stored, now=clock.unix()
             )
         )
+
+    def _check_start(self, resume: Resume) -> None:
+        """Before anything is opened: there is a start, and the ones given are URLs."""
+        cls = self.definition.cls
+        if resume == "new" and not self.options.start and cls.start is Spider.start and not cls.start_urls:
+            raise SpiderError(
+                f"{self.definition.place}: no start; set start_urls, write start(), or give --start URL"
+            )
+        for url in self.options.start:
+            if not url.startswith(("http://", "https://")):
+                raise UsageError(f"start {url!r}: not an http(s) URL; write it with its scheme, like https://{url.rpartition('://')[2]}")
 
     def _starts(self, spider: Spider[Any], run: Run) -> Any:
         if run.seeded:
@@ -208,7 +223,7 @@ class Crawl:
         return spider.start
 
     def _settings(self, options: Options) -> Settings:
-        return Settings.of((self.definition.place, self.definition.settings), ("settings", options.settings))
+        return Settings.of((self.definition.place, self.definition.settings), ("flags", options.settings))
 
     def _user_agent(self) -> str:
         if self.settings.user_agent is not None:
@@ -228,12 +243,27 @@ class Crawl:
                 await own.aclose()
 
 
-async def crawl(spider: type[Spider[Any]], **options: Any) -> Summary:
+class CrawlOptions(TypedDict, total=False):
+    """The keywords of `Crawl`, for `crawl` and `run`."""
+
+    db: str | Path | None
+    arguments: Mapping[str, Any] | None
+    start: Iterable[str]
+    settings: Mapping[str, Any] | None
+    resume: Resume
+    target: str
+    observers: Sequence[Observer]
+    transport: httpx.AsyncBaseTransport | None
+    inline: bool
+    seed: int | None
+
+
+async def crawl(spider: type[Spider[Any]], **options: Unpack[CrawlOptions]) -> Summary:
     """Crawl with a spider class and return what became of it; `options` are those of `Crawl`."""
     return await Crawl(spider, **options).run()
 
 
-def run(spider: type[Spider[Any]], **options: Any) -> Summary:
+def run(spider: type[Spider[Any]], **options: Unpack[CrawlOptions]) -> Summary:
     """`crawl` for scripts: runs its own event loop."""
     return asyncio.run(crawl(spider, **options))
 

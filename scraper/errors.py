@@ -100,6 +100,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "too-many-redirects": "more redirects than the hop limit, or a loop",
         "robots": "robots.txt does not allow it",
         "domain-busy": "another crawler process holds the domain right now",
+        "domain-parked": "nothing more is sent to the domain in this run",
         "robots-unreachable": "robots.txt answers with an error: everything is disallowed for now",
         "http": "a status the callback does not accept",
         "type": "a content type the spider does not accept",
@@ -109,6 +110,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "callback-missing": "the spider has no such callback any more",
         "callback-args": "the stored data does not fit the callback any more",
         "transport": "the transport raised something it should not",
+        "internal": "a fault of this package; please report it",
     }
 )
 

@@ -38,7 +38,7 @@ def load_spider(target: str) -> type[Spider[Any]]:
     if target in known:
         return known[target]
     listed = ", ".join(sorted(known)) or "none"
-    raise UsageError(f'No spider "{target}"{did_you_mean(target, known) or "."} Known: {listed}')
+    raise UsageError(f'No spider "{target}"{did_you_mean(target, known)} Known: {listed}')
 
 
 def known_spiders() -> dict[str, type[Spider[Any]]]:

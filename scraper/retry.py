@@ -25,6 +25,7 @@ RETRY_KINDS = frozenset(
         "connection",
         "incomplete",
         "robots-unreachable",
+        "domain-busy",
     }
 )
 #: Tries for kinds that seldom heal within seconds, instead of `retries` + 1.

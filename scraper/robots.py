@@ -21,7 +21,9 @@ __all__ = ["MAX_ROBOTS", "Robots", "Rules"]
 #: Bytes of a robots.txt that are read (RFC 9309 section 2.5).
 MAX_ROBOTS = 500 * 1024
 #: Seconds rules are kept (section 2.4), and until an unreachable robots.txt is asked for again.
-KEEP, KEEP_UNREACHABLE = 86_400.0, 60.0
+KEEP, KEEP_UNREACHABLE = 86_400.0, 10.0
+#: Kinds of failure that say something about the host, not about its robots.txt.
+NETWORK = frozenset({"dns", "dns-timeout", "connect", "connect-timeout", "tls", "private-address"})
 #: Origins whose parsed rules are in memory.
 CACHE = 2_000
 
@@ -82,7 +84,8 @@ class Robots:
     async def rules(self, origin: str, fetch: Fetch) -> Rules:
         """The rules of an origin, by `fetch(url) -> (status, text)` when they are not known.
 
-        Raises FetchError `robots-unreachable` while the origin does not answer or answers 5xx or 429.
+        Raises FetchError `robots-unreachable` while robots.txt answers 5xx or 429, or breaks off, and the
+        kind of the failure itself where there is no connection to the origin at all.
         """
         while True:
             if (rules := self.known(origin)) is not None:
@@ -105,6 +108,8 @@ class Robots:
         try:
             status, text = await fetch(f"{origin}/robots.txt")
         except FetchError as error:
+            if error.kind in NETWORK:
+                raise  # the page itself would fail the same way: no request reaches this origin
             raise self._unreachable(origin, str(error)) from error
         if status == 429 or status >= 500:
             raise self._unreachable(origin, f"HTTP {status}")

@@ -199,7 +199,7 @@ class Settings:
                 try:
                     values[key] = readers[key](value)
                 except (ValueError, TypeError) as error:
-                    raise SettingsError(f"{source}: {key} = {value!r} is not valid: expected {error}") from error
+                    raise SettingsError(f"{source}: {key} = {value!r} is not valid; expected {error}") from error
         return cls(**values)
 
     def limit_for(self, host: str) -> tuple[str | None, Limit]:
@@ -224,6 +224,6 @@ def near_miss(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown word: a suggestion, or nothing."""
+    """The end of a sentence about an unknown word: a full stop, and a suggestion where one is close."""
     meant = near_miss(word, known)
-    return f'. Did you mean "{meant}"?' if meant else ""
+    return f'. Did you mean "{meant}"?' if meant else "."

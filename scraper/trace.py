@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
+from scraper.errors import ScraperError
 from scraper.models import ErrorRecord
 
 __all__ = ["describe", "user_frames"]
@@ -35,7 +36,8 @@ def describe(error: BaseException, kind: str, callback: str, fallback: str = "")
     `place` is "file:line in function"; `fallback` the place when no frame of theirs was involved.
     """
     frames = user_frames(error.__traceback__)
-    message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    named = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    message = str(error) if isinstance(error, ScraperError) else named
     if not frames:
         return ErrorRecord(kind, message, fallback or callback)
     last = frames[-1]

@@ -6,7 +6,7 @@ attribute that is needed.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -30,7 +30,6 @@ __all__ = [
 
 SCHEMES = frozenset({"http", "https"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
-_suffixes = PublicSuffixList()
 
 
 class Parts(NamedTuple):
@@ -93,8 +92,14 @@ def domain_of(host: str) -> str:
     host = host.rstrip(".").lower()
     if is_ip(host) or "." not in host:
         return host
-    found = _suffixes.privatesuffix(host)
+    found = _suffixes().privatesuffix(host)
     return str(found) if found else host
+
+
+@cache
+def _suffixes() -> PublicSuffixList:
+    """The list bundled with publicsuffixlist; reading it takes 70 ms, so only when a name is asked about."""
+    return PublicSuffixList()
 
 
 def is_ip(host: str) -> bool:

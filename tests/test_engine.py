@@ -11,8 +11,9 @@ from typing import Annotated
 
 import httpx
 import pytest
+import respx
 
-from scraper import Blocked, Crawl, FetchError, Key, Page, Request, Retry, Skip, Spider, Stop
+from scraper import Blocked, Crawl, FetchError, Key, Page, Request, Retry, Skip, Spider, Stop, crawl
 from scraper.errors import SpiderError
 from scraper.testing import Answer, Simulation, Site, VirtualLoop, simulate
 
@@ -783,3 +784,112 @@ def test_cr_09_cancelling_a_crawl_at_any_moment_leaves_it_resumable(tmp_path) ->
     assert summary.exit_code == 0
     assert summary.pages == 61
     assert sum(site.open.values()) == 0
+
+
+# ------------------------------------------------------------------ faults on top of faults
+
+
+def test_an_errback_that_raises_ends_the_request() -> None:
+    """An errback that raises the error again, or Retry for ever, ends the request as failed and is called once."""
+    calls = []
+
+    def parse(self, page: Page):
+        yield page.request("/gone").options(errback=self.again)
+        yield page.request("/later").options(errback=self.retry)
+        yield {"name": "x"}
+
+    def again(self, error: FetchError):
+        calls.append("again")
+        raise error
+
+    def retry(self, error: FetchError):
+        calls.append("retry")
+        raise Retry("please")
+
+    done = simulate(
+        spider(parse, again, retry), Site({"https://a.test/": "x"}), settings={**NO_ROBOTS, "retries": 0}
+    )
+    assert sorted(calls) == ["again", "retry"]
+    assert outcomes(done) == {"pages": 1, "failed": 2}
+
+
+def test_fetching_from_a_parked_domain_is_an_error_of_its_own() -> None:
+    """page.fetch to a domain that was parked raises FetchError domain-parked at once."""
+    kinds = []
+
+    async def parse(self, page: Page):
+        if "b.test" in page.url:
+            raise Blocked("captcha")
+        await asyncio.sleep(5)
+        try:
+            await page.fetch("https://b.test/sub")
+        except FetchError as error:
+            kinds.append(error.kind)
+        yield {"name": "x"}
+
+    made = spider(parse, start_urls=["https://a.test/", "https://b.test/"])
+    done = simulate(made, Site(lambda r: "x"), settings=NO_ROBOTS)
+    assert kinds == ["domain-parked"]
+    assert done.summary.exit_code == 5
+
+
+def test_a_callback_that_blocks_past_the_lease_loses_nothing() -> None:
+    """CR-10: when the loop stood still longer than a lease, the crawl goes on and every page is there."""
+
+    def parse(self, page: Page):
+        if page.url.endswith("/1"):
+            asyncio.get_running_loop()._jump.now += 120.0
+        yield {"name": page.url}
+        yield [page.request(f"/{i}") for i in range(8)]
+
+    done = simulate(spider(parse), Site(lambda r: Answer("x", latency=0.5)), settings=NO_ROBOTS)
+    assert done.summary.exit_code == 0
+    assert len(done.tables["tested"]) == 9
+
+
+def test_any_transport_crawls() -> None:
+    """A crawl runs over httpx.MockTransport, so over respx and whatever else speaks httpx's transport seam."""
+
+    def parse(self, page: Page):
+        yield {"name": page.text("h1")}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, html=f"<h1>{request.url.path}</h1>")
+
+    loop = VirtualLoop()
+    crawl = Crawl(spider(parse), db=":memory:", transport=httpx.MockTransport(answer), inline=True)
+    summary = loop.run_until_complete(crawl.run())
+    loop.close()
+    assert (summary.pages, summary.exit_code) == (1, 0)
+
+
+async def test_a_crawl_over_respx_in_a_running_loop(tmp_path) -> None:
+    """In a program's own loop, with a real database thread: `await crawl(...)` over a respx router."""
+    router = respx.Router(assert_all_called=False)
+    router.get("https://a.test/robots.txt").respond(404)
+    router.get("https://a.test/").respond(html="<a href=/1>x</a>")
+    page = router.get("https://a.test/1").respond(html="<h1>one</h1>")
+
+    def parse(self, page: Page):
+        yield {"name": page.url}
+        yield page.follow_all("a")
+
+    made = spider(parse, rate=None)
+    transport = httpx.MockTransport(router.async_handler)
+    summary = await crawl(made, db=tmp_path / "a.db", transport=transport)
+    assert (summary.pages, summary.rows, page.call_count) == (2, 2, 1)
+    again = await crawl(made, db=tmp_path / "a.db", transport=transport)
+    assert again.items == {"tested": {"new": 2}}
+
+
+async def test_many_crawls_run_at_once(tmp_path) -> None:
+    """Several crawls run side by side in one loop, each with its own database."""
+
+    def parse(self, page: Page):
+        yield {"name": page.url}
+        yield [page.request(f"/{i}") for i in range(5)]
+
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, text="x"))
+    made = spider(parse, rate=None, robots=False)
+    done = await asyncio.gather(*(crawl(made, db=tmp_path / f"{i}.db", transport=transport) for i in range(4)))
+    assert [summary.pages for summary in done] == [6] * 4

@@ -15,8 +15,8 @@ from scraper import (
     FetchError,
     Key,
     Limit,
-    NoMatch,
     Node,
+    NoMatch,
     Page,
     Rate,
     Request,
@@ -99,7 +99,10 @@ class Library(Spider[Book | Author]):
         return Author(str(answer.json()["name"]), born)
 
     def parse_list(self, page: Page, shelf: str, depth: int) -> list[Book | Request]:
-        rows: list[Book | Request] = [*page.each("tr", self.row, shelf), *page.each("tr", self.row, shelf=shelf)]
+        rows: list[Book | Request] = [
+            *page.each("tr", self.row, shelf),
+            *page.each("tr", self.row, shelf=shelf),
+        ]
         return [*rows, *page.follow("li.next a", self.parse_list, shelf, depth + 1)]
 
     def row(self, node: Node, shelf: str) -> Book:
@@ -191,7 +194,9 @@ async def programs() -> None:
     """A crawl inside another program."""
     try:
         assert_type(await crawl(Books, db="books.db", arguments={"pages": 2}), Summary)
-        assert_type(await crawl(Library, start=["https://library.example/"], settings={"rate": "1/s"}), Summary)
+        assert_type(
+            await crawl(Library, start=["https://library.example/"], settings={"rate": "1/s"}), Summary
+        )
     except (NoMatch, ScraperError) as error:
         print(error)
     prepared = Crawl(Plain, db="plain.db", resume="continue")

@@ -1,5 +1,6 @@
 """Wrong calls that mypy and pyright must refuse: each on one line, marked with the code mypy gives it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scraper import Crawl, FetchError, Node, Page, Request, Retry, Spider, crawl, run
@@ -20,8 +21,8 @@ class Books(Spider[Book]):
         page.follow("a", self.needs, "fiction", "1")  # refused: call-overload
         page.follow("a", self.needs, category="fiction", depth="1")  # refused: call-overload
         page.follow("a", self.needs, "fiction", 1, 2)  # refused: call-overload
-        page.follow("a", self.needs, "fiction", 1, color="red")  # refused: call-overload
-        page.follow("a", self.needs, "fiction", category="fiction", depth=1)  # refused: call-overload
+        page.follow("a", self.needs, "fiction", 1, color="red")  # refused: call-arg
+        page.follow("a", self.needs, "fiction", category="fiction", depth=1)  # refused: misc
         page.follow("a", self.optional, categroy="fiction")  # refused: call-overload
         page.follow("a", self.keyword, "fiction")  # refused: call-overload
         page.follow("a", self.pageless)  # refused: call-overload
@@ -31,7 +32,7 @@ class Books(Spider[Book]):
         page.follow_all("a", self.needs, category=1, depth=1)  # refused: call-overload
         page.follow_all("a", self.pageless)  # refused: call-overload
         page.follow_all(page.css("a"), self.needs, "fiction")  # refused: call-overload
-        page.request("/x", self.needs, "fiction", depth=None)  # refused: call-overload
+        page.request("/x", self.needs, "fiction", depth=None)  # refused: arg-type
         page.request("/x", self.pageless)  # refused: call-overload
         page.one("a").follow("b", self.needs)  # refused: call-overload
         page.one("a").follow_all("b", self.optional, 1)  # refused: call-overload
@@ -63,7 +64,7 @@ class Books(Spider[Book]):
         page.follow("a").options(revisit="sometimes")  # refused: arg-type
         page.follow("a").options(headers={"X-Page": 1})  # refused: dict-item
         Request("https://books.example/", "parse")  # refused: arg-type
-        Request("https://books.example/", self.parse, {"depth": 1})  # refused: misc
+        Request("https://books.example/", self.parse, {"depth": 1})  # refused: call-arg
         Request("https://books.example/", self.parse, depth=1)  # refused: call-arg
         Request("https://books.example/", revisit=60)  # refused: arg-type
         Request("https://books.example/", accept=404)  # refused: arg-type
@@ -82,13 +83,16 @@ class Books(Spider[Book]):
 
     def keyword(self, page: Page, *, category: str) -> None: ...
 
-    def generator(self, page: Page, depth: int) -> list[Book]: ...
+    def generator(self, page: Page, depth: int) -> Iterator[Book]:
+        yield Book(f"{page.url} {depth}")
 
-    async def coroutine(self, page: Page, depth: int) -> Book: ...
+    async def coroutine(self, page: Page, depth: int) -> Book:
+        return Book(f"{page.url} {depth}")
 
     def pageless(self) -> None: ...
 
-    def row(self, node: Node, shelf: str) -> Book: ...
+    def row(self, node: Node, shelf: str) -> Book:
+        return Book(f"{node.tag} {shelf}")
 
 
 class Overrides(Spider[Book]):

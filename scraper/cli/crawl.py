@@ -21,7 +21,7 @@ from scraper.query import open_readonly
 from scraper.store.runs import Run, unfinished
 from scraper.summary import Summary
 
-__all__ = ["crawl", "resume"]
+__all__ = ["crawl", "crawl_and_report", "resume"]
 
 #: Seconds requests under way may take to end after Ctrl-C or SIGTERM.
 GRACE = 10.0
@@ -59,7 +59,7 @@ def crawl(target: str, folder: str | None, **given: Any) -> int:
         target=_stored_target(target),
         observers=[reporter],
     )
-    return _run(prepared, reporter)
+    return crawl_and_report(prepared, reporter)
 
 
 @click.command()
@@ -71,8 +71,19 @@ def resume(database: str, quiet: bool) -> int:
     with closing(open_readonly(path)) as conn:
         run = _unfinished(conn, path)
     reporter = Reporter(quiet=quiet)
-    prepared = Crawl(load_spider(run.target), db=path, resume="must", target=run.target, observers=[reporter], **_same(run))
-    return _run(prepared, reporter)
+    return crawl_and_report(_continued(run, path, reporter), reporter)
+
+
+def _continued(run: Run, path: str, reporter: Reporter) -> Crawl:
+    """The crawl that goes on with a run; the demo's shop opens again where the run knows it."""
+    if run.target.startswith("scraper.demo."):
+        from scraper.demo import DemoCrawl, DemoServer
+
+        server = DemoServer(run.options["settings"]["allowed"])
+        return DemoCrawl(server, db=path, resume="must", observers=[reporter])
+    same = {name: run.options[name] for name in ("arguments", "start", "settings")}
+    spider = load_spider(run.target)
+    return Crawl(spider, db=path, resume="must", target=run.target, observers=[reporter], **same)
 
 
 def _unfinished(conn: Any, path: str) -> Run:
@@ -87,11 +98,7 @@ def _unfinished(conn: Any, path: str) -> Run:
     return run
 
 
-def _same(run: Run) -> dict[str, Any]:
-    return {name: run.options[name] for name in ("arguments", "start", "settings")}
-
-
-def _run(crawl: Crawl, reporter: Reporter) -> int:
+def crawl_and_report(crawl: Crawl, reporter: Reporter) -> int:
     """Crawl with the signals a person sends, report, and return the exit code."""
     summary = asyncio.run(_interruptible(crawl, reporter))
     if summary is None:

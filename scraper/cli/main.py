@@ -11,13 +11,14 @@ import click
 from scraper.errors import DatabaseInUse, ScraperError, StoreError, UsageError
 from scraper.version import VERSION
 
-__all__ = ["cli", "exit_code_of", "main"]
+__all__ = ["Lazy", "cli", "exit_code_of", "main"]
 
 #: Commands by name: where each one is, and its line in `--help` (so that help imports nothing).
 COMMANDS = {
     "crawl": ("scraper.cli.crawl:crawl", "Run a spider and store what it finds."),
     "resume": ("scraper.cli.crawl:resume", "Go on with an unfinished run, after Ctrl-C or a crash."),
     "tables": ("scraper.cli.query:tables", "The tables of a database, with their columns."),
+    "demo": ("scraper.cli.demo:demo", "Crawl a small shop served from this machine: works with no network."),
     "query": ("scraper.cli.query:query", "Ask a database a question in SQL, or show a table."),
 }
 

@@ -13,7 +13,7 @@ from scraper.events import CrawlStarted, DomainParked, Event, PageDone, Warned
 from scraper.project import project_folder
 from scraper.summary import Problem, Summary
 
-__all__ = ["Reporter", "plural", "shown_database"]
+__all__ = ["Reporter", "duration", "number", "plural", "shown_database"]
 
 EVERY = 10.0
 
@@ -125,7 +125,10 @@ def _problems(summary: Summary, database: str) -> list[str]:
         told = ", ".join(f"{plural(p.count, 'page')} {_kind(p)}" for p in site[:3])
         lines.append(f'  problems  {told}      → scraper query {database} "select * from requests where state = \'failed\'"')
     for problem in [p for p in summary.problems if p.place][:2]:
-        lines.append(f"  {_shown_place(problem.place)}   {problem.why}     {plural(problem.count, 'page')}")
+        head = f"  {_shown_place(problem.place)}   "
+        first, *more = problem.why.split("\n")
+        lines.append(f"{head}{first}     {plural(problem.count, 'page')}")
+        lines += [" " * len(head) + line for line in more[:1]]
         lines.append(f"    first: {problem.url}")
     return lines
 

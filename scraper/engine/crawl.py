@@ -46,6 +46,7 @@ class Engine:
         self._claim_at: float | None = context.clock.mono()
         self._dispatch = asyncio.Event()
         self._feed = asyncio.Event()
+        self._beat = asyncio.Event()
         self._over = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: BaseException | None = None
@@ -104,7 +105,8 @@ class Engine:
 
     def _start(self, lane: Lane, now: float) -> None:
         if now >= lane.deadline:
-            self._schedule.drop([lane])
+            # The loop was blocked past the lease: prolong it first, the heartbeat offers the lane again.
+            self._beat.set()
             return
         request = lane.queue.popleft()
         self._slots -= 1
@@ -272,7 +274,8 @@ class Engine:
     async def lane_for(self, name: str) -> AsyncIterator[Lane]:
         """The lane of a domain, kept while a fetch uses it; borrowed when this process does not hold it.
 
-        Raises FetchError `domain-busy` with the time to ask again when another owner does.
+        Raises FetchError `domain-parked`, or `domain-busy` with the time to ask again when another owner
+        has it.
         """
         lane = await self._find_lane(name)
         lane.open_visits += 1
@@ -285,7 +288,9 @@ class Engine:
 
     async def _find_lane(self, name: str) -> Lane:
         lane = self._schedule.lanes.get(name)
-        if lane is not None and not lane.lost:
+        if lane is not None and lane.domain.parked is not None:
+            raise FetchError("domain-parked", f"{name} is parked: {lane.domain.parked}")
+        if lane is not None:
             return lane
         context = self._context
         before = context.clock.mono()
@@ -294,7 +299,9 @@ class Engine:
         if adopted is not None:
             return adopted
         if isinstance(answer, float):
-            raise FetchError("domain-busy", f"{name} is parked or held by another process", retry_at=answer)
+            if answer == float("inf"):
+                raise FetchError("domain-parked", f"{name} is parked")
+            raise FetchError("domain-busy", f"another process holds {name}", retry_at=answer)
         return self._adopt(answer, before)
 
     async def park(self, lane: Lane, why: str) -> None:
@@ -325,7 +332,7 @@ class Engine:
     async def _heartbeat(self) -> None:
         clock = self._context.clock
         while True:
-            await asyncio.sleep(EXTEND_EVERY)
+            await self._sleep(self._beat, clock.mono() + EXTEND_EVERY)
             lanes = list(self._schedule.lanes.values())
             if not lanes:
                 continue
@@ -338,8 +345,10 @@ class Engine:
                     self._schedule.drop([lane])
                 else:
                     lane.lease, lane.deadline = lease, before + LEASE
+                    self._schedule.offer(lane)
                 self._schedule.touch(lane)
             self._feed.set()
+            self._dispatch.set()
 
     async def _seed(self) -> None:
         async for due in self._seeder.run():

@@ -17,8 +17,8 @@ import httpx
 from scraper.downloader import Reply
 from scraper.engine.context import Context
 from scraper.engine.subfetch import SubFetcher, page_of
-from scraper.engine.travel import Disallowed, Traveller, redirect_target, redirected
-from scraper.errors import Blocked, FetchError, Retry, Skip, Stop, Verdict
+from scraper.engine.travel import Disallowed, LeaseLost, Traveller, redirect_target, redirected
+from scraper.errors import Blocked, FetchError, Retry, Skip, Stop, StoreError, Verdict
 from scraper.models import Done, ErrorRecord, Options, Outcome, QueuedRequest, Request, Send
 from scraper.page import Page
 from scraper.pipeline import Collector, consume
@@ -58,6 +58,12 @@ class Visit:
             return self._done(Outcome.skipped("robots", str(refusal)))
         except FetchError as error:
             return await self._not_fetched(error)
+        except (LeaseLost, StoreError):
+            raise
+        except Exception as error:
+            # A fault of ours that some page brought out must not end the crawl of all others.
+            record = describe(error, "internal", self._request.url, self._context.definition.place)
+            return self._done(Outcome.failed("internal", record.message), error=record)
 
     # ------------------------------------------------------------------ on the wire
 
@@ -162,8 +168,10 @@ class Visit:
         try:
             await self._in_time(call, function, collector, place)
         except Verdict as verdict:
-            return await self._verdict(verdict)
+            return await self._verdict(verdict, good)
         except FetchError as error:
+            if good.name == "failed":
+                return self._done(Outcome.failed(error.kind, str(error), error.status))
             return await self._not_fetched(error, sub=True)
         except TimeoutError:
             limit = self._context.settings.callback_timeout
@@ -183,7 +191,8 @@ class Visit:
         else:
             await consume(call(), collector, place)
 
-    async def _verdict(self, verdict: Verdict) -> Done:
+    async def _verdict(self, verdict: Verdict, good: Outcome) -> Done:
+        """The outcome a callback chose; `good` is what it would have been (failed for an errback)."""
         now = self._context.clock.unix()
         match verdict:
             case Skip():
@@ -191,7 +200,10 @@ class Visit:
             case Retry():
                 wait = verdict.after if verdict.after is not None else self._context.retry.backoff(self._request.attempts + 1)
                 if wait is None or self._request.attempts >= self._context.settings.retries:
-                    return await self._finally_failed(FetchError("callback", f"retried too often: {verdict.why}"))
+                    error = FetchError("callback", f"retried too often: {verdict.why}")
+                    if good.name == "failed":
+                        return self._done(Outcome.failed(error.kind, str(error)))
+                    return await self._finally_failed(error)
                 return self._again(now + wait, "retry", verdict.why)
             case Blocked():
                 await self._context.control.park(self._lane, f"blocked: {verdict.why}")

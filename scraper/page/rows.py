@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, ValuesView
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FailedRow", "refuse_async", "results_of"]
+__all__ = ["SNIPPET", "FailedRow", "refuse_async", "results_of"]
 
 #: Characters of a failed row's HTML that are kept.
 SNIPPET = 500

@@ -14,7 +14,7 @@ from scraper.settings import Settings, did_you_mean, near_miss
 from scraper.spider.base import Spider
 from scraper.typed import decode
 
-__all__ = ["Definition", "define", "instantiate"]
+__all__ = ["Definition", "define", "instantiate", "parameters_of"]
 
 #: Names of the base class that are neither settings nor callbacks.
 _RESERVED = frozenset({"name", "abstract", "start_urls", "transports", "start", "check"})
@@ -45,6 +45,8 @@ def define(cls: type[Spider[Any]]) -> Definition:
     """Read a spider class. Raises SpiderError naming file:line for what breaks the contract."""
     place = _place(cls)
     own = _own_attributes(cls)
+    if isinstance(own.get("start_urls"), str):
+        raise SpiderError(f"{place}: start_urls is a list of URLs, not one: [{own['start_urls']!r}]")
     known = Settings.names()
     arguments = _arguments(cls, known)
     for name, value in own.items():

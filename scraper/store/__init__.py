@@ -1,1 +1,3 @@
-""""""
+"""SQLite: the queue, the results and the state of crawls, behind one writer."""
+
+__all__: list[str] = []

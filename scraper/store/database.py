@@ -25,14 +25,15 @@ class Database:
         `inline` runs all work in the loop's own thread (simulation under a virtual clock); `:memory:` needs it.
         """
         check_path(path)
-        lock = CrawlLock(path) if path != ":memory:" else None
-        if lock is not None:
+        lock = None
+        if path != ":memory:":
+            lock = CrawlLock(path)
             lock.acquire(holder, iso(now))
         try:
             executor = InlineExecutor(path) if inline else await AiosqliteExecutor.open(path)
             try:
                 with explaining(path):
-                    await executor.run(lambda conn: prepare(conn, path))
+                    await executor.run(prepare)
             except BaseException:
                 await executor.close()
                 raise

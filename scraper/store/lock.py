@@ -24,20 +24,28 @@ class CrawlLock:
         self._file: int | None = None
 
     def acquire(self, holder: str, now: str) -> None:
-        """Take the lock, or raise DatabaseInUse naming who has it and since when."""
+        """Take the lock, or raise DatabaseInUse naming who has it and since when.
+
+        Raises StoreError where no lock can be had (no permission, a file system without locks).
+        """
         try:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                self._lock(file, json.dumps({"holder": holder, "pid": os.getpid(), "since": now}).encode())
+            except BaseException:
+                os.close(file)
+                raise
         except OSError as error:
-            raise StoreError(f"cannot write {self._path}: {error.strerror}") from error
+            raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
+        self._file = file
+
+    def _lock(self, file: int, told: bytes) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            told = os.read(file, 4096)
-            os.close(file)
-            raise DatabaseInUse(self._in_use(told)) from error
+        except BlockingIOError as error:
+            raise DatabaseInUse(self._in_use(os.read(file, 4096))) from error
         os.ftruncate(file, 0)
-        os.write(file, json.dumps({"holder": holder, "pid": os.getpid(), "since": now}).encode())
-        self._file = file
+        os.write(file, told)
 
     def release(self) -> None:
         """Give the lock back. The file stays: removing it could let two crawls lock two files."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from scraper.clock import iso
-from scraper.models import Completed, Done, Outcome, State
+from scraper.models import Completed, Done, ErrorRecord, Rejected, State
+from scraper.store.counters import Deltas
 from scraper.store.queue import Queue, encode_options
 from scraper.store.tables import ItemTables, Provenance
 
@@ -30,76 +32,77 @@ class Results:
         self._tables.forget()
 
     def write(
-        self, conn: sqlite3.Connection, deltas: Counter[str], domain: int, done: Done, now: float
+        self, conn: sqlite3.Connection, deltas: Deltas, domain: int, done: Done, now: float
     ) -> Completed:
-        """Store everything of `done`. The caller has checked that the lease holds."""
-        outcome = done.outcome
+        """Store everything of `done`. The caller has checked that its domain is leased, and still is."""
+        request, outcome = done.request, done.outcome
         stored = self._items(conn, deltas, done, now)
         links = (*done.links, outcome.to) if outcome.to is not None else done.links
-        added, due = self._queue.insert(conn, links, now)
+        added, due = self._queue.insert(conn, links, now, leased=request.domain)
         deltas["queued"] += added
         deltas["links"] += added
         self._sends(conn, deltas, domain, done)
         if done.error is not None:
-            error = done.error
-            conn.execute(
-                "INSERT INTO _errors (run, request, kind, message, place, detail, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (self._run, done.request.id, error.kind, error.message, error.place, error.detail, now),
-            )
-        due |= self._outcome(conn, deltas, done, now)
+            self._error(conn, done.request.id, done.error, now)
+        if outcome.name == "retry":
+            self._again(conn, done)
+            due[request.domain] = min(outcome.at, due.get(request.domain, outcome.at))
+        else:
+            deltas["queued"] -= 1
+            self._end(conn, done, now)
         for name, value in done.counts.items():
             deltas[name] += value
         deltas[_COUNTED[outcome.name]] += 1
         return Completed(written=True, due=due, stored=stored)
 
-    def _items(self, conn: sqlite3.Connection, deltas: Counter[str], done: Done, now: float) -> dict[str, int]:
-        rejected = list(done.rejected)
+    def _items(self, conn: sqlite3.Connection, deltas: Deltas, done: Done, now: float) -> Counter[str]:
         stored: Counter[str] = Counter()
+        refused: Sequence[Rejected] = ()
         if done.items:
-            origin = Provenance(done.url or done.request.url, self._run, iso(now), done.request.id, done.request.fingerprint)
+            request = done.request
+            origin = Provenance(done.url or request.url, self._run, iso(now), request.id, request.fingerprint)
             stored, refused = self._tables.write(conn, done.items, origin)
-            rejected.extend(refused)
-        conn.executemany(
-            'INSERT INTO _rejected (run, request, "table", reason, item, place) VALUES (?, ?, ?, ?, ?, ?)',
-            [(self._run, done.request.id, r.table, r.reason, r.item, r.place) for r in rejected],
-        )
-        deltas["items"] += len(done.items) + len(done.rejected) - len(rejected)
-        deltas["rejected"] += len(rejected)
-        for name, value in stored.items():
-            deltas[f"item.{name}"] += value
-        return dict(stored)
-
-    def _sends(self, conn: sqlite3.Connection, deltas: Counter[str], domain: int, done: Done) -> None:
-        rows = []
-        for send in done.sends:
-            own = send.domain == done.request.domain
-            rows.append(
-                (
-                    self._run, done.request.id, domain if own else self._queue.domain_id(conn, send.domain),
-                    send.kind, None if send.url == done.request.url else send.url, send.sent, send.ended,
-                    send.status, send.bytes,
-                )
-            )  # fmt: skip
-            deltas["bytes"] += send.bytes
-        conn.executemany(
-            "INSERT INTO _sends (run, request, domain, kind, url, sent, ended, status, bytes)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            rows,
-        )
-        deltas["sends"] += len(rows)
-
-    def _outcome(
-        self, conn: sqlite3.Connection, deltas: Counter[str], done: Done, now: float
-    ) -> dict[str, float]:
-        request, outcome = done.request, done.outcome
-        if outcome.name == "retry":
-            conn.execute(
-                "UPDATE _requests SET attempts = ?, not_before = ?, taken_epoch = 0, status = ?, kind = ?, why = ?"
-                " WHERE id = ?",
-                (request.attempts, outcome.at, outcome.status, outcome.kind, outcome.why, request.id),
+            deltas["items"] += len(done.items) - len(refused)
+            for name, value in stored.items():
+                deltas[f"item.{name}"] += value
+        if rejected := [*done.rejected, *refused]:
+            deltas["rejected"] += len(rejected)
+            conn.executemany(
+                'INSERT INTO _rejected (run, request, "table", reason, item, place) VALUES (?, ?, ?, ?, ?, ?)',
+                [(self._run, done.request.id, r.table, r.reason, r.item, r.place) for r in rejected],
             )
-            return {request.domain: outcome.at}
-        deltas["queued"] -= 1
+        return stored
+
+    def _sends(self, conn: sqlite3.Connection, deltas: Deltas, domain: int, done: Done) -> None:
+        request = done.request
+        for send in done.sends:
+            to = domain if send.domain == request.domain else self._queue.domain_id(conn, send.domain)
+            url = None if send.url == request.url else send.url
+            conn.execute(
+                "INSERT INTO _sends (run, request, domain, kind, url, sent, ended, status, bytes)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (self._run, request.id, to, send.kind, url, send.sent, send.ended, send.status, send.bytes),
+            )
+            deltas["bytes"] += send.bytes
+        deltas["sends"] += len(done.sends)
+
+    def _error(self, conn: sqlite3.Connection, request: int, error: ErrorRecord, now: float) -> None:
+        conn.execute(
+            "INSERT INTO _errors (run, request, kind, message, place, detail, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (self._run, request, error.kind, error.message, error.place, error.detail, now),
+        )
+
+    def _again(self, conn: sqlite3.Connection, done: Done) -> None:
+        """Queued again, taken by nobody."""
+        request, outcome = done.request, done.outcome
+        conn.execute(
+            "UPDATE _requests SET attempts = ?, not_before = ?, taken_epoch = 0, status = ?, kind = ?, why = ?"
+            " WHERE id = ?",
+            (request.attempts, outcome.at, outcome.status, outcome.kind, outcome.why, request.id),
+        )
+
+    def _end(self, conn: sqlite3.Connection, done: Done, now: float) -> None:
+        request, outcome = done.request, done.outcome
         conn.execute(
             "UPDATE _requests SET state = ?, status = ?, kind = ?, why = ?, ended = ?, attempts = ? WHERE id = ?",
             (
@@ -107,12 +110,8 @@ class Results:
                 request.attempts, request.id,
             ),
         )  # fmt: skip
-        self._clear_secrets(conn, done, outcome)
-        return {}
-
-    def _clear_secrets(self, conn: sqlite3.Connection, done: Done, outcome: Outcome) -> None:
-        """Headers and bodies are working state: gone when the request ended, kept while it may be tried again."""
-        options = done.request.options
+        options = request.options
         if outcome.name != "failed" and (options.headers or options.body):
+            # Working state that may be secret: gone now, kept only while the request may be tried again.
             plain = encode_options(replace(options, headers=(), body=b""))
-            conn.execute("UPDATE _requests SET options = ?, body = NULL WHERE id = ?", (plain, done.request.id))
+            conn.execute("UPDATE _requests SET options = ?, body = NULL WHERE id = ?", (plain, request.id))

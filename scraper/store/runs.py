@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Run", "begin", "counters", "failures", "finish", "latest", "reopen", "rows_by_table", "unfinished"]
+__all__ = [
+    "Run",
+    "begin",
+    "counters",
+    "failures",
+    "finish",
+    "latest",
+    "reopen",
+    "rows_by_table",
+    "unfinished",
+]
 
 #: States of a run that can be resumed: its process died, or it stopped with work left.
 UNFINISHED = ("running", "stopped")
@@ -67,7 +77,8 @@ def unfinished(conn: sqlite3.Connection, series: str | None = None) -> Run | Non
 def reopen(conn: sqlite3.Connection, run: Run) -> None:
     """A run goes on."""
     conn.execute(
-        "UPDATE _runs SET state = 'running', ended = NULL, reason = NULL, resumed = resumed + 1 WHERE id = ?", (run.id,)
+        "UPDATE _runs SET state = 'running', ended = NULL, reason = NULL, resumed = resumed + 1 WHERE id = ?",
+        (run.id,),
     )
 
 

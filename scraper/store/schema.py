@@ -10,7 +10,7 @@ import sqlite3
 
 from scraper.errors import StoreError
 
-__all__ = ["APPLICATION_ID", "VERSION", "prepare"]
+__all__ = ["APPLICATION_ID", "VERSION", "check", "prepare"]
 
 #: `PRAGMA application_id` of our files: "SCRP".
 APPLICATION_ID = 0x53435250
@@ -174,19 +174,28 @@ CREATE VIEW errors AS
 """
 
 
-def prepare(conn: sqlite3.Connection, path: str) -> None:
-    """Bring an open database to `VERSION`, inside a transaction of its own.
+def check(conn: sqlite3.Connection, path: str) -> None:
+    """See, without changing anything, that a database is ours or empty.
 
     Raises StoreError for a file of another program or of a newer version.
     """
     version = conn.execute("PRAGMA user_version").fetchone()[0]
     application = conn.execute("PRAGMA application_id").fetchone()[0]
-    if version == VERSION and application == APPLICATION_ID:
-        return
-    if application == APPLICATION_ID and version > VERSION:
-        raise StoreError(f"{path} was written by a newer version (schema {version}, this one knows {VERSION}); upgrade scraper")
-    if application != APPLICATION_ID and conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+    if application == APPLICATION_ID:
+        if version > VERSION:
+            raise StoreError(
+                f"{path} was written by a newer version (schema {version}, this one knows {VERSION}); "
+                "upgrade scraper"
+            )
+    elif application or version or conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
         raise StoreError(f"{path} is a database of another program; choose another file with --db")
+
+
+def prepare(conn: sqlite3.Connection) -> None:
+    """Bring a checked database to `VERSION`, in one transaction."""
+    if conn.execute("PRAGMA user_version").fetchone()[0] == VERSION:
+        return
     conn.executescript(
-        f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+        f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
+        f" PRAGMA user_version = {VERSION}; COMMIT;"
     )

@@ -7,6 +7,8 @@ ONE transaction, a savepoint each, so that one bad page harms no other and pages
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,8 +19,18 @@ from typing import Any, Protocol, TypeVar, cast
 import aiosqlite
 
 from scraper.errors import StoreError
+from scraper.store.schema import check
 
-__all__ = ["AiosqliteExecutor", "Executor", "InlineExecutor", "Writer", "check_path", "connect", "explain", "explaining"]
+__all__ = [
+    "AiosqliteExecutor",
+    "Executor",
+    "InlineExecutor",
+    "Writer",
+    "check_path",
+    "connect",
+    "explain",
+    "explaining",
+]
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
@@ -76,13 +88,13 @@ class InlineExecutor:
 def connect(path: str) -> sqlite3.Connection:
     """Open a crawl database for writing; created readable by its owner only.
 
-    Raises StoreError, in a sentence, when it cannot be used.
+    Raises StoreError, in a sentence, when it cannot be used; a database of another program is left untouched.
     """
     check_path(path)
     with explaining(path):
         conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
         try:
-            conn.execute("PRAGMA busy_timeout = 30000")
+            check(conn, path)
             conn.execute("PRAGMA journal_mode = WAL")
             conn.execute("PRAGMA synchronous = NORMAL")
             conn.execute("PRAGMA foreign_keys = ON")
@@ -106,14 +118,16 @@ def check_path(name: str) -> None:
     if not path.parent.is_dir():
         raise StoreError(f"no directory {path.parent}; create it or choose another file with --db")
     try:
-        path.touch(mode=0o600, exist_ok=True)
-        with path.open("r+b"):
-            pass
+        if not path.exists():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        elif not os.access(path, os.R_OK | os.W_OK):
+            # Not by opening it: closing any descriptor of the file would drop SQLite's locks of this process.
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror}; choose another file with --db") from error
 
 
-class explaining:  # noqa: N801 - reads as a statement
+class explaining:
     """Translate sqlite3's errors into StoreError sentences; the only place that does."""
 
     def __init__(self, path: str) -> None:
@@ -149,8 +163,8 @@ class Writer:
 
     Invariants: `submit`'s result is there only after the COMMIT that holds it; work that raises changes
     nothing and harms no other in its group; after a failed COMMIT every waiter gets the StoreError and the
-    writer takes no more work. `before_commit(conn)` runs last in every transaction. `patient` (set by the engine while plenty is ready to fetch) lets a group wait
-    a moment for more; nothing waits otherwise.
+    writer takes no more work. What is in `before_commit` runs last in every transaction. `patient` (set by
+    the engine while plenty is ready to fetch) lets a group wait a moment for more; nothing waits otherwise.
     """
 
     def __init__(self, executor: Executor, path: str) -> None:
@@ -162,7 +176,7 @@ class Writer:
         self._failed: StoreError | None = None
         self._closing = False
         self.patient: Callable[[], bool] = lambda: False
-        self.before_commit: Callable[[sqlite3.Connection], None] = lambda _: None
+        self.before_commit: list[Callable[[sqlite3.Connection], None]] = []
         self._task = asyncio.get_running_loop().create_task(self._drain(), name="scraper-writer")
 
     async def submit(self, fn: Callable[[sqlite3.Connection], T], *, urgent: bool = True) -> T:
@@ -188,41 +202,54 @@ class Writer:
             return await self._executor.run(fn)
 
     async def close(self) -> None:
-        """Commit what waits, then close the connection."""
+        """Commit what waits, fold the log into the file, close the connection."""
         self._closing = True
         self._wake.set()
         self._hurry.set()
         try:
-            await self._task
+            # Not awaited itself: a cancelled close must not cancel a commit.
+            await asyncio.wait({self._task})
         finally:
+            # A log that cannot be folded now (disk full, a reader) is read and folded at the next opening.
             with suppress(sqlite3.Error):
-                await self._executor.run(lambda conn: conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+                await self._executor.run(_fold_log)
             await self._executor.close()
 
     async def _drain(self) -> None:
-        while True:
-            if not self._waiting:
-                if self._closing:
-                    return
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            if not self._hurry.is_set() and self.patient():
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._hurry.wait(), PATIENCE)
-            self._hurry.clear()
-            batch = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
-            await self._commit(batch)
+        try:
+            while self._waiting or not self._closing:
+                if not self._waiting:
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                await self._company()
+                batch = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+                if not self._waiting:
+                    self._hurry.clear()
+                await self._commit([(fn, future) for fn, future in batch if not future.done()])
+        except asyncio.CancelledError:
+            # Somebody cancels every task there is: whoever waits, or will, must not wait for ever.
+            self._fail((), StoreError(f"{self._path}: the writer was cancelled"))
+            raise
 
-    async def _commit(self, batch: Sequence[tuple[Work, asyncio.Future[Any]]]) -> None:
-        work = [(fn, future) for fn, future in batch if not future.cancelled()]
+    async def _company(self) -> None:
+        """Give others a moment to join the group, unless somebody is in a hurry."""
+        if not self._hurry.is_set() and self.patient():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._hurry.wait()
+
+    async def _commit(self, group: Sequence[tuple[Work, asyncio.Future[Any]]]) -> None:
+        work = [fn for fn, _ in group]
         try:
             with explaining(self._path):
-                results = await self._executor.run(lambda conn: _run_group(conn, [fn for fn, _ in work], self.before_commit))
+                results = await self._executor.run(lambda conn: _run_group(conn, work, self.before_commit))
         except BaseException as error:
-            self._fail(work, error)
+            self._fail(group, error)
+            if not isinstance(error, Exception):
+                raise
             return
-        for (_, future), (value, problem) in zip(work, results, strict=True):
+        for (_, future), (value, problem) in zip(group, results, strict=True):
             if future.done():
                 continue
             if problem is None:
@@ -230,18 +257,24 @@ class Writer:
             else:
                 future.set_exception(problem)
 
-    def _fail(self, work: Sequence[tuple[Work, asyncio.Future[Any]]], error: BaseException) -> None:
-        self._failed = error if isinstance(error, StoreError) else StoreError(f"{self._path}: {error!r}")
-        for _, future in (*work, *self._waiting):
+    def _fail(self, group: Sequence[tuple[Work, asyncio.Future[Any]]], error: BaseException) -> None:
+        if self._failed is None:
+            self._failed = error if isinstance(error, StoreError) else StoreError(f"{self._path}: {error!r}")
+        for _, future in (*group, *self._waiting):
             if not future.done():
                 future.set_exception(self._failed)
         self._waiting.clear()
-        if not isinstance(error, Exception):
-            raise error
+
+
+def _fold_log(conn: sqlite3.Connection) -> None:
+    conn.execute("PRAGMA busy_timeout = 1000")
+    conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def _run_group(
-    conn: sqlite3.Connection, work: Sequence[Work], before_commit: Callable[[sqlite3.Connection], None]
+    conn: sqlite3.Connection,
+    work: Sequence[Work],
+    before_commit: Sequence[Callable[[sqlite3.Connection], None]],
 ) -> list[tuple[Any, BaseException | None]]:
     """Run each function in a savepoint of one IMMEDIATE transaction, `before_commit` last.
 
@@ -261,7 +294,8 @@ def _run_group(
                 conn.execute("ROLLBACK TO page")
                 results.append((None, error))
             conn.execute("RELEASE page")
-        before_commit(conn)
+        for last in before_commit:
+            last(conn)
         conn.execute("COMMIT")
     except BaseException:
         if conn.in_transaction:
@@ -270,7 +304,14 @@ def _run_group(
     return results
 
 
-_FATAL = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_READONLY", "SQLITE_NOTADB", "SQLITE_CANTOPEN")
+_FATAL = (
+    "SQLITE_FULL",
+    "SQLITE_IOERR",
+    "SQLITE_CORRUPT",
+    "SQLITE_READONLY",
+    "SQLITE_NOTADB",
+    "SQLITE_CANTOPEN",
+)
 
 
 def _fatal(error: Exception) -> bool:

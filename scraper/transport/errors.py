@@ -21,6 +21,7 @@ the kind of any exception a transport raised, foreign transports included.
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -195,7 +196,10 @@ def _tls_reason(exc: BaseException, where: str) -> str:
 def _connect_error(exc: OSError, where: str) -> WireError:
     if isinstance(exc, TimeoutError):
         return ConnectLimit(f"no connection to {where} in time")
-    reason = (exc.strerror or str(exc)).rpartition("] ")[2].partition(", [")[0]
+    if exc.errno:
+        reason = os.strerror(exc.errno).lower()  # asyncio's own text repeats the address
+    else:
+        reason = (exc.strerror or str(exc)).rpartition("] ")[2].partition(", [")[0]
     return NotConnected(f"no connection to {where}: {reason}")
 
 

@@ -1,0 +1,42 @@
+"""The values that travel between the layers: requests, outcomes, leases, rows. Immutable, no behaviour."""
+
+from scraper.models.lease import DomainFacts, DomainLease, OriginFacts, Pending
+from scraper.models.limits import Limit, Rate
+from scraper.models.request import Options, QueuedRequest, Request, Requests, State, callback_name
+from scraper.models.result import (
+    Column,
+    Completed,
+    Done,
+    ErrorRecord,
+    ItemRow,
+    Outcome,
+    Rejected,
+    Send,
+    SendKind,
+    Table,
+)
+
+__all__ = [
+    "Column",
+    "Completed",
+    "DomainFacts",
+    "DomainLease",
+    "Done",
+    "ErrorRecord",
+    "ItemRow",
+    "Limit",
+    "Options",
+    "OriginFacts",
+    "Outcome",
+    "Pending",
+    "QueuedRequest",
+    "Rate",
+    "Rejected",
+    "Request",
+    "Requests",
+    "Send",
+    "SendKind",
+    "State",
+    "Table",
+    "callback_name",
+]

@@ -1,0 +1,153 @@
+"""What became of a visit: rows, sends, errors, the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from scraper.models.request import QueuedRequest
+
+__all__ = [
+    "Column",
+    "Completed",
+    "Done",
+    "ErrorRecord",
+    "ItemRow",
+    "Outcome",
+    "Rejected",
+    "Send",
+    "SendKind",
+    "Table",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of an item table. `type` is an SQLite type name: TEXT, INTEGER, REAL, NUMERIC, BLOB."""
+
+    name: str
+    type: str
+    key: bool = False
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The shape of an item table. `fill` keeps a stored value where the new one is None (`merge="fill"`).
+
+    `open` marks a table of plain dicts, which gains a column for every new key.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    fill: bool = False
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """One converted item: `values` stand in the order of `table.columns`, in SQLite's own types."""
+
+    table: Table
+    values: tuple[Any, ...]
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An item that could not be stored, and why. `place` is file:line of the callback that yielded it."""
+
+    table: str
+    reason: str
+    item: str
+    place: str = ""
+
+
+SendKind = Literal["page", "redirect", "robots", "sub", "sitemap"]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One HTTP request that left this machine. Times are unix seconds; `bytes` the body on the wire."""
+
+    kind: SendKind
+    domain: str
+    url: str
+    sent: float
+    ended: float
+    status: int | None
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """What went wrong on a page, for a person: `place` is file:line in callback, `detail` more lines."""
+
+    kind: str
+    message: str
+    place: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a visit ended. Build it with the class methods; there are five ways and no other."""
+
+    name: Literal["ok", "retry", "failed", "skipped", "moved"]
+    kind: str = ""
+    why: str = ""
+    status: int | None = None
+    at: float = 0.0
+    to: QueuedRequest | None = None
+
+    @classmethod
+    def ok(cls, status: int) -> Outcome:
+        return cls("ok", status=status)
+
+    @classmethod
+    def retry(cls, at: float, kind: str, why: str, status: int | None = None) -> Outcome:
+        """Queued again, not before `at` (unix seconds)."""
+        return cls("retry", kind, why, status, at)
+
+    @classmethod
+    def failed(cls, kind: str, why: str, status: int | None = None) -> Outcome:
+        return cls("failed", kind, why, status)
+
+    @classmethod
+    def skipped(cls, kind: str, why: str, status: int | None = None) -> Outcome:
+        return cls("skipped", kind, why, status)
+
+    @classmethod
+    def moved(cls, to: QueuedRequest, status: int | None = None) -> Outcome:
+        """A redirect to another domain: `to` is queued in the same transaction."""
+        return cls("moved", "redirect", to.url, status, to=to)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Everything one visit produced; written in one transaction or not at all."""
+
+    request: QueuedRequest
+    outcome: Outcome
+    url: str = ""
+    items: Sequence[ItemRow] = ()
+    rejected: Sequence[Rejected] = ()
+    links: Sequence[QueuedRequest] = ()
+    sends: Sequence[Send] = ()
+    error: ErrorRecord | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What became of a `Done`. Not `written`: the lease was lost and nothing was stored.
+
+    `due` names the domains that have new work, and from when (unix). `stored` counts item rows by table and
+    what they were: new, changed, same, merged (another page of this run had the key).
+    """
+
+    written: bool
+    due: Mapping[str, float] = field(default_factory=dict)
+    known: Sequence[QueuedRequest] = ()
+    stored: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,358 @@
+"""The command line as a person uses it: what is printed, and the exit code.
+
+What is about processes (signals, kills, locks) runs as one; the rest calls the same `main` in this process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from scraper.cli import main
+
+PAGES = 60
+
+
+class Shop(BaseHTTPRequestHandler):
+    """A listing of sixty products; /slow never answers in time."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]  # set by the fixture
+        status, body, kind = 200, b"", "text/html; charset=utf-8"
+        if self.path == "/":
+            body = "".join(f'<a class="product" href="/p/{i}">x</a>' for i in range(PAGES)).encode()
+        elif self.path.startswith("/p/"):
+            time.sleep(0.02)
+            body = f"<h1>Product {self.path[3:]}</h1><b>£{self.path[3:]}.50</b>".encode()
+        elif self.path == "/image":
+            body, kind = b"\x89PNG", "image/png"
+        elif self.path != "/empty":
+            status = 404
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[tuple[str, list[str]]]:
+    """The shop's address and the paths it was asked for."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+    server.asked = []  # type: ignore[attr-defined]  # read by the handler
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", server.asked  # type: ignore[attr-defined]  # see above
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
+SPIDER = '''
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated
+from scraper import Key, Page, Spider
+
+@dataclass
+class Product:
+    name: Annotated[str, Key]
+    price: Decimal
+
+class Shop(Spider[Product]):
+    start_urls = ["{url}/"]
+    rate = {rate}
+    concurrency = 4
+
+    def parse(self, page: Page):
+        yield page.follow_all("a.product", self.product)
+
+    def product(self, page: Page):
+        yield Product(page.text("h1"), page.decimal("b"))
+'''
+
+
+@dataclass
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+class Person:
+    """Someone in a directory with a spider, typing commands."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.url = url
+        self.environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "COLUMNS": "120"}
+        (folder / "scraper.toml").touch()
+        self.write("shop.py", SPIDER.format(url=url, rate="None"))
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-W", "error", "-m", "scraper", *words]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def runs(self, *words: str) -> Ran:
+        """A command in a process of its own."""
+        process = self.start(*words)
+        out, err = process.communicate(timeout=60)
+        assert "Traceback" not in err
+        return Ran(process.returncode, out, err)
+
+    def types(self, *words: str) -> Ran:
+        """A command in this process."""
+        out, err = StringIO(), StringIO()
+        with chdir(self.folder), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
+            sys.argv = ["scraper", *words]
+            main()
+        return Ran(left.value.code or 0, out.getvalue(), err.getvalue())
+
+    def spider(self, body: str, top: str = "") -> Ran:
+        """Run a spider whose class body is given."""
+        self.write("s.py", f"from scraper import Page, Spider\n{top}class S(Spider):\n    rate = None\n" + body)
+        return self.types("crawl", "s.py", "--db", "s.db")
+
+
+@pytest.fixture
+def person(tmp_path: Path, shop: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> Person:
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    return Person(tmp_path, shop[0])
+
+
+def test_a_good_crawl_is_short_and_can_be_queried(person: Person) -> None:
+    """A good crawl prints at most six lines, nothing on stdout, makes data/<spider>.db, and is queried by name."""
+    ran = person.runs("crawl", "shop.py")
+    assert (ran.code, ran.out) == (0, "")
+    lines = ran.err.splitlines()
+    assert len(lines) <= 6
+    assert lines[0].startswith("shop → data/shop.db   run 1")
+    assert f"✓ shop: {PAGES + 1} pages, {PAGES} product ({PAGES} new)" in lines[1]
+    asked = person.types("query", "shop", "select count(*) as n, sum(price) as total from product")
+    assert asked.out.split() == ["n", "total", "──", "──────", "60", "1800.0"]
+    assert person.types("tables", "shop").out.startswith("product  60 rows  (name TEXT, price NUMERIC)")
+
+
+@pytest.mark.parametrize(
+    ("flag", "read"),
+    [
+        ("--json", lambda text: json.loads(text)[0]["name"]),
+        ("--jsonl", lambda text: json.loads(text.splitlines()[0])["name"]),
+        ("--csv", lambda text: text.splitlines()[1].split(",")[0]),
+    ],
+)
+def test_query_formats(person: Person, flag: str, read) -> None:
+    """A table is data on stdout in every format, and `--limit` cuts it."""
+    person.types("crawl", "shop.py")
+    ran = person.types("query", "shop", "product", flag, "--limit", "1")
+    assert ran.code == 0
+    assert read(ran.out).startswith("Product ")
+
+
+def test_query_mistakes_are_explained(person: Person) -> None:
+    """A misspelt table, a wrong column, a write, and bad SQL: one line each, exit 2, suggestions where close."""
+    person.types("crawl", "shop.py")
+    assert 'Did you mean "product"?' in person.types("query", "shop", "select * from prodct").err
+    assert "Tables: product (60)" in person.types("query", "shop", "select * from prodct").err
+    assert 'Did you mean "price"?' in person.types("query", "shop", "select prices from product").err
+    for words in (("shop", "delete from product"), ("shop", "selec"), ("nope", "x"), ("shop.py", "x")):
+        ran = person.types("query", *words)
+        assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+
+
+def test_kill_and_resume_end_with_the_same_rows(person: Person, shop: tuple[str, list[str]]) -> None:
+    """CR-01 short: killed with -9 several times and resumed, the crawl has every row once, and refetches little."""
+    url, asked = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="'40/s'"))
+    asked.clear()
+    process = person.start("crawl", "shop.py")
+    kills = 0
+    for _ in range(3):
+        wait_for(lambda: len(asked) >= 12 * (kills + 1))
+        process.kill()
+        process.communicate()
+        kills += 1
+        process = person.start("resume", "shop")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    with sqlite3.connect(person.folder / "data/shop.db") as conn:
+        assert conn.execute("select count(*), count(distinct name), sum(price) from product").fetchone() == (60, 60, 1800)
+        assert conn.execute("pragma integrity_check").fetchone() == ("ok",)
+    conn.close()
+    assert len(asked) <= PAGES + 2 + kills * 2 * 64
+    assert len(set(asked)) == PAGES + 2
+
+
+def wait_for(condition, seconds: float = 20.0) -> None:
+    """Poll until it holds; only for processes, which have no other way to tell."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def test_cr_08_ctrl_c_once_ends_well_and_a_resume_refetches_nothing(person: Person, shop: tuple[str, list[str]]) -> None:
+    """One SIGINT: no new requests, what is under way is stored, exit 130, the next command is named."""
+    url, asked = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="'40/s'"))
+    asked.clear()
+    process = person.start("crawl", "shop.py")
+    wait_for(lambda: len(asked) >= 15)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "continue with: scraper resume shop" in err
+    ran = person.types("resume", "shop")
+    assert ran.code == 0
+    assert len(asked) == len(set(asked)) == PAGES + 2
+    assert person.types("resume", "shop").code == 2
+
+
+def test_cr_08_ctrl_c_twice_leaves_at_once(person: Person, shop: tuple[str, list[str]]) -> None:
+    """Two SIGINTs leave now; nothing stored is lost and a resume completes."""
+    url, asked = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="'40/s'"))
+    asked.clear()
+    process = person.start("crawl", "shop.py")
+    wait_for(lambda: len(asked) >= 15)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert person.types("resume", "shop").code == 0
+
+
+def test_cr_07_a_second_crawl_on_the_database_is_refused(person: Person, shop: tuple[str, list[str]]) -> None:
+    """Exit 7, one line that names who is crawling."""
+    url, asked = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="'10/s'"))
+    asked.clear()
+    process = person.start("crawl", "shop.py")
+    wait_for(lambda: len(asked) >= 3)
+    ran = person.types("crawl", "shop.py")
+    process.kill()
+    process.communicate()
+    assert ran.code == 7
+    assert f"process {process.pid}" in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_an_unfinished_run_is_mentioned_and_can_be_continued(person: Person, shop: tuple[str, list[str]]) -> None:
+    """`crawl` begins anew and says that an older run is unfinished; `crawl --resume` goes on with it."""
+    url, asked = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="'40/s'"))
+    asked.clear()
+    process = person.start("crawl", "shop.py")
+    wait_for(lambda: len(asked) >= 10)
+    process.kill()
+    process.communicate()
+    again = person.types("crawl", "shop.py", "--resume")
+    assert again.code == 0
+    assert "run 1 goes on" in again.err
+    assert person.types("crawl", "shop.py", "--resume").err.count("run 2") == 1
+
+
+def test_resume_with_another_value_is_an_error(person: Person, shop: tuple[str, list[str]]) -> None:
+    """A flag that differs from what the run was begun with is named, exit 2."""
+    asked = shop[1]
+    asked.clear()
+    process = person.start("crawl", "shop.py", "--rate", "20/s")
+    wait_for(lambda: len(asked) >= 5)
+    process.kill()
+    process.communicate()
+    ran = person.types("crawl", "shop.py", "--rate", "30/s", "--resume")
+    assert ran.code == 2
+    assert "rate = '20/s', not '30/s'" in ran.err
+
+
+BAD = {
+    "does not import": ("import nothing_like_this\n", "", 2, ["s.py does not load", "nothing_like_this", "s.py:2"]),
+    "syntax": ("def (\n", "", 2, ["s.py:2", "^"]),
+    "no start": ("", "    def parse(self, page): pass\n", 2, ["no start", "s.py:2"]),
+    "no parse": ("", "    start_urls = ['{url}/']\n", 2, ["no parse"]),
+    "setting": ("", "    concurency = 2\n    start_urls = ['{url}/']\n    def parse(self, page): pass\n", 2, ['"concurrency"', "s.py:2"]),
+    "no scheme": ("", "    start_urls = ['127.0.0.1/']\n    def parse(self, page): pass\n", 2, ["not a URL", "https://127.0.0.1/"]),
+    "scheme": ("", "    start_urls = ['ftp://127.0.0.1/']\n    def parse(self, page): pass\n", 2, ["ftp", "neither http nor https"]),
+    "host": ("", "    start_urls = ['http://no.such.host.invalid/']\n    def parse(self, page): pass\n", 4, ["no such host: no.such.host.invalid", "Nothing crawled"]),
+    "port": ("", "    retries = 0\n    start_urls = ['http://127.0.0.1:1/']\n    def parse(self, page): pass\n", 4, ["127.0.0.1:1", "refused"]),
+    "empty page": ("", "    start_urls = ['{url}/empty']\n    def parse(self, page): yield page.follow_all('a')\n", 3, ["no items"]),
+    "image": ("", "    start_urls = ['{url}/image']\n    def parse(self, page): pass\n", 4, ["image/png", "accept_types"]),
+    "not found": ("", "    start_urls = ['{url}/nope']\n    def parse(self, page): pass\n", 4, ["HTTP 404"]),
+    "wrong yield": ("", "    start_urls = ['{url}/']\n    def parse(self, page): yield 42\n", 1, ["s.py:5", "parse yielded int 42"]),
+    "raises": ("", "    start_urls = ['{url}/']\n    def parse(self, page): yield {{'x': float('£1')}}\n", 1, ["s.py:5 in parse", "could not convert"]),
+    "selector": ("", "    start_urls = ['{url}/']\n    def parse(self, page): page.css('a..b')\n", 1, ["s.py:5", "a..b", "^"]),
+    "no match": ("", "    start_urls = ['{url}/']\n    def parse(self, page): page.text('h7')\n", 1, ["s.py:5", "h7"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", list(BAD))
+def test_every_fault_has_its_exit_code_and_a_short_answer(person: Person, fault: str) -> None:
+    """Bad input gets the right exit code and at most six lines that name the place; never a traceback."""
+    top, body, code, told = BAD[fault]
+    ran = person.spider(body.format(url=person.url), top)
+    assert ran.code == code, ran.err
+    assert len(ran.err.splitlines()) <= 6, ran.err
+    for words in told:
+        assert words in ran.err
+
+
+def test_databases_that_cannot_be_used(person: Person) -> None:
+    """A directory, a file that is no database, a missing folder: exit 6 and one sentence each."""
+    (person.folder / "dir.db").mkdir()
+    person.write("text.db", "certainly not a database, but long enough to have a header" * 20)
+    for name in ("dir.db", "text.db", "no/such/folder.db"):
+        ran = person.types("crawl", "shop.py", "--db", name)
+        assert (ran.code, len(ran.err.splitlines())) == (6, 1), ran.err
+
+
+def test_wrong_words_on_the_command_line(person: Person) -> None:
+    """Unknown names, commands, flags and values: exit 2, one line, a suggestion where one is close."""
+    for words, told in [
+        (("crawl", "shpo.py"), "no file shpo.py"),
+        (("crawl", "shop.py:Shp"), 'Did you mean "Shop"?'),
+        (("crwl",), 'Did you mean "crawl"?'),
+        (("crawl", "shop.py", "--set", "rat=1"), 'Did you mean "rate"?'),
+        (("crawl", "shop.py", "--rate", "fast"), "5/s"),
+        (("crawl", "shop.py", "-a", "x=1"), "no argument 'x'"),
+        (("crawl", "shop.py", "--start", "127.0.0.1/x"), "https://127.0.0.1/x"),
+        (("crawl", "shop.py", "--nope"), "--nope"),
+        (("crawl",), "TARGET"),
+        (("resume", "nope"), "no database 'nope'"),
+    ]:
+        ran = person.types(*words)
+        assert (ran.code, len(ran.err.splitlines())) == (2, 1), (words, ran.err)
+        assert told in ran.err
+
+
+def test_help_is_there_for_every_command(person: Person) -> None:
+    """`--help` of the program lists commands and exit codes, and each command has its own."""
+    ran = person.types("--help")
+    assert ran.code == 0
+    assert "Exit codes" in ran.out
+    for command in ("crawl", "resume", "query", "tables"):
+        assert command in ran.out
+        assert person.types(command, "--help").code == 0

@@ -1,0 +1,266 @@
+"""The layers of the package: who may import whom.
+
+Every import counts: at module level, inside functions, under TYPE_CHECKING, relative ones, and modules named
+in a string for a lazy import (`"scraper.cli.crawl:crawl"`).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+from conftest import Source, read_sources
+
+#: A module imports only from rows with a smaller number; those in one row do not import each other. A package
+#: counts as one here; inside it there are no cycles.
+ROWS = {
+    0: "errors version",
+    1: "urls clock typed",
+    2: "models",
+    3: "events settings frontier trace",
+    4: "politeness robots retry decode guard items page project",
+    5: "transport",
+    6: "downloader store schedule",
+    7: "spider query pipeline summary",
+    8: "engine",
+    9: "api loader",
+    10: "demo testing",
+    11: "cli",
+    12: "__init__ __main__",
+}
+
+#: Libraries that only one place may know, so that replacing one is a change in that place.
+HOMES = {
+    "ada_url": "urls",
+    "aiohttp": "transport",
+    "aiolimiter": "politeness",
+    "aiosqlite": "store",
+    "backports": "decode",
+    "brotli": "decode",
+    "click": "cli",
+    "protego": "robots",
+    "publicsuffixlist": "urls",
+    "rich": "cli",
+    "selectolax": "page",
+    "tenacity": "retry",
+    "w3lib": "decode",
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """`importer` (a module of the package) imports `imported` (dotted, of any package) at `path:line`."""
+
+    importer: str
+    imported: str
+    path: str
+    line: int
+
+
+def imports_of(source: Source, modules: set[str]) -> Iterator[Import]:
+    """Every import in a module; a name imported from a package is that of the submodule, where it is one."""
+    for node in ast.walk(source.tree):
+        for target in _targets(node, source, modules):
+            yield Import(source.name, target, source.path, getattr(node, "lineno", 0))
+
+
+def _targets(node: ast.AST, source: Source, modules: set[str]) -> list[str]:
+    match node:
+        case ast.Import(names):
+            return [alias.name for alias in names]
+        case ast.ImportFrom(module, names, level):
+            base = _absolute(source, module or "", level)
+            inside = [f"{base}.{alias.name}" for alias in names]
+            return [name if name in modules else base for name in inside]
+        case ast.Constant(str(text)) if "." in text and text.partition(":")[0] in modules:
+            return [text.partition(":")[0]]
+    return []
+
+
+def _absolute(source: Source, module: str, level: int) -> str:
+    if not level:
+        return module
+    parts = source.name.split(".")
+    kept = parts[: len(parts) - level + source.is_package]
+    return ".".join([*kept, module]) if module else ".".join(kept)
+
+
+def unit_of(module: str) -> str:
+    """The entry of ROWS a module belongs to: `page` for `scraper.page.node`, `__init__` for `scraper`."""
+    _, _, inside = module.partition(".")
+    return inside.partition(".")[0] or "__init__"
+
+
+def rows_of(table: dict[int, str]) -> dict[str, int]:
+    return {unit: row for row, units in table.items() for unit in units.split()}
+
+
+def offenders(sources: list[Source], table: dict[int, str]) -> list[str]:
+    """One line for each module without a row and for each import from a row that is not below."""
+    rows, modules = rows_of(table), {source.name for source in sources}
+    root = min(modules, key=len)
+    below: dict[str, set[str]] = defaultdict(set)
+    found = []
+    for source in sources:
+        for i in imports_of(source, modules):
+            importer, imported = unit_of(i.importer), unit_of(i.imported)
+            if i.imported.partition(".")[0] != root or importer == imported:
+                continue
+            below[importer].add(imported)
+            if importer in rows and imported in rows and rows[importer] <= rows[imported]:
+                found.append(
+                    f"{i.path}:{i.line} imports {i.imported} (row {rows[importer]} ≤ {rows[imported]})"
+                )
+    found += [_rowless(unit, below[unit], rows) for unit in sorted({unit_of(m) for m in modules} - set(rows))]
+    return found
+
+
+def _rowless(unit: str, imported: Iterable[str], rows: dict[str, int]) -> str:
+    lowest = max((rows[name] for name in imported if name in rows), default=-1) + 1
+    where = f"add it to ROWS in tests/test_layers.py, in row {lowest} or higher"
+    return f"{unit} is in no row: {where}; {lowest} is the first above what it imports"
+
+
+def cycle_in(sources: list[Source]) -> list[str]:
+    """The modules of one import cycle, in order; empty when there is none."""
+    modules = {source.name for source in sources}
+    graph = {
+        source.name: {i.imported for i in imports_of(source, modules)} & modules - {source.name}
+        for source in sources
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))
+    return []
+
+
+# ------------------------------------------------------------------------------------------- the package
+
+
+def test_modules_import_only_from_lower_rows(package: list[Source]) -> None:
+    """A module imports only from rows below its own, and every module has a row."""
+    found = offenders(package, ROWS)
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_no_import_cycles(package: list[Source]) -> None:
+    """No two modules import each other in any way, through others neither."""
+    assert not cycle_in(package)
+
+
+def test_rows_name_modules_that_exist(package: list[Source]) -> None:
+    """The table of rows names each module once, and nothing that is gone."""
+    units = [unit for row in ROWS.values() for unit in row.split()]
+    assert len(units) == len(set(units))
+    assert set(units) <= {unit_of(source.name) for source in package}
+
+
+def test_a_library_is_known_in_one_place(package: list[Source]) -> None:
+    """A library that could be replaced is imported by the module that wraps it and by no other."""
+    modules = {source.name for source in package}
+    found = [
+        f"{i.path}:{i.line} imports {i.imported}, which only {HOMES[library]} does"
+        for source in package
+        for i in imports_of(source, modules)
+        if (library := i.imported.partition(".")[0]) in HOMES and unit_of(i.importer) != HOMES[library]
+    ]
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_spiders_use_only_the_public_package(spiders: list[Source], package: list[Source]) -> None:
+    """An example imports names from `scraper` itself, as a user would, never from a module inside."""
+    modules = {source.name for source in package}
+    found = [
+        f"{i.path}:{i.line} imports {i.imported}"
+        for source in spiders
+        for i in imports_of(source, modules)
+        if i.imported.startswith("scraper.")
+    ]
+    assert not found, "\n" + "\n".join(found)
+
+
+# ------------------------------------------------------------------------------------------- the test itself
+
+TREE = {
+    "__init__.py": "def f():\n    from pkg.high import H",
+    "low.py": "",
+    "high.py": "from pkg.low import L",
+    "group/__init__.py": "from pkg.group.one import O",
+    "group/one.py": "from pkg import low",
+}
+
+
+def written(folder: Path, **changed: str) -> list[Source]:
+    files = TREE | {name.replace("__in__", "/") + ".py": text for name, text in changed.items()}
+    for name, text in files.items():
+        path = folder / "pkg" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return read_sources(folder / "pkg", root=folder)
+
+
+TABLE = {0: "low", 1: "group", 2: "high", 3: "__init__"}
+
+
+def test_a_tree_in_order_passes(tmp_path: Path) -> None:
+    """Imports downwards, and those inside a package without a cycle, are no offence."""
+    sources = written(tmp_path)
+    assert offenders(sources, TABLE) == []
+    assert cycle_in(sources) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from pkg.high import H",
+        "import pkg.high",
+        "from pkg import high",
+        "from . import high",
+        "from .high import H",
+        "def f():\n    import pkg.high",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pkg.high import H",
+        "class C:\n    def f(self):\n        from .high import H",
+        "HOME = 'pkg.high:H'",
+    ],
+)
+def test_an_import_upwards_is_seen(tmp_path: Path, text: str) -> None:
+    """An import from a higher row, however it is written, is named with file, line and both rows."""
+    sources = written(tmp_path, low=text)
+    line = text.count("\n") + 1
+    assert offenders(sources, TABLE) == [f"pkg/low.py:{line} imports pkg.high (row 0 ≤ 2)"]
+    assert sorted(set(cycle_in(sources))) == ["pkg.high", "pkg.low"]
+
+
+def test_siblings_are_seen(tmp_path: Path) -> None:
+    """Modules in one row that import each other's names are named."""
+    found = offenders(written(tmp_path), {0: "low", 1: "group", 2: "high __init__"})
+    assert found == ["pkg/__init__.py:2 imports pkg.high (row 2 ≤ 2)"]
+
+
+def test_importing_the_package_itself_is_seen(tmp_path: Path) -> None:
+    """The top of the package is above everything, so nothing inside imports from it."""
+    found = offenders(written(tmp_path, low="from pkg import H"), TABLE)
+    assert found == ["pkg/low.py:1 imports pkg (row 0 ≤ 3)"]
+
+
+@pytest.mark.parametrize(
+    "text", ["from . import O", "from pkg.group import O", "def f():\n    from .. import group"]
+)
+def test_a_cycle_inside_a_package_is_seen(tmp_path: Path, text: str) -> None:
+    """A module that imports from the package it stands in is a cycle."""
+    sources = written(tmp_path, group__in__one=text)
+    assert offenders(sources, TABLE) == []
+    assert sorted(set(cycle_in(sources))) == ["pkg.group", "pkg.group.one"]
+
+
+def test_a_module_without_a_row_is_seen(tmp_path: Path) -> None:
+    """A new module fails until it has a row, and the message says which one fits."""
+    (found,) = offenders(written(tmp_path, new="from pkg.group import O"), TABLE)
+    assert found.startswith("new is in no row: add it to ROWS in tests/test_layers.py")
+    assert "in row 2 or higher" in found
