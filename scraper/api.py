@@ -27,6 +27,7 @@ from scraper.politeness import Politeness
 from scraper.project import default_database
 from scraper.retry import RetryPolicy
 from scraper.robots import Robots
+from scraper.selectors import SelectorCounts
 from scraper.settings import Settings
 from scraper.spider import Definition, Spider, define, instantiate
 from scraper.store.database import Database
@@ -110,6 +111,7 @@ class Crawl:
         self._transport = transport
         self._inline = inline
         self._seed = seed
+        self._selectors = SelectorCounts()
         self._engine: Engine | None = None
         self._stop_reason: str | None = None
 
@@ -150,6 +152,7 @@ class Crawl:
                 why = str(error)
                 await database.writer.submit(lambda conn: finish(conn, run.id, "finished", why, clock.unix()))
                 raise
+        await database.writer.submit(lambda conn: self._selectors.store(conn, run.id))
         summary = await database.writer.read(
             lambda conn: summarize(
                 conn, run, database=self.database, seconds=clock.mono() - started, reason=reason,
@@ -172,7 +175,7 @@ class Crawl:
             spider=spider, definition=self.definition, settings=self.settings, clock=clock, frontier=frontier,
             politeness=politeness, robots=Robots(clock.unix),
             retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items,
-            links=links, user_agent=self._user_agent(), observers=self._observers,
+            links=links, selectors=self._selectors, user_agent=self._user_agent(), observers=self._observers,
         )  # fmt: skip
         seeder = Seeder(self._starts(spider, run), links, frontier, clock)
         self._engine = engine = Engine(context, f"{run.id}:{id(self):x}", seeder)

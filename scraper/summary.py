@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from scraper.selectors import Silent, lost_selectors, silent_selectors
 from scraper.store.runs import Run, counters, failures, rows_by_table
 
 __all__ = ["EXIT_CODES", "Problem", "Summary", "summarize"]
@@ -45,7 +46,8 @@ class Summary:
     """A finished run.
 
     `items` maps tables to what happened to their rows: new, changed, same, merged. `state` is complete,
-    finished or stopped (resumable); `reason` why it is not complete.
+    finished or stopped (resumable); `reason` why it is not complete. `silent` are selectors that matched
+    nowhere, `lost` those of them that matched in the run before.
     """
 
     run: int
@@ -65,6 +67,8 @@ class Summary:
     start_problem: str = ""
     exit_code: int = 0
     sends: int = 0
+    silent: Sequence[Silent] = ()
+    lost: Sequence[Silent] = ()
 
     @property
     def rows(self) -> int:
@@ -110,6 +114,8 @@ def summarize(
         empty_tables=[name for name in declared if not sum(items.get(name, {}).values())],
         start_problem=_start_problem(conn, run.id, counted),
         sends=counted.get("sends", 0),
+        silent=silent_selectors(conn, run.id),
+        lost=lost_selectors(conn, run.id),
     )
     return _judged(made, max_failed)
 
@@ -140,8 +146,8 @@ def _judged(summary: Summary, max_failed: float) -> Summary:
 
 
 def _start_problem(conn: sqlite3.Connection, run: int, counted: Mapping[str, int]) -> str:
-    """Why nothing could be begun: set when no page was ever parsed and no start is still queued."""
-    if counted.get("parsed"):
+    """Why nothing could be begun: set when no page was ever parsed and nothing is still queued."""
+    if counted.get("parsed") or counted.get("queued"):
         return ""
     row = conn.execute(
         "SELECT url, why, attempts FROM _requests WHERE run = ? AND state IN (2, 3) ORDER BY id LIMIT 1", (run,)

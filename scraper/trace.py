@@ -10,7 +10,7 @@ from types import TracebackType
 from scraper.errors import ScraperError
 from scraper.models import ErrorRecord
 
-__all__ = ["describe", "user_frames"]
+__all__ = ["describe", "printable", "user_frames"]
 
 _OWN = str(Path(__file__).resolve().parent)
 _LIBRARIES = tuple(
@@ -43,3 +43,16 @@ def describe(error: BaseException, kind: str, callback: str, fallback: str = "")
     last = frames[-1]
     shown = [f"{frame.filename}:{frame.lineno} in {frame.name}\n    {frame.line or ''}".rstrip() for frame in frames]
     return ErrorRecord(kind, message, f"{last.filename}:{last.lineno} in {last.name}", "\n".join(shown))
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    """Text that cannot steer a terminal or forge a line: control and invisible characters become U+FFFD.
+
+    White space becomes a blank; with `lines` line feeds stay.
+    """
+    if text.isprintable():
+        return text
+    kept = "\n" if lines else ""
+    return "".join(
+        c if c.isprintable() or c in kept else " " if c.isspace() else "\ufffd" for c in text
+    )

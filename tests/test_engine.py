@@ -893,3 +893,92 @@ async def test_many_crawls_run_at_once(tmp_path) -> None:
     made = spider(parse, rate=None, robots=False)
     done = await asyncio.gather(*(crawl(made, db=tmp_path / f"{i}.db", transport=transport) for i in range(4)))
     assert [summary.pages for summary in done] == [6] * 4
+
+
+# ------------------------------------------------------------------ what reviews found
+
+
+def test_sec_22_a_redirect_does_not_name_a_private_address(tmp_path) -> None:
+    """A start that redirects to another host takes it into scope, not past the address guard."""
+    named = {}
+
+    def parse(self, page: Page):
+        yield {"url": page.url}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        named[request.url.host] = request.extensions["named"]
+        if request.url.host == "a.test":
+            return httpx.Response(302, headers={"Location": "https://internal.test/secret"})
+        return httpx.Response(200, html="x")
+
+    loop = VirtualLoop()
+    crawl = Crawl(spider(parse), db=":memory:", transport=httpx.MockTransport(answer), inline=True)
+    loop.run_until_complete(crawl.run())
+    loop.close()
+    assert named == {"a.test": True, "internal.test": False}
+
+
+def test_po_05_a_429_to_page_fetch_holds_the_domain() -> None:
+    """Retry-After on a page.fetch makes the whole domain wait, as on a page."""
+
+    async def parse(self, page: Page):
+        if page.url == "https://a.test/0":
+            await page.fetch("/busy")
+        yield {"url": page.url}
+
+    busy = []
+
+    def answer(request):
+        if request.url.path == "/busy" and not busy:
+            busy.append(asyncio.get_running_loop().time())
+            return Answer(status=429, headers={"Retry-After": "15"})
+        return "x"
+
+    made = spider(parse, start_urls=[f"https://a.test/{i}" for i in range(8)], concurrency=1)
+    done = simulate(made, Site(answer), settings={**NO_ROBOTS, "rate": "5/s"})
+    refused = next(hit for hit in done.hits if hit.status == 429)
+    assert min(hit.at for hit in done.hits if hit.at > refused.at) >= refused.ended + 15 - 1e-5
+    assert done.summary.exit_code == 0
+
+
+def test_parked_before_any_page_is_resumable() -> None:
+    """A domain that refuses everything from the start is parked: exit 5, requests kept, not a dead end."""
+
+    def parse(self, page: Page):
+        yield {}
+
+    made = spider(parse, start_urls=[f"https://a.test/{i}" for i in range(30)], concurrency=1)
+    done = simulate(made, Site(lambda r: Answer(status=403)), settings=NO_ROBOTS)
+    assert (done.summary.exit_code, done.summary.state) == (5, "stopped")
+    assert done.summary.queued == 11
+
+
+def test_a_selector_that_never_matches_is_named_with_what_was_meant() -> None:
+    """A misspelt selector is counted per place; the nearest one that matches on the first page is suggested."""
+
+    def parse(self, page: Page):
+        for node in page.css("artcle.product"):
+            yield {"name": node.text()}
+        yield page.follow("li.next a")
+
+    body = "<article class=product>x</article><article class=product>y</article>"
+    done = simulate(spider(parse), Site(lambda r: body), settings=NO_ROBOTS)
+    assert done.summary.exit_code == 3
+    first, second = sorted(done.summary.silent, key=lambda silent: silent.selector)
+    assert (first.selector, first.call, first.pages, first.meant, first.meant_matches) == (
+        "artcle.product", "css", 1, "article.product", 2,
+    )  # fmt: skip
+    assert "test_engine.py:" in first.place
+    assert (second.selector, second.meant) == ("li.next a", None)
+
+
+def test_a_selector_that_matched_in_the_run_before_is_named(tmp_path) -> None:
+    """An optional selector that found something in the last run and nothing in this one is said."""
+
+    def parse(self, page: Page):
+        yield {"name": page.text("h1", default=None), "price": page.text("b", default=None)}
+
+    made = spider(parse)
+    simulate(made, Site(lambda r: "<h1>x</h1><b>1</b>"), settings=NO_ROBOTS, db=tmp_path / "a.db")
+    done = simulate(made, Site(lambda r: "<h1>x</h1><i>1</i>"), settings=NO_ROBOTS, db=tmp_path / "a.db")
+    assert [silent.selector for silent in done.summary.lost] == ["b"]

@@ -649,11 +649,14 @@ class FrontierMachine(RuleBasedStateMachine):
         outcome = done.outcome
         self.items |= {row.values[0] for row in done.items}
         links = [*done.links, outcome.to] if outcome.to is not None else list(done.links)
-        fresh = [link for link in links if link.fingerprint not in self.known]
+        fresh = {link.fingerprint for link in links} - self.known.keys()
         self._queue(links)
         known.attempts = done.request.attempts
         known.holder = None
-        due = {r.domain: max(self.now, r.not_before) for r in sorted(fresh, key=lambda r: -r.not_before)}
+        due: dict[str, float] = {}
+        for added in map(self.known.__getitem__, fresh):
+            at = max(self.now, added.not_before)
+            due[added.request.domain] = min(at, due.get(added.request.domain, at))
         if outcome.name == "retry":
             known.not_before = outcome.at
             due[known.request.domain] = min(outcome.at, due.get(known.request.domain, math.inf))

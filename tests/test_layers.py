@@ -25,7 +25,7 @@ ROWS = {
     3: "events settings frontier trace",
     4: "politeness robots retry decode guard items page project",
     5: "transport",
-    6: "downloader store schedule",
+    6: "downloader store schedule selectors",
     7: "spider query pipeline summary",
     8: "engine",
     9: "api loader",

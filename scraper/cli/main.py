@@ -87,7 +87,9 @@ def main() -> None:
         code = cli.main(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except ScraperError as error:
-        click.echo(f"✗ {error}", err=True)
+        from scraper.trace import printable
+
+        click.echo(f"✗ {printable(str(error), lines=True)}", err=True)
         sys.exit(exit_code_of(error))
     except click.ClickException as error:
         click.echo(f"✗ {error.format_message()}", err=True)

@@ -12,6 +12,7 @@ from scraper.api import Crawl
 from scraper.events import CrawlStarted, DomainParked, Event, PageDone, Warned
 from scraper.project import project_folder
 from scraper.summary import Problem, Summary
+from scraper.trace import printable
 
 __all__ = ["Reporter", "duration", "number", "plural", "shown_database"]
 
@@ -77,7 +78,7 @@ class Reporter:
 
     def _say(self, line: str, *, always: bool = False) -> None:
         if always or not self._quiet:
-            click.echo(line, err=True)
+            click.echo(printable(line), err=True)
 
 
 def _end(summary: Summary) -> list[str]:
@@ -87,6 +88,7 @@ def _end(summary: Summary) -> list[str]:
         return [f"{mark} {summary.start_problem}. Nothing crawled."]
     lines = [f"{mark} {summary.spider}: {_counted(summary)} in {duration(summary.seconds)}{_because(summary)}"]
     lines += _problems(summary, database)
+    lines += _silent(summary)
     if summary.rejected:
         select = f'scraper query {database} "select * from _rejected"'
         lines.append(f"  rejected  {plural(summary.rejected, 'item')} could not be stored{' ' * 6}→ {select}")
@@ -130,6 +132,21 @@ def _problems(summary: Summary, database: str) -> list[str]:
         lines.append(f"{head}{first}     {plural(problem.count, 'page')}")
         lines += [" " * len(head) + line for line in more[:1]]
         lines.append(f"    first: {problem.url}")
+    return lines
+
+
+def _silent(summary: Summary) -> list[str]:
+    """Selectors that found nothing: all when the crawl has no items, else those that used to find something."""
+    lines = []
+    for silent in (summary.silent if summary.exit_code == 3 else summary.lost)[:2]:
+        head = f"  {_shown_place(silent.place)}  "
+        of = f"{number(silent.pages)} of {plural(silent.pages, 'page')}"
+        lines.append(f'{head}{silent.call}("{silent.selector}") matched nothing on {of}')
+        if silent.meant is not None:
+            matches = "1 match" if silent.meant_matches == 1 else f"{number(silent.meant_matches)} matches"
+            lines.append(f'{" " * len(head)}did you mean "{silent.meant}"? ({matches} on the first page)')
+        elif summary.exit_code != 3:
+            lines[-1] += f"; it matched in the run before  first: {silent.first_miss}"
     return lines
 
 

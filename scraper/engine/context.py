@@ -17,6 +17,7 @@ from scraper.politeness import Politeness
 from scraper.retry import RetryPolicy
 from scraper.robots import Robots
 from scraper.schedule import Lane
+from scraper.selectors import SelectorCounts
 from scraper.settings import Settings
 from scraper.spider import Definition, Spider
 
@@ -61,6 +62,7 @@ class Context:
     downloader: Downloader
     items: Items
     links: Links
+    selectors: SelectorCounts
     user_agent: str
     observers: Sequence[Observer]
     control: Control = field(init=False)

@@ -7,11 +7,19 @@ from dataclasses import replace
 from scraper.decode import decode_text
 from scraper.downloader import Reply
 from scraper.engine.context import Context
-from scraper.engine.travel import Disallowed, Traveller, redirect_target, redirected
+from scraper.engine.travel import (
+    Disallowed,
+    Traveller,
+    not_redirect,
+    pushed_back,
+    redirect_target,
+    redirected,
+)
 from scraper.errors import FetchError
 from scraper.models import Options, QueuedRequest, Request, Send
 from scraper.page import Fetcher, Page
 from scraper.retry import RETRY_STATUSES, retry_after
+from scraper.schedule import Lane
 from scraper.urls import split
 
 __all__ = ["SubFetcher", "page_of"]
@@ -56,7 +64,9 @@ class SubFetcher:
                     await traveller.admit(url, lane)
                 except Disallowed as refusal:
                     raise FetchError("robots", str(refusal), request=request) from refusal
-                reply = await traveller.send(lane, url, options, "sub")
+                reply = await traveller.send(lane, url, options, "sub", not_redirect)
+                if reply.status in {429, 503}:
+                    await self._push_back(lane, reply)
             target = redirect_target(url, reply)
             if target is None:
                 break
@@ -69,6 +79,15 @@ class SubFetcher:
         page = page_of(context, reply, replace(options, callback=running.callback, args=running.args), self)
         if 200 <= reply.status < 300 or reply.status in options.accept:
             return page
-        now = context.clock.unix()
-        at = retry_after(reply.headers.get("retry-after"), now) if reply.status in RETRY_STATUSES else None
+        at = self._asked_for(reply) if reply.status in RETRY_STATUSES else None
         raise FetchError("http", f"HTTP {reply.status}", status=reply.status, retry_at=at, page=page, request=request)
+
+    def _asked_for(self, reply: Reply) -> float | None:
+        return retry_after(reply.headers.get("retry-after"), self._context.clock.unix())
+
+    async def _push_back(self, lane: Lane, reply: Reply) -> None:
+        """The domain waits as it asked, or a first backoff; this fetch fails all the same."""
+        at = self._asked_for(reply)
+        if at is None:
+            at = self._context.clock.unix() + (self._context.retry.backoff(1) or 1.0)
+        await pushed_back(self._context, lane, at, f"HTTP {reply.status}")

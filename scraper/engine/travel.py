@@ -20,7 +20,7 @@ from scraper.robots import MAX_ROBOTS
 from scraper.schedule import Lane
 from scraper.urls import SCHEMES, Parts, join, split
 
-__all__ = ["Disallowed", "LeaseLost", "Traveller", "redirect_target", "redirected"]
+__all__ = ["Disallowed", "LeaseLost", "Traveller", "not_redirect", "pushed_back", "redirect_target", "redirected"]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: Headers a redirect to another origin may take along; all others may hold secrets.
@@ -120,7 +120,7 @@ class Traveller:
         }
         headers.update(settings.headers)
         headers.update(options.headers)
-        named = split(url).netloc in self.seed.split(" ")
+        named = split(url).netloc == self.seed.partition(" ")[0]  # what a redirect added is in scope, not named
         try:
             return httpx.Request(
                 options.method, url, headers=headers, content=options.body or None, extensions={"named": named}
@@ -148,7 +148,7 @@ class Traveller:
         url, parts = context.links.check(url)
         for _ in range(ROBOTS_HOPS + 1):
             async with context.control.lane_for(context.politeness.key(parts.host)) as lane:
-                reply = await self.send(lane, url, _ROBOTS, "robots", _not_redirect, limits)
+                reply = await self.send(lane, url, _ROBOTS, "robots", not_redirect, limits)
             target = redirect_target(url, reply)
             if target is None:
                 return reply.status, decode_text(reply.body, "text/plain; charset=utf-8")
@@ -159,8 +159,26 @@ class Traveller:
 _ROBOTS = Options()
 
 
-def _not_redirect(status: int, headers: httpx.Headers) -> bool:
-    return status not in REDIRECTS
+def not_redirect(status: int, headers: httpx.Headers) -> bool:
+    """Whether a body is worth reading: that of a redirect is not."""
+    return not (status in REDIRECTS and "location" in headers)
+
+
+async def pushed_back(context: Context, lane: Lane, at: float, why: str) -> bool:
+    """A 429 or 503: the whole domain waits until `at` (unix), stored so that a restart waits too.
+
+    A domain that asks for too long a wait, or does it too often in a row, is parked; True then.
+    """
+    domain, longest = lane.domain, context.settings.retry_after_max
+    if domain.pushed_back():
+        await context.control.park(lane, f"{why} {domain.pushbacks} times in a row")
+    elif at > context.clock.unix() + longest:
+        await context.control.park(lane, f"{why} with a Retry-After beyond {longest:g} s (retry_after_max)")
+    else:
+        domain.hold(context.clock.to_mono(at))
+        facts = context.politeness.facts(lane.name)
+        await context.frontier.put_facts(lane.lease, facts, now=context.clock.unix())
+    return domain.parked is not None
 
 
 def redirect_target(url: str, reply: Reply) -> str | None:

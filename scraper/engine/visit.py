@@ -17,7 +17,14 @@ import httpx
 from scraper.downloader import Reply
 from scraper.engine.context import Context
 from scraper.engine.subfetch import SubFetcher, page_of
-from scraper.engine.travel import Disallowed, LeaseLost, Traveller, redirect_target, redirected
+from scraper.engine.travel import (
+    Disallowed,
+    LeaseLost,
+    Traveller,
+    pushed_back,
+    redirect_target,
+    redirected,
+)
 from scraper.errors import Blocked, FetchError, Retry, Skip, Stop, StoreError, Verdict
 from scraper.models import Done, ErrorRecord, Options, Outcome, QueuedRequest, Request, Send
 from scraper.page import Page
@@ -116,6 +123,7 @@ class Visit:
         if status in {401, 403}:
             if domain.refused():
                 await self._context.control.park(self._lane, f"HTTP {status} {domain.refusals} times in a row")
+                return self._done(Outcome.retry(self._context.clock.unix(), "http", f"HTTP {status}", status))
         elif status not in {429, 503}:
             domain.welcomed()
         fetcher = SubFetcher(self._context, self._request, self._sends)
@@ -153,6 +161,7 @@ class Visit:
         collector = Collector(self._context.items, options.callback)
         done = await self._judge(call, function, collector, Outcome.ok(page.status), page.url)
         self._counts.update(page.counts)
+        self._context.selectors.record(self._lane.name, page)
         return done
 
     def _data(self, options: Options) -> dict[str, Any]:
@@ -223,26 +232,12 @@ class Visit:
         method = "GET" if sub else request.options.method
         delay = context.retry.delay(request.attempts + 1, kind=error.kind, status=error.status, method=method)
         at = max(now + (delay or 0.0), error.retry_at or 0.0)
-        if not sub and error.status in {429, 503} and await self._pushed_back(at, error):
+        busy = not sub and error.status in {429, 503}
+        if busy and await pushed_back(context, self._lane, at, str(error)):
             return self._done(Outcome.retry(now, "http", str(error), error.status))
         if delay is None:
             return await self._finally_failed(error)
         return self._again(at, error.kind, str(error), error.status)
-
-    async def _pushed_back(self, at: float, error: FetchError) -> bool:
-        """The whole domain waits until `at`, stored so that a restart waits too. True when it was parked."""
-        context, domain = self._context, self._lane.domain
-        longest = context.settings.retry_after_max
-        if domain.pushed_back():
-            await context.control.park(self._lane, f"{error} {domain.pushbacks} times in a row")
-        elif at > context.clock.unix() + longest:
-            await context.control.park(self._lane, f"{error} with a Retry-After beyond {longest:g} s (retry_after_max)")
-        else:
-            domain.hold(context.clock.to_mono(at))
-            await context.frontier.put_facts(
-                self._lane.lease, context.politeness.facts(self._lane.name), now=context.clock.unix()
-            )
-        return domain.parked is not None
 
     async def _finally_failed(self, error: FetchError) -> Done:
         """No further try: the errback may still make something of it."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable
 from enum import Enum
+from pathlib import Path
+from types import FrameType
+from typing import TypeAlias
 
 import httpx
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -13,13 +17,18 @@ from scraper import urls
 from scraper.models import Options
 from scraper.page.numbers import DecimalPoint
 
-__all__ = ["HTTP", "Document", "attribute_of", "join"]
+__all__ = ["HTTP", "Document", "Site", "attribute_of", "join"]
 
 #: Characters of base and link together up to which a join is worth remembering. Beyond it a hostile page
 #: could fill the process-wide cache with megabytes per entry.
 CACHED_LENGTH = 2_048
 _TAG_FIRST = re.compile(r"[\s\ufeff]*<")
 HTTP = ("http://", "https://")
+#: Frames of this package are not the author's.
+_OWN = str(Path(__file__).resolve().parents[1])
+
+#: A place in the author's code that asks for a selector: file, line, method, selector.
+Site: TypeAlias = tuple[str, int, str, str]
 
 
 class _Absent(Enum):
@@ -41,7 +50,7 @@ class Document:
     Invariants: the text is decoded and the tree parsed at most once, and the tree is never changed. A
     document refers to no page, so that pages are freed without the garbage collector. `counts` grows only by
     links left out: "links.broken" (no browser could join them), "links.scheme" (neither http nor https),
-    "links.no-href".
+    "links.no-href". `hits` says of every selector that was asked for, and where, whether it ever matched.
     """
 
     __slots__ = (
@@ -53,6 +62,7 @@ class Document:
         "counts",
         "decimal_point",
         "headers",
+        "hits",
         "options",
         "url",
     )
@@ -71,11 +81,23 @@ class Document:
         self.options = options
         self.decimal_point: DecimalPoint = decimal_point
         self.counts: dict[str, int] = {}
+        self.hits: dict[Site, bool] = {}
         self._decode = decode
         self._source: str | None = None
         self._parsed = False
         self._root: LexborNode | None = None
         self._base: str | None = None
+
+    def note(self, css: str, matched: bool) -> None:
+        """Remember whether a selector matched, under the place in the author's code that asked."""
+        inner = sys._getframe(2)
+        frame: FrameType | None = inner
+        while frame is not None and frame.f_code.co_filename.startswith(_OWN):
+            inner, frame = frame, frame.f_back
+        if frame is not None:
+            site = (frame.f_code.co_filename, frame.f_lineno, inner.f_code.co_name, css)
+            if matched or site not in self.hits:
+                self.hits[site] = matched
 
     def source(self) -> str:
         """The body as text."""

@@ -228,7 +228,14 @@ class Selecting:
     # ------------------------------------------------------------------------------------------ inside
 
     def _select(self, selector: Selector, first: bool = False) -> list[LexborNode]:
-        """Every selector goes through here, and nowhere else to Lexbor."""
+        """Every selector of an author goes through here: what it matched is noted with its place."""
+        found = self._match(selector, first)
+        if selector.css:
+            self._document.note(selector.css, bool(found))
+        return found
+
+    def _match(self, selector: Selector, first: bool) -> list[LexborNode]:
+        """The elements a selector matches, the node itself left out."""
         own = self._own
         root = own or self._document.root()
         if root is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, Protocol, overload
 
 import httpx
@@ -11,9 +11,10 @@ import httpx
 from scraper.errors import BadValue, FetchError, PageError
 from scraper.models import Options, Request, Requests
 from scraper.page.bind import options_for
-from scraper.page.document import HTTP, Document, join
+from scraper.page.document import HTTP, Document, Site, join
 from scraper.page.node import Selecting
 from scraper.page.numbers import DecimalPoint
+from scraper.page.suggest import suggest
 
 __all__ = ["Fetcher", "Page"]
 
@@ -69,6 +70,16 @@ class Page(Selecting):
     def counts(self) -> dict[str, int]:
         """Links left out by `follow`, `follow_all`, `request`: links.broken, links.scheme, links.no-href."""
         return self._document.counts
+
+    @property
+    def hits(self) -> Mapping[Site, bool]:
+        """Whether each selector matched, by the place in the author's code that asked (file, line, method, selector)."""
+        return self._document.hits
+
+    def suggest(self, css: str) -> tuple[str, int] | None:
+        """What was probably meant by a selector that matches nothing here, and how often that matches."""
+        root = self._document.root()
+        return suggest(root, css) if root is not None else None
 
     @property
     def source(self) -> str:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, TextIO
 
 from scraper.query.database import Answer
+from scraper.trace import printable
 
 __all__ = ["FORMATS", "write_answer"]
 
@@ -49,7 +50,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
-    return "".join(" " if c in "\n\t\r" else c if c.isprintable() else "\ufffd" for c in str(value))
+    return printable(str(value))
 
 
 def _is_number(cell: str) -> bool:

@@ -134,15 +134,18 @@ CREATE TABLE _rejected (
     place TEXT NOT NULL
 );
 
-CREATE TABLE _selectors (
+CREATE TABLE _selectors (             -- which selectors of the spider matched, by place in its code
     run INTEGER NOT NULL,
     domain INTEGER NOT NULL,
-    place TEXT NOT NULL,
+    place TEXT NOT NULL,              -- file:line
+    call TEXT NOT NULL,               -- css, text, follow_all, …
     selector TEXT NOT NULL,
     pages INTEGER NOT NULL,
-    matched INTEGER NOT NULL,
-    first_miss INTEGER,
-    PRIMARY KEY (run, domain, place, selector)
+    matched INTEGER NOT NULL,         -- pages on which it matched
+    first_miss TEXT,                  -- URL of the first page on which it did not
+    meant TEXT,                       -- a selector like it that matches there, and how often
+    meant_matches INTEGER NOT NULL,
+    PRIMARY KEY (run, domain, place, call, selector)
 ) WITHOUT ROWID;
 
 CREATE TABLE _pages (
