@@ -39,9 +39,10 @@ def items(db: Path) -> list[list[tuple[Any, ...]]]:
     ]
 
 
-async def crawled(db: Path, **options: Any) -> tuple[Summary, DemoServer]:
+async def crawled(db: Path) -> tuple[Summary, DemoServer]:
     server = DemoServer(slow=0.02)
-    return await DemoCrawl(server, db=db, settings=FAST, seed=0, **options).run(), server
+    crawl = DemoCrawl(server, db=db, settings=FAST, seed=0)
+    return await asyncio.wait_for(crawl.run(), 60), server
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def test_a_stopped_crawl_goes_on_with_the_command_it_names(once: Crawled, tmp_pa
             crawl.stop()
 
     crawl = DemoCrawl(DemoServer(slow=0.02), db=tmp_path / "demo.db", settings=FAST, observers=[stopping])
-    summary = asyncio.run(crawl.run())
+    summary = asyncio.run(asyncio.wait_for(crawl.run(), 60))
     assert (summary.exit_code, summary.state) == (130, "stopped")
     done = scraper("resume", "demo.db", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -15,11 +15,17 @@ __all__ = ["Lazy", "cli", "exit_code_of", "main"]
 
 #: Commands by name: where each one is, and its line in `--help` (so that help imports nothing).
 COMMANDS = {
+    "demo": ("scraper.cli.demo:demo", "Crawl a small shop served from this machine: works with no network."),
     "crawl": ("scraper.cli.crawl:crawl", "Run a spider and store what it finds."),
     "resume": ("scraper.cli.crawl:resume", "Go on with an unfinished run, after Ctrl-C or a crash."),
+    "list": ("scraper.cli.operate:list_spiders", "The spiders of this project and of plugins."),
+    "info": ("scraper.cli.operate:info", "What a spider says of itself."),
     "tables": ("scraper.cli.query:tables", "The tables of a database, with their columns."),
-    "demo": ("scraper.cli.demo:demo", "Crawl a small shop served from this machine: works with no network."),
     "query": ("scraper.cli.query:query", "Ask a database a question in SQL, or show a table."),
+    "runs": ("scraper.cli.operate:runs", "The runs of a database."),
+    "errors": ("scraper.cli.operate:errors", "What failed, grouped by kind and place."),
+    "hosts": ("scraper.cli.operate:hosts", "The domains of a run, and what they wait for."),
+    "explain": ("scraper.cli.operate:explain", "Why a URL was fetched, skipped or retried."),
 }
 
 EPILOG = """\b

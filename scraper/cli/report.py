@@ -14,7 +14,7 @@ from scraper.project import project_folder
 from scraper.summary import Problem, Summary
 from scraper.trace import printable
 
-__all__ = ["Reporter", "duration", "number", "plural", "shown_database"]
+__all__ = ["Reporter", "duration", "number", "plural", "shown_database", "shown_place"]
 
 EVERY = 10.0
 
@@ -125,9 +125,9 @@ def _problems(summary: Summary, database: str) -> list[str]:
     site = [p for p in summary.problems if not p.place]
     if site:
         told = ", ".join(f"{plural(p.count, 'page')} {_kind(p)}" for p in site[:3])
-        lines.append(f'  problems  {told}      → scraper query {database} "select * from requests where state = \'failed\'"')
+        lines.append(f'  problems  {told}      → scraper errors {database}')
     for problem in [p for p in summary.problems if p.place][:2]:
-        head = f"  {_shown_place(problem.place)}   "
+        head = f"  {shown_place(problem.place)}   "
         first, *more = problem.why.split("\n")
         lines.append(f"{head}{first}     {plural(problem.count, 'page')}")
         lines += [" " * len(head) + line for line in more[:1]]
@@ -139,7 +139,7 @@ def _silent(summary: Summary) -> list[str]:
     """Selectors that found nothing: all when the crawl has no items, else those that used to find something."""
     lines = []
     for silent in (summary.silent if summary.exit_code == 3 else summary.lost)[:2]:
-        head = f"  {_shown_place(silent.place)}  "
+        head = f"  {shown_place(silent.place)}  "
         of = f"{number(silent.pages)} of {plural(silent.pages, 'page')}"
         lines.append(f'{head}{silent.call}("{silent.selector}") matched nothing on {of}')
         if silent.meant is not None:
@@ -154,7 +154,7 @@ def _kind(problem: Problem) -> str:
     return f"HTTP {problem.status}" if problem.kind == "http" else problem.kind
 
 
-def _shown_place(place: str) -> str:
+def shown_place(place: str) -> str:
     path, colon, rest = place.partition(":")
     try:
         return f"{Path(path).relative_to(Path.cwd())}{colon}{rest}"

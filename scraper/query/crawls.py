@@ -1,0 +1,125 @@
+"""Questions about crawls themselves: runs, what went wrong, hosts, and why a URL was or was not fetched."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scraper.errors import QueryError
+from scraper.query.database import Answer
+from scraper.urls import normalize
+
+__all__ = ["FailureGroup", "Trail", "errors_of", "hosts_of", "latest_run", "runs_of", "trail_of"]
+
+
+def latest_run(conn: sqlite3.Connection, run: int | None = None) -> int:
+    """The number of the run meant: `run`, or the newest. Raises QueryError when there is none."""
+    try:
+        row = conn.execute("SELECT max(id) FROM _runs WHERE ? IS NULL OR id = ?", (run, run)).fetchone()
+    except sqlite3.OperationalError as error:
+        raise QueryError(f"not a crawl database: {error}") from error
+    if row[0] is None:
+        raise QueryError(f"no run {run}" if run is not None else "no run yet")
+    return int(row[0])
+
+
+def runs_of(conn: sqlite3.Connection) -> Answer:
+    """All runs, newest first, with their numbers."""
+    latest_run(conn)
+    cursor = conn.execute(
+        "SELECT r.id, r.spider, r.state, coalesce(r.reason, '') AS reason, datetime(r.started, 'unixepoch') AS started,"
+        " round(coalesce(r.ended, (SELECT max(ended) FROM _sends WHERE run = r.id)) - r.started, 1) AS seconds,"
+        " (SELECT value FROM _counters WHERE run = r.id AND name = 'pages') AS pages,"
+        " (SELECT value FROM _counters WHERE run = r.id AND name = 'items') AS items,"
+        " (SELECT value FROM _counters WHERE run = r.id AND name = 'failed') AS failed,"
+        " (SELECT value FROM _counters WHERE run = r.id AND name = 'queued') AS queued"
+        " FROM _runs r ORDER BY r.id DESC"
+    )
+    return Answer([column[0] for column in cursor.description], cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Failures of one kind at one place: how many, what was said, the first URL, the lines of user code."""
+
+    kind: str
+    status: int | None
+    place: str
+    message: str
+    count: int
+    url: str
+    detail: str
+
+
+def errors_of(conn: sqlite3.Connection, run: int, kind: str | None = None) -> Sequence[FailureGroup]:
+    """Failed requests of a run grouped by kind, status and place, most frequent first."""
+    rows = conn.execute(
+        "SELECT r.kind, r.status, coalesce(e.place, ''), coalesce(e.message, r.why, ''), count(*), min(r.id), coalesce(e.detail, '')"
+        " FROM _requests r LEFT JOIN _errors e ON e.id = (SELECT max(id) FROM _errors WHERE request = r.id)"
+        " WHERE r.run = ?1 AND r.state = 2 AND (?2 IS NULL OR r.kind = ?2)"
+        " GROUP BY r.kind, r.status, coalesce(e.place, '') ORDER BY count(*) DESC",
+        (run, kind),
+    ).fetchall()
+    return [
+        FailureGroup(kind, status, place, message, count, _url(conn, request), detail)
+        for kind, status, place, message, count, request, detail in rows
+    ]
+
+
+def _url(conn: sqlite3.Connection, request: int) -> str:
+    return str(conn.execute("SELECT url FROM _requests WHERE id = ?", (request,)).fetchone()[0])
+
+
+def hosts_of(conn: sqlite3.Connection, run: int) -> Answer:
+    """The domains of a run: sends, smallest gap between two of them, queue, and why one is parked."""
+    cursor = conn.execute(
+        "WITH s AS (SELECT domain, sent, ended, status, sent - lag(sent) OVER (PARTITION BY domain ORDER BY sent) AS gap"
+        " FROM _sends WHERE run = ?1)"
+        " SELECT d.name AS domain, (SELECT count(*) FROM s WHERE s.domain = d.id) AS sends, q.ok AS pages,"
+        " (SELECT round(min(gap), 3) FROM s WHERE s.domain = d.id) AS smallest_gap,"
+        " (SELECT round(avg(ended - sent), 3) FROM s WHERE s.domain = d.id) AS mean_seconds,"
+        " d.crawl_delay, CASE WHEN q.parked IS NOT NULL THEN 'parked: ' || q.parked"
+        " WHEN q.owner IS NOT NULL THEN 'in use' WHEN q.ready_at IS NOT NULL THEN 'queued' ELSE '' END AS state"
+        " FROM _queues q JOIN _domains d ON d.id = q.domain WHERE q.run = ?1 ORDER BY sends DESC, d.name",
+        (run,),
+    )
+    return Answer([column[0] for column in cursor.description], cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """Everything a run knows of one URL."""
+
+    url: str
+    state: str
+    reason: str
+    found_on: str
+    depth: int
+    callback: str
+    attempts: int
+    sends: Sequence[tuple[str, str, float, int | None]]
+
+
+_STATES = ("queued", "done", "failed", "skipped")
+
+
+def trail_of(conn: sqlite3.Connection, run: int, url: str) -> Trail | None:
+    """What became of a URL in a run: its request and each send; None when the run never queued it."""
+    try:
+        wanted = normalize(url)
+    except ValueError as error:
+        raise QueryError(f"{url!r} is not a URL") from error
+    row = conn.execute(
+        "SELECT r.id, r.url, r.state, coalesce(r.kind || ': ', '') || coalesce(r.why, ''), coalesce(p.url, ''), r.depth,"
+        " r.callback, r.attempts FROM _requests r LEFT JOIN _requests p ON p.id = r.parent"
+        " WHERE r.run = ? AND r.url = ? ORDER BY r.id LIMIT 1",
+        (run, wanted),
+    ).fetchone()
+    if row is None:
+        return None
+    id_, found, state, reason, parent, depth, callback, attempts = row
+    sends = conn.execute(
+        "SELECT kind, coalesce(url, ?), sent, status FROM _sends WHERE request = ? ORDER BY id", (found, id_)
+    ).fetchall()
+    return Trail(found, _STATES[state], reason, parent, depth, callback, attempts, sends)
