@@ -60,7 +60,9 @@ class Options:
                         f"run {run.id} was begun with {key} = {old!r}, not {value!r}; resume without it, or begin a new run"
                     )
         if self.start and list(self.start) != run.options["start"]:
-            raise SettingsError(f"run {run.id} was begun with another start; resume without --start, or begin a new run")
+            raise SettingsError(
+                f"run {run.id} was begun with another start; resume without --start, or begin a new run"
+            )
         return Options(**run.options)
 
     def series(self, spider: str) -> str:
@@ -197,13 +199,23 @@ class Crawl:
             await database.writer.submit(lambda conn: reopen(conn, found))
             return found
         if self._resume == "must":
-            raise UsageError(f"nothing to resume in {self.database}: no run is unfinished; start one with: scraper crawl")
+            raise UsageError(
+                f"nothing to resume in {self.database}: no run is unfinished; start one with: scraper crawl"
+            )
         if found is not None:
-            notify(self._observers, Warned(f"run {found.id} is unfinished; go on with it: scraper resume {self.database}"))
+            notify(
+                self._observers,
+                Warned(f"run {found.id} is unfinished; go on with it: scraper resume {self.database}"),
+            )
         stored = json.loads(json.dumps(self.options.stored(), default=str))
         return await database.writer.submit(
             lambda conn: begin(
-                conn, spider=self.definition.name, target=self._target, series=series, options=stored, now=clock.unix()
+                conn,
+                spider=self.definition.name,
+                target=self._target,
+                series=series,
+                options=stored,
+                now=clock.unix(),
             )
         )
 
@@ -216,7 +228,9 @@ class Crawl:
             )
         for url in self.options.start:
             if not url.startswith(("http://", "https://")):
-                raise UsageError(f"start {url!r}: not an http(s) URL; write it with its scheme, like https://{url.rpartition('://')[2]}")
+                raise UsageError(
+                    f"start {url!r}: not an http(s) URL; write it with its scheme, like https://{url.rpartition('://')[2]}"
+                )
 
     def _starts(self, spider: Spider[Any], run: Run) -> Any:
         if run.seeded:
@@ -238,9 +252,16 @@ class Crawl:
         """The transports: the spider's own stay open, the default wire is ours to close."""
         own = None
         if self._transport is None:
-            own = Wire(connect_timeout=self.settings.connect_timeout, guard=Guard(self.settings.private_hosts))
+            own = Wire(
+                connect_timeout=self.settings.connect_timeout, guard=Guard(self.settings.private_hosts)
+            )
         try:
-            yield Downloader({"": cast("httpx.AsyncBaseTransport", self._transport or own), **self.definition.cls.transports})
+            yield Downloader(
+                {
+                    "": cast("httpx.AsyncBaseTransport", self._transport or own),
+                    **self.definition.cls.transports,
+                }
+            )
         finally:
             if own is not None:
                 await own.aclose()
@@ -269,5 +290,3 @@ async def crawl(spider: type[Spider[Any]], **options: Unpack[CrawlOptions]) -> S
 def run(spider: type[Spider[Any]], **options: Unpack[CrawlOptions]) -> Summary:
     """`crawl` for scripts: runs its own event loop."""
     return asyncio.run(crawl(spider, **options))
-
-

@@ -1,23 +1,23 @@
 """Every error this package raises, as one tree.
 
-    ScraperError
-    ├── UsageError                what a person typed or wrote is wrong (exit 2)
-    │   ├── SettingsError         an unknown or invalid setting, flag or argument
-    │   ├── SpiderError           a spider that does not load or breaks the author's contract
-    │   └── QueryError            a question the database cannot answer
-    ├── StoreError                the database cannot be used; work done so far is kept (exit 6)
-    │   └── DatabaseInUse         a crawl is already running on it (exit 7)
-    ├── FetchError                a request did not become a page: `kind`, `status`, `retry_at`
-    ├── PageError                 what a callback asked of a page was not there
-    │   ├── NoMatch               a selector without a match and without a default
-    │   ├── BadSelector           a selector that is no CSS
-    │   └── BadValue              text that is not the number, date or JSON asked for
-    ├── ItemError                 one item that cannot be stored; the others are
-    └── Verdict                   raised by callbacks to choose the outcome of their page
-        ├── Retry                 fetch it again later
-        ├── Skip                  nothing to see here
-        ├── Blocked               the site refuses us: park the domain
-        └── Stop                  end the crawl, resumable
+ScraperError
+├── UsageError                what a person typed or wrote is wrong (exit 2)
+│   ├── SettingsError         an unknown or invalid setting, flag or argument
+│   ├── SpiderError           a spider that does not load or breaks the author's contract
+│   └── QueryError            a question the database cannot answer
+├── StoreError                the database cannot be used; work done so far is kept (exit 6)
+│   └── DatabaseInUse         a crawl is already running on it (exit 7)
+├── FetchError                a request did not become a page: `kind`, `status`, `retry_at`
+├── PageError                 what a callback asked of a page was not there
+│   ├── NoMatch               a selector without a match and without a default
+│   ├── BadSelector           a selector that is no CSS
+│   └── BadValue              text that is not the number, date or JSON asked for
+├── ItemError                 one item that cannot be stored; the others are
+└── Verdict                   raised by callbacks to choose the outcome of their page
+    ├── Retry                 fetch it again later
+    ├── Skip                  nothing to see here
+    ├── Blocked               the site refuses us: park the domain
+    └── Stop                  end the crawl, resumable
 """
 
 from __future__ import annotations

@@ -43,9 +43,7 @@ class Frontier(Protocol):
         """Up to `n` more requests under a lease that is held; empty when it was lost."""
         ...
 
-    async def extend(
-        self, leases: Sequence[DomainLease], *, lease: float, now: float
-    ) -> list[DomainLease]:
+    async def extend(self, leases: Sequence[DomainLease], *, lease: float, now: float) -> list[DomainLease]:
         """Prolong leases to `now + lease`. What is missing from the answer is lost."""
         ...
 
@@ -60,9 +58,7 @@ class Frontier(Protocol):
         """
         ...
 
-    async def borrow(
-        self, owner: str, domain: str, *, lease: float, now: float
-    ) -> DomainLease | float:
+    async def borrow(self, owner: str, domain: str, *, lease: float, now: float) -> DomainLease | float:
         """A lease on one domain for a single fetch, or the unix time when to ask again."""
         ...
 

@@ -91,7 +91,9 @@ def _told(target: str, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         code = (error.text or "").rstrip()
         caret = " " * max(0, (error.offset or 1) - 1) + "^"
-        return f"{target} does not load: {error.filename}:{error.lineno}  {error.msg}\n    {code}\n    {caret}"
+        return (
+            f"{target} does not load: {error.filename}:{error.lineno}  {error.msg}\n    {code}\n    {caret}"
+        )
     record = describe(error, "import", target)
     detail = f"\n{record.detail}" if record.detail else ""
     return f"{target} does not load: {record.message}{detail}"
@@ -120,4 +122,6 @@ def _choose(module: ModuleType, name: str, target: str) -> type[Spider[Any]]:
         return next(iter(spiders.values()))
     if not spiders:
         raise SpiderError(f"{target} has no class that derives from Spider")
-    raise SpiderError(f"{target} has several spiders; name one: " + ", ".join(f"{target}:{name}" for name in spiders))
+    raise SpiderError(
+        f"{target} has several spiders; name one: " + ", ".join(f"{target}:{name}" for name in spiders)
+    )

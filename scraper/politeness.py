@@ -115,12 +115,20 @@ class Domain:
         self.next_at = max(self.next_at, self._clock.mono()) + gap
 
     async def _permit(self) -> None:
-        while (wait := self.not_before - self._clock.mono()) > 0:
-            await asyncio.sleep(wait)
+        await self._held()
         if self._limiter is not None:
             await self._limiter.acquire()
+            while self.not_before > self._clock.mono():
+                # A Retry-After came in while this send waited for the rate: it counts for this one too.
+                await self._held()
+                await self._limiter.acquire()
         self.last_send = now = self._clock.mono()
         self.next_at = max(self.next_at, now + self.gap)
+
+    async def _held(self) -> None:
+        # The due time may move while this sleeps; an event would be set at each move, for every sleeper.
+        while (wait := self.not_before - self._clock.mono()) > 0:
+            await asyncio.sleep(wait)
 
     def _turn_ended(self) -> None:
         self._turns -= 1

@@ -44,7 +44,9 @@ class RetryPolicy:
     `seed` makes the jitter repeatable (simulation).
     """
 
-    def __init__(self, retries: int, *, initial: float = 1.0, longest: float = 120.0, seed: int | None = None) -> None:
+    def __init__(
+        self, retries: int, *, initial: float = 1.0, longest: float = 120.0, seed: int | None = None
+    ) -> None:
         self._random = random.Random(seed)
         self._jitter = min(1.0, initial)
         self._retrying = Retrying(
@@ -52,7 +54,9 @@ class RetryPolicy:
             wait=wait_exponential_jitter(initial=initial, max=longest, jitter=0),
         )
 
-    def delay(self, attempt: int, *, kind: str, status: int | None = None, method: str = "GET") -> float | None:
+    def delay(
+        self, attempt: int, *, kind: str, status: int | None = None, method: str = "GET"
+    ) -> float | None:
         """Seconds until the next try after `attempt` tries (1 = the first failed), None when there is none."""
         if method not in IDEMPOTENT and status not in {429, 503}:
             return None

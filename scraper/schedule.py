@@ -27,7 +27,18 @@ class Lane:
     `dry` says the frontier had no more at the last look, `more_at` from when (loop time) it may again.
     """
 
-    __slots__ = ("deadline", "domain", "dry", "entry", "lease", "lost", "more_at", "open_visits", "queue", "refilling")
+    __slots__ = (
+        "deadline",
+        "domain",
+        "dry",
+        "entry",
+        "lease",
+        "lost",
+        "more_at",
+        "open_visits",
+        "queue",
+        "refilling",
+    )
 
     def __init__(self, lease: DomainLease, domain: Domain, deadline: float) -> None:
         self.lease = lease

@@ -56,7 +56,18 @@ class SelectorCounts:
             " ON CONFLICT (run, domain, place, call, selector) DO UPDATE SET pages = pages + excluded.pages,"
             " matched = matched + excluded.matched, first_miss = coalesce(first_miss, excluded.first_miss)",
             [
-                (run, domain, f"{file}:{line}", call, css, c.pages, c.matched, c.first_miss, c.meant, c.meant_matches)
+                (
+                    run,
+                    domain,
+                    f"{file}:{line}",
+                    call,
+                    css,
+                    c.pages,
+                    c.matched,
+                    c.first_miss,
+                    c.meant,
+                    c.meant_matches,
+                )
                 for (domain, file, line, call, css), c in self._counts.items()
             ],
         )
@@ -90,12 +101,15 @@ def silent_selectors(conn: sqlite3.Connection, run: int) -> Sequence[Silent]:
 def lost_selectors(conn: sqlite3.Connection, run: int) -> Sequence[Silent]:
     """Those that never matched in this run but did in the one before it of the same series."""
     before = conn.execute(
-        "SELECT max(o.id) FROM _runs o JOIN _runs r ON r.series = o.series AND o.id < r.id WHERE r.id = ?", (run,)
+        "SELECT max(o.id) FROM _runs o JOIN _runs r ON r.series = o.series AND o.id < r.id WHERE r.id = ?",
+        (run,),
     ).fetchone()[0]
     if before is None:
         return []
     found = {
         selector
-        for (selector,) in conn.execute("SELECT DISTINCT selector FROM _selectors WHERE run = ? AND matched > 0", (before,))
+        for (selector,) in conn.execute(
+            "SELECT DISTINCT selector FROM _selectors WHERE run = ? AND matched > 0", (before,)
+        )
     }
     return [silent for silent in silent_selectors(conn, run) if silent.selector in found]

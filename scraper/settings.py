@@ -56,9 +56,16 @@ def _positive(value: Any) -> int:
 
 def _flag(value: Any) -> bool:
     if isinstance(value, str):
-        value = {"true": True, "yes": True, "1": True, "on": True, "false": False, "no": False, "0": False, "off": False}.get(
-            value.strip().lower()
-        )
+        value = {
+            "true": True,
+            "yes": True,
+            "1": True,
+            "on": True,
+            "false": False,
+            "no": False,
+            "0": False,
+            "off": False,
+        }.get(value.strip().lower())
     if isinstance(value, bool):
         return value
     raise ValueError("true or false")
@@ -146,12 +153,18 @@ class Settings:
 
     rate: Rate | None = _setting(Rate(2), Rate.parse, "requests per domain: 5/s, 30/min, none")
     concurrency: int = _setting(2, _positive, "requests in flight per domain")
-    delay: float = _setting(0.0, _seconds, "pause from the end of a response to the next request of its domain")
+    delay: float = _setting(
+        0.0, _seconds, "pause from the end of a response to the next request of its domain"
+    )
     limits: Mapping[str, Limit] = _setting(MappingProxyType({}), _limits, "limits of single hosts or domains")
     in_flight: int = _setting(64, _positive, "requests in flight overall")
     robots: bool = _setting(True, _flag, "obey robots.txt (RFC 9309)")
-    crawl_delay_max: float = _setting(300.0, _seconds, "longest Crawl-delay obeyed; above it the domain is parked")
-    retry_after_max: float = _setting(3600.0, _seconds, "longest Retry-After waited for; above it the domain is parked")
+    crawl_delay_max: float = _setting(
+        300.0, _seconds, "longest Crawl-delay obeyed; above it the domain is parked"
+    )
+    retry_after_max: float = _setting(
+        3600.0, _seconds, "longest Retry-After waited for; above it the domain is parked"
+    )
     deadline: float = _setting(60.0, _seconds, "time for one request, connecting to last byte")
     connect_timeout: float = _setting(10.0, _seconds, "time for one connection")
     callback_timeout: float = _setting(300.0, _seconds, "time for one callback")
@@ -161,11 +174,15 @@ class Settings:
     max_hops: int = _setting(20, _count, "redirects followed for one request")
     max_url: int = _setting(2083, _positive, "longest URL in characters")
     max_pages: int | None = _setting(None, _optional(_positive), "stop after so many pages")
-    max_pages_per_domain: int | None = _setting(None, _optional(_positive), "stop a domain after so many pages")
+    max_pages_per_domain: int | None = _setting(
+        None, _optional(_positive), "stop a domain after so many pages"
+    )
     max_items: int | None = _setting(None, _optional(_positive), "stop after so many items")
     max_depth: int | None = _setting(None, _optional(_count), "follow links so many steps from the start")
     max_time: float | None = _setting(None, _optional(_seconds), "stop after so much time")
-    max_failed: float = _setting(0.01, _share, "share of failed pages still called a success (404 and 410 not counted)")
+    max_failed: float = _setting(
+        0.01, _share, "share of failed pages still called a success (404 and 410 not counted)"
+    )
     scope: str = _setting("site", _scope, "which links are followed: site, host, listed, any")
     allowed: tuple[str, ...] = _setting((), _words, 'hosts a crawl may follow to with scope="listed"')
     private_hosts: frozenset[str] = _setting(frozenset(), _names, "private host:port a crawl may connect to")
@@ -174,9 +191,13 @@ class Settings:
         ("html", "xml", "json", "text/"), _words, "content types fetched; others are cut at the headers"
     )
     headers: Mapping[str, str] = _setting(MappingProxyType({}), _headers, "headers of every request")
-    ignore_params: frozenset[str] = _setting(frozenset(), _names, "query parameters that do not make another page")
+    ignore_params: frozenset[str] = _setting(
+        frozenset(), _names, "query parameters that do not make another page"
+    )
     user_agent: str | None = _setting(None, _optional(_text), "the User-Agent header")
-    contact: str | None = _setting(None, _optional(_text), "an address the site can write to; part of the User-Agent")
+    contact: str | None = _setting(
+        None, _optional(_text), "an address the site can write to; part of the User-Agent"
+    )
     decimal_point: Literal[".", ","] = _setting(".", _point, "decimal point of numbers on the pages")
 
     @classmethod
@@ -199,7 +220,9 @@ class Settings:
                 try:
                     values[key] = readers[key](value)
                 except (ValueError, TypeError) as error:
-                    raise SettingsError(f"{source}: {key} = {value!r} is not valid; expected {error}") from error
+                    raise SettingsError(
+                        f"{source}: {key} = {value!r} is not valid; expected {error}"
+                    ) from error
         return cls(**values)
 
     def limit_for(self, host: str) -> tuple[str | None, Limit]:

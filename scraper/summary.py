@@ -150,7 +150,8 @@ def _start_problem(conn: sqlite3.Connection, run: int, counted: Mapping[str, int
     if counted.get("parsed") or counted.get("queued"):
         return ""
     row = conn.execute(
-        "SELECT url, why, attempts FROM _requests WHERE run = ? AND state IN (2, 3) ORDER BY id LIMIT 1", (run,)
+        "SELECT url, why, attempts FROM _requests WHERE run = ? AND state IN (2, 3) ORDER BY id LIMIT 1",
+        (run,),
     ).fetchone()
     if row is None:
         return ""
@@ -164,5 +165,7 @@ def _problem(conn: sqlite3.Connection, run: int, kind: str, status: int | None, 
         "SELECT url, why, id FROM _requests WHERE run = ? AND state = 2 AND kind = ? AND status IS ? ORDER BY id LIMIT 1",
         (run, kind, status),
     ).fetchone()
-    row = conn.execute("SELECT place FROM _errors WHERE request = ? ORDER BY id DESC LIMIT 1", (request,)).fetchone()
+    row = conn.execute(
+        "SELECT place FROM _errors WHERE request = ? ORDER BY id DESC LIMIT 1", (request,)
+    ).fetchone()
     return Problem(kind, status, count, url, why or "", row[0] if row else "")

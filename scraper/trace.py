@@ -41,7 +41,10 @@ def describe(error: BaseException, kind: str, callback: str, fallback: str = "")
     if not frames:
         return ErrorRecord(kind, message, fallback or callback)
     last = frames[-1]
-    shown = [f"{frame.filename}:{frame.lineno} in {frame.name}\n    {frame.line or ''}".rstrip() for frame in frames]
+    shown = [
+        f"{frame.filename}:{frame.lineno} in {frame.name}\n    {frame.line or ''}".rstrip()
+        for frame in frames
+    ]
     return ErrorRecord(kind, message, f"{last.filename}:{last.lineno} in {last.name}", "\n".join(shown))
 
 
@@ -53,6 +56,4 @@ def printable(text: str, *, lines: bool = False) -> str:
     if text.isprintable():
         return text
     kept = "\n" if lines else ""
-    return "".join(
-        c if c.isprintable() or c in kept else " " if c.isspace() else "\ufffd" for c in text
-    )
+    return "".join(c if c.isprintable() or c in kept else " " if c.isspace() else "\ufffd" for c in text)

@@ -1,6 +1,6 @@
 """Any documentation site: every page below the start, with its title and how many links it has.
 
-    scraper crawl spiders/docs.py --start https://docs.example.org/
+scraper crawl spiders/docs.py --start https://docs.example.org/
 """
 
 from dataclasses import dataclass

@@ -34,4 +34,6 @@ class Quotes(Spider[Quote | Author]):
 
     def author(self, page: Page):
         born = datetime.strptime(page.text("span.author-born-date"), "%B %d, %Y").date()
-        yield Author(page.text("h3.author-title"), born, page.text("span.author-born-location").removeprefix("in "))
+        yield Author(
+            page.text("h3.author-title"), born, page.text("span.author-born-location").removeprefix("in ")
+        )

@@ -67,7 +67,7 @@ def shop() -> Iterator[tuple[str, list[str]]]:
     thread.join(5)
 
 
-SPIDER = '''
+SPIDER = """
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
@@ -88,7 +88,7 @@ class Shop(Spider[Product]):
 
     def product(self, page: Page):
         yield Product(page.text("h1"), page.decimal("b"))
-'''
+"""
 
 
 @dataclass
@@ -114,7 +114,12 @@ class Person:
     def start(self, *words: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-W", "error", "-m", "scraper", *words]
         return subprocess.Popen(
-            command, cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
 
     def runs(self, *words: str) -> Ran:
@@ -127,14 +132,21 @@ class Person:
     def types(self, *words: str) -> Ran:
         """A command in this process."""
         out, err = StringIO(), StringIO()
-        with chdir(self.folder), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
-            sys.argv = ["scraper", *words]
+        sys.argv = ["scraper", *words]
+        with (
+            chdir(self.folder),
+            redirect_stdout(out),
+            redirect_stderr(err),
+            pytest.raises(SystemExit) as left,
+        ):
             main()
         return Ran(left.value.code or 0, out.getvalue(), err.getvalue())
 
     def spider(self, body: str, top: str = "") -> Ran:
         """Run a spider whose class body is given."""
-        self.write("s.py", f"from scraper import Page, Spider\n{top}class S(Spider):\n    rate = None\n" + body)
+        self.write(
+            "s.py", f"from scraper import Page, Spider\n{top}class S(Spider):\n    rate = None\n" + body
+        )
         return self.types("crawl", "s.py", "--db", "s.db")
 
 
@@ -192,7 +204,7 @@ def test_kill_and_resume_end_with_the_same_rows(person: Person, shop: tuple[str,
     process = person.start("crawl", "shop.py")
     kills = 0
     for _ in range(3):
-        wait_for(lambda: len(asked) >= 12 * (kills + 1))
+        wait_for(lambda least=12 * (kills + 1): len(asked) >= least)
         process.kill()
         process.communicate()
         kills += 1
@@ -200,7 +212,11 @@ def test_kill_and_resume_end_with_the_same_rows(person: Person, shop: tuple[str,
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     with sqlite3.connect(person.folder / "data/shop.db") as conn:
-        assert conn.execute("select count(*), count(distinct name), sum(price) from product").fetchone() == (60, 60, 1800)
+        assert conn.execute("select count(*), count(distinct name), sum(price) from product").fetchone() == (
+            60,
+            60,
+            1800,
+        )
         assert conn.execute("pragma integrity_check").fetchone() == ("ok",)
     conn.close()
     assert len(asked) <= PAGES + 2 + kills * 2 * 64
@@ -215,7 +231,9 @@ def wait_for(condition, seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
-def test_cr_08_ctrl_c_once_ends_well_and_a_resume_refetches_nothing(person: Person, shop: tuple[str, list[str]]) -> None:
+def test_cr_08_ctrl_c_once_ends_well_and_a_resume_refetches_nothing(
+    person: Person, shop: tuple[str, list[str]]
+) -> None:
     """One SIGINT: no new requests, what is under way is stored, exit 130, the next command is named."""
     url, asked = shop
     person.write("shop.py", SPIDER.format(url=url, rate="'40/s'"))
@@ -241,7 +259,7 @@ def test_cr_08_ctrl_c_twice_leaves_at_once(person: Person, shop: tuple[str, list
     wait_for(lambda: len(asked) >= 15)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    process.communicate(timeout=20)
     assert process.returncode == 130
     assert person.types("resume", "shop").code == 0
 
@@ -261,7 +279,9 @@ def test_cr_07_a_second_crawl_on_the_database_is_refused(person: Person, shop: t
     assert len(ran.err.splitlines()) == 1
 
 
-def test_an_unfinished_run_is_mentioned_and_can_be_continued(person: Person, shop: tuple[str, list[str]]) -> None:
+def test_an_unfinished_run_is_mentioned_and_can_be_continued(
+    person: Person, shop: tuple[str, list[str]]
+) -> None:
     """`crawl` begins anew and says that an older run is unfinished; `crawl --resume` goes on with it."""
     url, asked = shop
     person.write("shop.py", SPIDER.format(url=url, rate="'40/s'"))
@@ -368,7 +388,10 @@ def test_looking_at_a_crawl_from_another_terminal(person: Person) -> None:
         "    def product(self, page):\n        yield {'price': float(page.text('b'))}\n",
     )
     assert person.types("crawl", "broken.py").code == 1
-    assert f"{PAGES} pages  callback  broken.py:10 in product  ValueError" in person.types("errors", "broken").out
+    assert (
+        f"{PAGES} pages  callback  broken.py:10 in product  ValueError"
+        in person.types("errors", "broken").out
+    )
     assert "float(page.text('b'))" in person.types("errors", "broken", "--full", "--kind", "callback").out
     assert person.types("errors", "broken", "--kind", "dns").err == "nothing failed\n"
     assert person.types("runs", "broken").out.splitlines()[2].split()[:3] == ["1", "broken", "finished"]

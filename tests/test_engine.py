@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from typing import Annotated
 
 import httpx
@@ -29,12 +30,18 @@ class Thing:
 def spider(parse, *more, **attributes) -> type[Spider]:
     """A spider of the functions given, starting at https://a.test/."""
     functions = {function.__name__: function for function in (parse, *more)}
-    return type("Tested", (Spider,), {"start_urls": ["https://a.test/"], "name": "tested", **functions, **attributes})
+    return type(
+        "Tested", (Spider,), {"start_urls": ["https://a.test/"], "name": "tested", **functions, **attributes}
+    )
 
 
 def outcomes(done: Simulation) -> dict[str, int]:
     counted = done.summary.counters
-    return {name: counted[name] for name in ("pages", "failed", "skipped", "moved", "retries") if counted.get(name)}
+    return {
+        name: counted[name]
+        for name in ("pages", "failed", "skipped", "moved", "retries")
+        if counted.get(name)
+    }
 
 
 def problem(done: Simulation) -> tuple[str, str]:
@@ -55,7 +62,9 @@ def test_every_kind_of_callback_works() -> None:
         yield [{"name": "list"}, None, ({"name": "tuple"},)]
 
     def function(self, page: Page):
-        return [{"name": "function"}, page.request("/again", self.function)] if "again" not in page.url else None
+        return (
+            [{"name": "function"}, page.request("/again", self.function)] if "again" not in page.url else None
+        )
 
     async def coroutine(self, page: Page):
         await asyncio.sleep(1)
@@ -78,13 +87,21 @@ def test_data_reaches_callbacks_with_its_types() -> None:
     got = {}
 
     def parse(self, page: Page):
-        yield page.follow("a", self.detail, "pos", price=Decimal("1.50"), day=date(2026, 1, 2), tags=["x"], thing=Thing("t"))
+        yield page.follow(
+            "a", self.detail, "pos", price=Decimal("1.50"), day=date(2026, 1, 2), tags=["x"], thing=Thing("t")
+        )
 
     def detail(self, page: Page, kind: str, price: Decimal, day: date, tags: list[str], thing: Thing):
         got.update(kind=kind, price=price, day=day, tags=tags, thing=thing)
 
     simulate(spider(parse, detail), Site(lambda r: "<a href=/1>x</a>"), settings=NO_ROBOTS)
-    assert got == {"kind": "pos", "price": Decimal("1.50"), "day": date(2026, 1, 2), "tags": ["x"], "thing": Thing("t")}
+    assert got == {
+        "kind": "pos",
+        "price": Decimal("1.50"),
+        "day": date(2026, 1, 2),
+        "tags": ["x"],
+        "thing": Thing("t"),
+    }
 
 
 def test_data_that_cannot_be_stored_names_callback_and_argument() -> None:
@@ -229,7 +246,7 @@ def test_retry_from_a_callback() -> None:
     done = simulate(spider(parse), Site(lambda r: "x"), settings={**NO_ROBOTS, "retries": 2})
     times = [hit.at for hit in done.hits]
     assert len(times) == 3
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) >= 7 - 1e-5
+    assert min(b - a for a, b in pairwise(times)) >= 7 - 1e-5
     assert outcomes(done) == {"failed": 1, "retries": 2}
 
 
@@ -296,7 +313,7 @@ def test_statuses_that_may_pass_are_retried_with_backoff() -> None:
 
     done = simulate(spider(parse), Site(lambda r: Answer(status=500)), settings=NO_ROBOTS)
     times = [hit.at for hit in done.hits]
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(times)]
     assert len(times) == 4
     assert gaps == sorted(gaps)
     assert 1 <= gaps[0] <= 2.1
@@ -332,7 +349,11 @@ def test_the_deadline_ends_a_request_that_never_ends() -> None:
         yield [page.request(f"/{i}") for i in range(5)]
 
     site = Site(lambda r: Answer("x", latency=1e6 if r.url.path == "/3" else 0.1))
-    done = simulate(spider(parse, concurrency=1), site, settings={**NO_ROBOTS, "rate": "1/min", "deadline": 20, "retries": 0})
+    done = simulate(
+        spider(parse, concurrency=1),
+        site,
+        settings={**NO_ROBOTS, "rate": "1/min", "deadline": 20, "retries": 0},
+    )
     assert outcomes(done) == {"pages": 5, "failed": 1}
     assert problem(done) == ("timeout", "no complete answer within 20 s")
     assert next(h for h in done.hits if h.url.endswith("/3")).ended - next(
@@ -395,7 +416,9 @@ def test_types_nobody_accepts_are_skipped_at_the_headers() -> None:
     def parse(self, page: Page):
         yield {}
 
-    done = simulate(spider(parse), Site(lambda r: Answer("x", headers={"Content-Type": "image/png"})), settings=NO_ROBOTS)
+    done = simulate(
+        spider(parse), Site(lambda r: Answer("x", headers={"Content-Type": "image/png"})), settings=NO_ROBOTS
+    )
     assert outcomes(done) == {"skipped": 1}
     assert done.summary.exit_code == 4
     assert "image/png" in done.summary.start_problem
@@ -448,7 +471,9 @@ def test_host_25_redirect_loops_end() -> None:
     def parse(self, page: Page):
         yield {}
 
-    loop = simulate(spider(parse), Site(lambda r: Answer(status=302, headers={"Location": "/"})), settings=NO_ROBOTS)
+    loop = simulate(
+        spider(parse), Site(lambda r: Answer(status=302, headers={"Location": "/"})), settings=NO_ROBOTS
+    )
     assert problem(loop)[0] == "too-many-redirects"
     assert len(loop.hits) == 1
     chain = Site(lambda r: Answer(status=302, headers={"Location": r.url.path + "x"}))
@@ -457,14 +482,18 @@ def test_host_25_redirect_loops_end() -> None:
     assert len(done.hits) == 21
 
 
-@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://a.test/", "javascript:alert(1)", "data:text/html,x"])
+@pytest.mark.parametrize(
+    "target", ["file:///etc/passwd", "ftp://a.test/", "javascript:alert(1)", "data:text/html,x"]
+)
 def test_sec_20_redirects_to_other_schemes_are_refused(target: str) -> None:
     """A redirect to anything but http(s) is an error and nothing is opened."""
 
     def parse(self, page: Page):
         yield {}
 
-    done = simulate(spider(parse), Site(lambda r: Answer(status=302, headers={"Location": target})), settings=NO_ROBOTS)
+    done = simulate(
+        spider(parse), Site(lambda r: Answer(status=302, headers={"Location": target})), settings=NO_ROBOTS
+    )
     assert problem(done)[0] in {"unsupported-scheme", "bad-redirect"}
     assert len(done.hits) == 1
 
@@ -500,11 +529,17 @@ def test_sec_06_headers_of_a_request_stay_with_its_origin() -> None:
         yield {}
 
     async def start(self):
-        yield Request("https://a.test/", headers={"Authorization": "s3cret", "X-Api-Key": "s3cret", "Cookie": "s3cret"})
+        yield Request(
+            "https://a.test/", headers={"Authorization": "s3cret", "X-Api-Key": "s3cret", "Cookie": "s3cret"}
+        )
 
     def answer(request):
         seen[request.url.host] = "s3cret" in str(list(request.headers.values()))
-        return Answer(status=302, headers={"Location": "https://b.test/"}) if request.url.host == "a.test" else "x"
+        return (
+            Answer(status=302, headers={"Location": "https://b.test/"})
+            if request.url.host == "a.test"
+            else "x"
+        )
 
     simulate(spider(parse, start), Site(answer), settings=NO_ROBOTS)
     assert seen == {"a.test": True, "b.test": False}
@@ -519,11 +554,24 @@ def test_links_that_lead_nowhere_are_counted() -> None:
 
     body = "".join(
         f'<a href="{href}">x</a>'
-        for href in ["/1", "/1#top", "http://[", "mailto:x@y", "javascript:1", "https://other.test/", "/2?b=1&a=2", "/2?a=2&b=1"]
+        for href in [
+            "/1",
+            "/1#top",
+            "http://[",
+            "mailto:x@y",
+            "javascript:1",
+            "https://other.test/",
+            "/2?b=1&a=2",
+            "/2?a=2&b=1",
+        ]
     )
     site = Site(lambda r: body if r.url.path == "/" else "x")
     done = simulate(spider(parse), site, settings=NO_ROBOTS)
-    assert sorted(hit.url for hit in done.hits) == ["https://a.test/", "https://a.test/1", "https://a.test/2?b=1&a=2"]
+    assert sorted(hit.url for hit in done.hits) == [
+        "https://a.test/",
+        "https://a.test/1",
+        "https://a.test/2?b=1&a=2",
+    ]
     counted = done.summary.counters
     assert counted["links.out-of-scope"] == 1
     assert counted["links.broken"] == 1
@@ -565,8 +613,12 @@ def test_dont_filter_unique_and_vary_make_identity() -> None:
             yield Request("https://a.test/same", self.leaf, dont_filter=True)
             yield Request("https://a.test/u1", self.leaf, unique="sku")
             yield Request("https://a.test/u2", self.leaf, unique="sku")
-            yield Request("https://a.test/v", self.leaf, headers={"Accept-Language": "de"}, vary=["Accept-Language"])
-            yield Request("https://a.test/v", self.leaf, headers={"Accept-Language": "en"}, vary=["Accept-Language"])
+            yield Request(
+                "https://a.test/v", self.leaf, headers={"Accept-Language": "de"}, vary=["Accept-Language"]
+            )
+            yield Request(
+                "https://a.test/v", self.leaf, headers={"Accept-Language": "en"}, vary=["Accept-Language"]
+            )
 
     def leaf(self, page: Page):
         yield {"url": page.url}
@@ -638,7 +690,9 @@ def test_host_54_robots_is_fetched_once() -> None:
         yield {"url": page.url}
 
     made = spider(parse, concurrency=16, start_urls=[f"https://a.test/{i}" for i in range(200)])
-    done = simulate(made, Site(lambda r: "x" if "robots" not in r.url.path else "", latency=1.0), settings={"rate": None})
+    done = simulate(
+        made, Site(lambda r: "x" if "robots" not in r.url.path else "", latency=1.0), settings={"rate": None}
+    )
     assert Counter(hit.url for hit in done.hits)["https://a.test/robots.txt"] == 1
     assert len(done.hits) == 201
 
@@ -661,7 +715,7 @@ def test_fetch_gets_a_page_inside_a_callback() -> None:
     assert done.summary.pages == 1
     assert done.summary.sends == 5
     own = [hit.at for hit in done.hits if hit.host == "a.test"]
-    assert min(b - a for a, b in zip(own, own[1:], strict=False)) >= 1 - 1e-6
+    assert min(b - a for a, b in pairwise(own)) >= 1 - 1e-6
 
 
 def test_an_uncaught_fetch_error_retries_the_visit() -> None:
@@ -891,7 +945,9 @@ async def test_many_crawls_run_at_once(tmp_path) -> None:
 
     transport = httpx.MockTransport(lambda request: httpx.Response(200, text="x"))
     made = spider(parse, rate=None, robots=False)
-    done = await asyncio.gather(*(crawl(made, db=tmp_path / f"{i}.db", transport=transport) for i in range(4)))
+    done = await asyncio.gather(
+        *(crawl(made, db=tmp_path / f"{i}.db", transport=transport) for i in range(4))
+    )
     assert [summary.pages for summary in done] == [6] * 4
 
 

@@ -228,9 +228,10 @@ plans = st.lists(
         domain=st.sampled_from(DOMAINS),
         depth=st.integers(0, 3),
         priority=st.integers(-1, 1),
-        wait=st.sampled_from([0.0, 0.0, 0.0, 5.0, 40.0]),
+        wait=st.sampled_from([0.0, 0.0, 0.0, 0.0, 5.0, 40.0]),
     ),
-    max_size=6,
+    min_size=1,
+    max_size=10,
 )
 moments = st.sampled_from([0.25, 1.0, 5.0, 10.0, 29.75, 30.0, 40.0, 500.0])
 lengths = st.sampled_from([10.0, 30.0])
@@ -289,7 +290,7 @@ class FrontierMachine(RuleBasedStateMachine):
         assert self._do(process, lambda f: f.add(requests, now=self.now)) == expected
         self._queue(requests)
 
-    @rule(process=processes, owner=owners, domains=st.sampled_from([1, 2, ALL, ALL]), most=st.integers(1, 4), length=lengths)
+    @rule(process=processes, owner=owners, domains=st.sampled_from([1, 2, ALL, ALL]), most=st.integers(1, 3), length=lengths)
     def claim(self, process: int, owner: str, domains: int, most: int, length: float) -> None:
         free = {name: self._free(name) for name in DOMAINS if self._is_claimable(name)}
         room, _ = self._room()
@@ -509,9 +510,10 @@ class FrontierMachine(RuleBasedStateMachine):
         return lease.domain, lease.epoch
 
     def _lease(self, pick: int) -> DomainLease:
-        """One of the leases ever given, rather a recent one."""
-        keys = list(self.leases)[-4:]
-        return self.leases[keys[pick % len(keys)]]
+        """One of the leases ever given: mostly one that lives, else a recent one."""
+        some = [lease for lease in self.leases.values() if self._is_live(lease)]
+        some += [*some, *list(self.leases.values())[-2:]]
+        return some[pick % len(some)]
 
     def _may_be_held(self, lease: DomainLease) -> bool:
         return self.hosts[lease.domain].epoch == lease.epoch

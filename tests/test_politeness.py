@@ -64,7 +64,9 @@ def test_po_01_no_window_holds_more_than_the_rate_allows(rate: float, hosts: int
             return Answer(status=302, headers={"Location": f"https://{host}/{number}?again"})
         if number % 11 == 5:
             return Answer(status=503)
-        return Answer(links(*(f"/{10 * number + i}" for i in range(1, 6) if 10 * number + i < 300)), latency=0.3)
+        return Answer(
+            links(*(f"/{10 * number + i}" for i in range(1, 6) if 10 * number + i < 300)), latency=0.3
+        )
 
     class Paced(Chain):
         start_urls = [f"https://h{i}.test/" for i in range(hosts)]
@@ -83,7 +85,10 @@ def test_po_03_one_host_gets_95_percent_of_its_rate() -> None:
     class Wide(Chain):
         start_urls = ["https://a.test/"]
 
-    site = Site({"https://a.test/": links(*(f"/{i}" for i in range(200)))} | {f"https://a.test/{i}": "x" for i in range(200)})
+    site = Site(
+        {"https://a.test/": links(*(f"/{i}" for i in range(200)))}
+        | {f"https://a.test/{i}": "x" for i in range(200)}
+    )
     done = simulate(Wide, site)
     assert len(done.hits) / done.seconds >= 0.95 * 5
 
@@ -160,7 +165,8 @@ def test_po_04_registrable_domains_share_a_turn() -> None:
     assert apart[1].at - apart[0].at < 0.01
 
 
-def test_po_05_retry_after_holds_the_whole_domain() -> None:
+@pytest.mark.parametrize("latency", [0.0, 0.15, 0.39, 1.0])
+def test_po_05_retry_after_holds_the_whole_domain(latency: float) -> None:
     """After a 429 with Retry-After no request reaches the domain before that, and others go on."""
 
     def answer(request):
@@ -168,8 +174,8 @@ def test_po_05_retry_after_holds_the_whole_domain() -> None:
             return None
         if request.url.host == "busy.test" and request.url.path == "/3" and not asked.setdefault("busy", 0):
             asked["busy"] = 1
-            return Answer(status=429, headers={"Retry-After": "20"})
-        return Answer("x")
+            return Answer(status=429, headers={"Retry-After": "20"}, latency=latency)
+        return Answer("x", latency=latency)
 
     asked: dict[str, int] = {}
 
@@ -182,7 +188,7 @@ def test_po_05_retry_after_holds_the_whole_domain() -> None:
     refused = next(hit for hit in busy if hit.status == 429)
     after = [hit.at for hit in busy if hit.at > refused.ended]
     assert min(after) >= refused.ended + 20 - 1e-6  # unix seconds carry seven digits after the point
-    assert max(hit.at for hit in by_host(site.hits)["calm.test"]) < 5
+    assert max(hit.at for hit in by_host(site.hits)["calm.test"]) < 10
     assert done.summary.exit_code == 0
     assert len(done.tables["two"]) == 24
 
@@ -195,7 +201,10 @@ def test_po_06_crawl_delay_wins_over_the_rate() -> None:
         rate = 10
 
     site = Site(
-        {"https://a.test/robots.txt": "User-agent: *\nCrawl-delay: 2", "https://a.test/": links("/1", "/2", "/3")}
+        {
+            "https://a.test/robots.txt": "User-agent: *\nCrawl-delay: 2",
+            "https://a.test/": links("/1", "/2", "/3"),
+        }
         | {f"https://a.test/{i}": Answer("x", latency=0.5) for i in (1, 2, 3)}
     )
     simulate(Slow, site)
@@ -210,7 +219,9 @@ def test_host_55_a_crawl_delay_beyond_the_cap_parks_the_domain() -> None:
     class Slow(Chain):
         start_urls = ["https://a.test/"]
 
-    done = simulate(Slow, Site({"https://a.test/robots.txt": "User-agent: *\nCrawl-delay: 86400", "https://a.test/": "x"}))
+    done = simulate(
+        Slow, Site({"https://a.test/robots.txt": "User-agent: *\nCrawl-delay: 86400", "https://a.test/": "x"})
+    )
     assert [hit.url for hit in done.hits] == ["https://a.test/robots.txt"]
     assert done.summary.exit_code == 5
     assert "86400" in done.summary.parked["a.test"]
@@ -224,7 +235,9 @@ def test_a_resume_waits_out_the_gap(tmp_path, how: str) -> None:
         start_urls = ["https://a.test/"]
         rate = "1/s"
 
-    site = Site({"https://a.test/": links("/1", "/2", "/3")} | {f"https://a.test/{i}": "x" for i in (1, 2, 3)})
+    site = Site(
+        {"https://a.test/": links("/1", "/2", "/3")} | {f"https://a.test/{i}": "x" for i in (1, 2, 3)}
+    )
     options = {"db": tmp_path / "a.db", "transport": site, "inline": True}
     loop = VirtualLoop()
     first = Crawl(Slow, **options)
@@ -267,7 +280,16 @@ def test_a_named_host_gets_its_own_turn() -> None:
 
 @pytest.mark.parametrize(
     ("text", "per_second"),
-    [("5/s", 5), ("30/min", 0.5), ("1000/h", 1000 / 3600), (2, 2), ("2", 2), ("1/10s", 0.1), (None, None), ("none", None)],
+    [
+        ("5/s", 5),
+        ("30/min", 0.5),
+        ("1000/h", 1000 / 3600),
+        (2, 2),
+        ("2", 2),
+        ("1/10s", 0.1),
+        (None, None),
+        ("none", None),
+    ],
 )
 def test_rates_are_read_as_people_write_them(text: object, per_second: float | None) -> None:
     """Every documented form of a rate is understood."""

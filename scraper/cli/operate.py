@@ -142,4 +142,3 @@ def explain(database: str, url: str, run: int | None) -> None:
         click.echo("  nothing was sent for it")
     elif trail.attempts:
         click.echo(f"  {number(trail.attempts)} of the tries failed and were repeated")
-

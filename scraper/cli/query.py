@@ -24,7 +24,9 @@ def tables(database: str, everything: bool) -> None:
     with closing(open_readonly(find_database(database))) as conn:
         found = [info for info in list_tables(conn) if everything or not info.name.startswith("_")]
     for info in found:
-        columns = ", ".join(f"{name} {type_}".strip() for name, type_ in info.columns if not name.startswith("_"))
+        columns = ", ".join(
+            f"{name} {type_}".strip() for name, type_ in info.columns if not name.startswith("_")
+        )
         click.echo(f"{info.name}  {number(info.rows)} rows  ({columns})")
     if not found:
         click.echo("no tables yet", err=True)

@@ -61,13 +61,21 @@ class Reporter:
             await asyncio.sleep(EVERY)
             seconds = self._time() - self._started
             rate = self._pages / seconds if seconds else 0.0
-            self._say(f"  {duration(seconds)}  {number(self._pages)} pages · {number(self._items)} items · {rate:.1f}/s")
+            self._say(
+                f"  {duration(seconds)}  {number(self._pages)} pages · {number(self._items)} items · {rate:.1f}/s"
+            )
 
     def stopping(self, grace: float) -> None:
-        self._say(f"! stopping: no new requests; those under way get {grace:g} s. Ctrl-C again leaves now.", always=True)
+        self._say(
+            f"! stopping: no new requests; those under way get {grace:g} s. Ctrl-C again leaves now.",
+            always=True,
+        )
 
     def left(self, database: str) -> None:
-        self._say(f"✗ stopped at once; nothing stored is lost. Continue with: scraper resume {shown_database(database)}", always=True)
+        self._say(
+            f"✗ stopped at once; nothing stored is lost. Continue with: scraper resume {shown_database(database)}",
+            always=True,
+        )
 
     def ended(self, summary: Summary) -> None:
         """The end in six lines at most."""
@@ -86,16 +94,18 @@ def _end(summary: Summary) -> list[str]:
     database = shown_database(summary.database)
     if summary.exit_code == 4:
         return [f"{mark} {summary.start_problem}. Nothing crawled."]
-    lines = [f"{mark} {summary.spider}: {_counted(summary)} in {duration(summary.seconds)}{_because(summary)}"]
+    lines = [
+        f"{mark} {summary.spider}: {_counted(summary)} in {duration(summary.seconds)}{_because(summary)}"
+    ]
     lines += _problems(summary, database)
     lines += _silent(summary)
     if summary.rejected:
-        select = f'scraper query {database} "select * from _rejected"'
-        lines.append(f"  rejected  {plural(summary.rejected, 'item')} could not be stored{' ' * 6}→ {select}")
+        told = f"{plural(summary.rejected, 'item')} could not be stored"
+        lines.append(f"  rejected  {told}      → scraper query {database} _rejected")
     if summary.state == "stopped":
         lines.append(f"  continue with: scraper resume {database}")
     elif summary.rows:
-        lines.append(f'  next      scraper query {database} {_example(summary)}')
+        lines.append(f"  next      scraper query {database} {_example(summary)}")
     return lines
 
 
@@ -125,7 +135,7 @@ def _problems(summary: Summary, database: str) -> list[str]:
     site = [p for p in summary.problems if not p.place]
     if site:
         told = ", ".join(f"{plural(p.count, 'page')} {_kind(p)}" for p in site[:3])
-        lines.append(f'  problems  {told}      → scraper errors {database}')
+        lines.append(f"  problems  {told}      → scraper errors {database}")
     for problem in [p for p in summary.problems if p.place][:2]:
         head = f"  {shown_place(problem.place)}   "
         first, *more = problem.why.split("\n")

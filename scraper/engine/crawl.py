@@ -127,7 +127,9 @@ class Engine:
             self._slots += 1
             in_slot = False
             self._dispatch.set()
-            completed = await self._context.frontier.complete(lane.lease, done, now=self._context.clock.unix())
+            completed = await self._context.frontier.complete(
+                lane.lease, done, now=self._context.clock.unix()
+            )
             self._completed(lane, done, completed)
         except LeaseLost:
             self._schedule.drop([lane])
@@ -194,7 +196,9 @@ class Engine:
             if not self._open and not self._schedule.held() and await self._is_over(pending):
                 self._over.set()
                 return
-            await self._sleep(self._feed, self._claim_at if self._can_hold_more() and self.reason is None else None)
+            await self._sleep(
+                self._feed, self._claim_at if self._can_hold_more() and self.reason is None else None
+            )
 
     async def _look_after(self, lane: Lane) -> None:
         """Refill a lane that runs low, give back one that is done or has long to wait."""
@@ -204,7 +208,9 @@ class Engine:
             await self._refill(lane)
         wait = lane.domain.next_at - self._context.clock.mono()
         held_long = wait > LONG_HOLD and not lane.open_visits
-        if held_long or (lane.idle and (lane.dry or lane.domain.parked is not None or self.reason is not None)):
+        if held_long or (
+            lane.idle and (lane.dry or lane.domain.parked is not None or self.reason is not None)
+        ):
             await self._release([lane])
 
     async def _refill(self, lane: Lane) -> None:
@@ -337,7 +343,9 @@ class Engine:
             if not lanes:
                 continue
             before = clock.mono()
-            kept = await self._context.frontier.extend([lane.lease for lane in lanes], lease=LEASE, now=clock.unix())
+            kept = await self._context.frontier.extend(
+                [lane.lease for lane in lanes], lease=LEASE, now=clock.unix()
+            )
             held = {(lease.domain, lease.epoch): lease for lease in kept}
             for lane in lanes:
                 lease = held.get((lane.name, lane.lease.epoch))

@@ -40,14 +40,22 @@ class Links:
             normal = normalize(url)
             parts = split(normal)
         except ValueError as error:
-            raise FetchError("bad-url", f"{url!r} is not a URL; write it with its scheme, like https://{url}") from error
+            raise FetchError(
+                "bad-url", f"{url!r} is not a URL; write it with its scheme, like https://{url}"
+            ) from error
         if parts.scheme not in SCHEMES:
-            raise FetchError("unsupported-scheme", f"{url}: the scheme {parts.scheme!r} is neither http nor https")
+            raise FetchError(
+                "unsupported-scheme", f"{url}: the scheme {parts.scheme!r} is neither http nor https"
+            )
         if len(normal) > self._settings.max_url:
-            raise FetchError("bad-url", f"{url[:80]}…: longer than {self._settings.max_url} characters (max_url)")
+            raise FetchError(
+                "bad-url", f"{url[:80]}…: longer than {self._settings.max_url} characters (max_url)"
+            )
         return normal, parts
 
-    def follow(self, requests: Iterable[Request], parent: QueuedRequest, counts: Counter[str]) -> list[QueuedRequest]:
+    def follow(
+        self, requests: Iterable[Request], parent: QueuedRequest, counts: Counter[str]
+    ) -> list[QueuedRequest]:
         """The requests a page yielded that are to be queued; what is left out is counted, never an error."""
         depth = parent.depth + 1
         too_deep = self._settings.max_depth is not None and depth > self._settings.max_depth
@@ -114,7 +122,14 @@ class Links:
         return before is None or before.options.priority < link.options.priority
 
     def _queued(
-        self, request: Request, url: str, parts: Parts, salt: str, seed: str, depth: int = 0, parent: int | None = None
+        self,
+        request: Request,
+        url: str,
+        parts: Parts,
+        salt: str,
+        seed: str,
+        depth: int = 0,
+        parent: int | None = None,
     ) -> QueuedRequest:
         options = request.options
         vary: tuple[tuple[str, str], ...] = ()

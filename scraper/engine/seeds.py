@@ -21,7 +21,11 @@ class Seeder:
     """Consumes `start()`. `finished` once everything is stored and the run is marked as seeded."""
 
     def __init__(
-        self, start: Callable[[], AsyncIterator[Request] | Iterable[Request]], links: Links, frontier: Frontier, clock: Clock
+        self,
+        start: Callable[[], AsyncIterator[Request] | Iterable[Request]],
+        links: Links,
+        frontier: Frontier,
+        clock: Clock,
     ) -> None:
         self._start = start
         self._links = links
@@ -75,4 +79,5 @@ class Seeder:
 
     async def _room(self) -> None:
         while (await self._frontier.pending(now=self._clock.unix())).queued > ENOUGH:
+            # Other processes drain the same queue: only the database knows, and it sends no events.
             await asyncio.sleep(PAUSE)

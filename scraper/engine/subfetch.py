@@ -74,13 +74,17 @@ class SubFetcher:
             url, parts = context.links.check(target)
             options = redirected(options, reply.status, before, parts)
         else:
-            raise FetchError("too-many-redirects", f"more than {context.settings.max_hops} redirects (max_hops)")
+            raise FetchError(
+                "too-many-redirects", f"more than {context.settings.max_hops} redirects (max_hops)"
+            )
         running = self._request.options
         page = page_of(context, reply, replace(options, callback=running.callback, args=running.args), self)
         if 200 <= reply.status < 300 or reply.status in options.accept:
             return page
         at = self._asked_for(reply) if reply.status in RETRY_STATUSES else None
-        raise FetchError("http", f"HTTP {reply.status}", status=reply.status, retry_at=at, page=page, request=request)
+        raise FetchError(
+            "http", f"HTTP {reply.status}", status=reply.status, retry_at=at, page=page, request=request
+        )
 
     def _asked_for(self, reply: Reply) -> float | None:
         return retry_after(reply.headers.get("retry-after"), self._context.clock.unix())

@@ -15,12 +15,20 @@ from scraper.decode import decode_text
 from scraper.downloader import Limits, Reply, always
 from scraper.engine.context import Context
 from scraper.errors import FetchError
-from scraper.models import OriginFacts, Options, Send, SendKind
+from scraper.models import Options, OriginFacts, Send, SendKind
 from scraper.robots import MAX_ROBOTS
 from scraper.schedule import Lane
 from scraper.urls import SCHEMES, Parts, join, split
 
-__all__ = ["Disallowed", "LeaseLost", "Traveller", "not_redirect", "pushed_back", "redirect_target", "redirected"]
+__all__ = [
+    "Disallowed",
+    "LeaseLost",
+    "Traveller",
+    "not_redirect",
+    "pushed_back",
+    "redirect_target",
+    "redirected",
+]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: Headers a redirect to another origin may take along; all others may hold secrets.
@@ -120,10 +128,16 @@ class Traveller:
         }
         headers.update(settings.headers)
         headers.update(options.headers)
-        named = split(url).netloc == self.seed.partition(" ")[0]  # what a redirect added is in scope, not named
+        named = (
+            split(url).netloc == self.seed.partition(" ")[0]
+        )  # what a redirect added is in scope, not named
         try:
             return httpx.Request(
-                options.method, url, headers=headers, content=options.body or None, extensions={"named": named}
+                options.method,
+                url,
+                headers=headers,
+                content=options.body or None,
+                extensions={"named": named},
             )
         except (httpx.InvalidURL, ValueError, TypeError) as error:
             raise FetchError("bad-url", f"{url}: {error}") from error
@@ -131,7 +145,9 @@ class Traveller:
     async def _slow_down(self, lane: Lane, delay: float) -> None:
         longest = self.context.settings.crawl_delay_max
         if delay > longest:
-            await self.context.control.park(lane, f"robots.txt asks for {delay:g} s between requests (crawl_delay_max is {longest:g} s)")
+            await self.context.control.park(
+                lane, f"robots.txt asks for {delay:g} s between requests (crawl_delay_max is {longest:g} s)"
+            )
             raise FetchError("robots-unreachable", "Crawl-delay is longer than crawl_delay_max")
         lane.domain.crawl_delay = max(delay, lane.domain.crawl_delay or 0.0)
 
@@ -193,9 +209,15 @@ def redirect_target(url: str, reply: Reply) -> str | None:
         target = join(url, location)
         parts = split(target)
     except ValueError as error:
-        raise FetchError("bad-redirect", f"redirect to {location[:200]!r}, which is no URL", status=reply.status) from error
+        raise FetchError(
+            "bad-redirect", f"redirect to {location[:200]!r}, which is no URL", status=reply.status
+        ) from error
     if parts.scheme not in SCHEMES:
-        raise FetchError("unsupported-scheme", f"redirect to {location[:200]!r}: neither http nor https", status=reply.status)
+        raise FetchError(
+            "unsupported-scheme",
+            f"redirect to {location[:200]!r}: neither http nor https",
+            status=reply.status,
+        )
     return target
 
 
@@ -210,7 +232,9 @@ def redirected(options: Options, status: int, before: Parts, after: Parts) -> Op
         kept = tuple((n, v) for n, v in options.headers if not n.lower().startswith("content-"))
         options = replace(options, method="GET", body=b"", headers=kept)
     if not same_origin and options.body:
-        raise FetchError("bad-redirect", "a redirect would send the request's body to another origin", status=status)
+        raise FetchError(
+            "bad-redirect", "a redirect would send the request's body to another origin", status=status
+        )
     if not same_origin and options.headers:
         options = replace(options, headers=tuple((n, v) for n, v in options.headers if n.lower() in CARRIED))
     return options

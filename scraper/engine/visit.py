@@ -42,7 +42,9 @@ __all__ = ["Visit"]
 class Visit:
     """One request being visited. `run` never raises but for cancellation, `LeaseLost` and errors of ours."""
 
-    def __init__(self, context: Context, lane: Lane, request: QueuedRequest, turn_over: Callable[[bool], None]) -> None:
+    def __init__(
+        self, context: Context, lane: Lane, request: QueuedRequest, turn_over: Callable[[bool], None]
+    ) -> None:
         self._context = context
         self._lane = lane
         self._request = request
@@ -94,7 +96,9 @@ class Visit:
                 raise FetchError("too-many-redirects", f"redirect loop at {target}", status=reply.status)
             seen.add(target)
             url = target
-        raise FetchError("too-many-redirects", f"more than {self._context.settings.max_hops} redirects (max_hops)")
+        raise FetchError(
+            "too-many-redirects", f"more than {self._context.settings.max_hops} redirects (max_hops)"
+        )
 
     def _moved(self, target: str, options: Options, status: int) -> Outcome:
         """A hop to another domain: one new request there, if scope lets it."""
@@ -122,19 +126,27 @@ class Visit:
         status, domain = reply.status, self._lane.domain
         if status in {401, 403}:
             if domain.refused():
-                await self._context.control.park(self._lane, f"HTTP {status} {domain.refusals} times in a row")
+                await self._context.control.park(
+                    self._lane, f"HTTP {status} {domain.refusals} times in a row"
+                )
                 return self._done(Outcome.retry(self._context.clock.unix(), "http", f"HTTP {status}", status))
         elif status not in {429, 503}:
             domain.welcomed()
         fetcher = SubFetcher(self._context, self._request, self._sends)
         page = page_of(self._context, reply, self._request.options, fetcher)
-        if not (200 <= status < 300 or status in self._request.options.accept or status in self._context.settings.accept):
+        if not (
+            200 <= status < 300
+            or status in self._request.options.accept
+            or status in self._context.settings.accept
+        ):
             raise FetchError(
                 "http", f"HTTP {status}", status=status, page=page, retry_at=self._asked_to_wait(reply)
             )
         if not self._accepts_type(reply.headers):
             kind = reply.headers.get("content-type", "")
-            return self._done(Outcome.skipped("type", f"content type {kind} (accept_types)", status), url=page.url)
+            return self._done(
+                Outcome.skipped("type", f"content type {kind} (accept_types)", status), url=page.url
+            )
         return await self._parse(page)
 
     def _asked_to_wait(self, reply: Reply) -> float | None:
@@ -147,7 +159,9 @@ class Visit:
         options = self._request.options
         function = self._context.definition.callbacks.get(options.callback)
         if function is None:
-            return self._broken("callback-missing", f"the spider has no callback {options.callback!r} any more")
+            return self._broken(
+                "callback-missing", f"the spider has no callback {options.callback!r} any more"
+            )
         try:
             data = self._data(options)
         except (TypeError, ValueError) as error:
@@ -170,7 +184,12 @@ class Visit:
         return decode_arguments(options.args, self._context.definition.parameters(options.callback))
 
     async def _judge(
-        self, call: Callable[[], Any], function: Callable[..., Any], collector: Collector, good: Outcome, url: str
+        self,
+        call: Callable[[], Any],
+        function: Callable[..., Any],
+        collector: Collector,
+        good: Outcome,
+        url: str,
     ) -> Done:
         """Run a callback or errback and turn what it does into the outcome. One place, one kind each."""
         place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
@@ -184,7 +203,9 @@ class Visit:
             return await self._not_fetched(error, sub=True)
         except TimeoutError:
             limit = self._context.settings.callback_timeout
-            return self._broken("callback-timeout", f"{collector.name} did not end within {limit:g} s (callback_timeout)")
+            return self._broken(
+                "callback-timeout", f"{collector.name} did not end within {limit:g} s (callback_timeout)"
+            )
         except (Exception, SystemExit) as error:
             record = describe(error, "callback", collector.name, place)
             return self._done(Outcome.failed("callback", record.message, good.status), error=record)
@@ -192,7 +213,9 @@ class Visit:
         done = self._done(good, url=url)
         return replace(done, items=collector.rows, rejected=collector.rejected, links=links)
 
-    async def _in_time(self, call: Callable[[], Any], function: Callable[..., Any], collector: Collector, place: str) -> None:
+    async def _in_time(
+        self, call: Callable[[], Any], function: Callable[..., Any], collector: Collector, place: str
+    ) -> None:
         """Only what awaits can be timed out; a plain function or generator runs to its end."""
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             async with asyncio.timeout(self._context.settings.callback_timeout):
@@ -207,7 +230,11 @@ class Visit:
             case Skip():
                 return self._done(Outcome.skipped("skip", verdict.why))
             case Retry():
-                wait = verdict.after if verdict.after is not None else self._context.retry.backoff(self._request.attempts + 1)
+                wait = (
+                    verdict.after
+                    if verdict.after is not None
+                    else self._context.retry.backoff(self._request.attempts + 1)
+                )
                 if wait is None or self._request.attempts >= self._context.settings.retries:
                     error = FetchError("callback", f"retried too often: {verdict.why}")
                     if good.name == "failed":
@@ -250,22 +277,36 @@ class Visit:
         error.request = Request.of(request.url, request.options)
         collector = Collector(context.items, name)
         handler = function
-        return await self._judge(lambda: handler(context.spider, error), function, collector, outcome, request.url)
+        return await self._judge(
+            lambda: handler(context.spider, error), function, collector, outcome, request.url
+        )
 
     def _broken(self, kind: str, why: str) -> Done:
-        return self._done(Outcome.failed(kind, why), error=ErrorRecord(kind, why, self._context.definition.place))
+        return self._done(
+            Outcome.failed(kind, why), error=ErrorRecord(kind, why, self._context.definition.place)
+        )
 
     def _again(self, at: float, kind: str, why: str, status: int | None = None) -> Done:
         tried = replace(self._request, attempts=self._request.attempts + 1)
         return self._done(Outcome.retry(at, kind, why, status), request=tried)
 
     def _done(
-        self, outcome: Outcome, *, url: str = "", error: ErrorRecord | None = None, request: QueuedRequest | None = None
+        self,
+        outcome: Outcome,
+        *,
+        url: str = "",
+        error: ErrorRecord | None = None,
+        request: QueuedRequest | None = None,
     ) -> Done:
         if outcome.name == "failed":
             self._counts[f"failed.{outcome.kind}"] += 1
             if outcome.status in {404, 410}:
                 self._counts["failed.gone"] += 1
         return Done(
-            request or self._request, outcome, url or self._request.url, sends=self._sends, error=error, counts=self._counts
+            request or self._request,
+            outcome,
+            url or self._request.url,
+            sends=self._sends,
+            error=error,
+            counts=self._counts,
         )

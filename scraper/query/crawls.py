@@ -55,7 +55,8 @@ class FailureGroup:
 def errors_of(conn: sqlite3.Connection, run: int, kind: str | None = None) -> Sequence[FailureGroup]:
     """Failed requests of a run grouped by kind, status and place, most frequent first."""
     rows = conn.execute(
-        "SELECT r.kind, r.status, coalesce(e.place, ''), coalesce(e.message, r.why, ''), count(*), min(r.id), coalesce(e.detail, '')"
+        "SELECT r.kind, r.status, coalesce(e.place, ''), coalesce(e.message, r.why, ''), count(*), min(r.id),"
+        " coalesce(e.detail, '')"
         " FROM _requests r LEFT JOIN _errors e ON e.id = (SELECT max(id) FROM _errors WHERE request = r.id)"
         " WHERE r.run = ?1 AND r.state = 2 AND (?2 IS NULL OR r.kind = ?2)"
         " GROUP BY r.kind, r.status, coalesce(e.place, '') ORDER BY count(*) DESC",

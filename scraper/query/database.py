@@ -73,7 +73,9 @@ def ask(conn: sqlite3.Connection, question: str, limit: int | None = None) -> An
 
     Raises QueryError with what is wrong and, for a misspelt name, what was probably meant.
     """
-    names = [name for (name,) in conn.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")]
+    names = [
+        name for (name,) in conn.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
+    ]
     is_name = re.fullmatch(r"[^\s;()]+", question.strip()) is not None
     sql = f"SELECT * FROM {quoted(question.strip())}" if is_name else question.strip().rstrip(";")  # noqa: S608 - quoted name
     if limit is not None:

@@ -93,7 +93,10 @@ def _json(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], out: TextIO) 
 
 
 def _record(columns: Sequence[str], row: tuple[Any, ...]) -> str:
-    values = {name: value.hex() if isinstance(value, bytes) else value for name, value in zip(columns, row, strict=True)}
+    values = {
+        name: value.hex() if isinstance(value, bytes) else value
+        for name, value in zip(columns, row, strict=True)
+    }
     return json.dumps(values, ensure_ascii=False)
 
 

@@ -107,7 +107,9 @@ def _from_text(text: str, annotation: Any) -> Any:
         return annotation(text)
     if get_origin(annotation) in {list, tuple, set}:
         inner = get_args(annotation)[0]
-        return get_origin(annotation)(_from_text(part.strip(), inner) for part in text.split(",") if part.strip())
+        return get_origin(annotation)(
+            _from_text(part.strip(), inner) for part in text.split(",") if part.strip()
+        )
     return decode(text, annotation)
 
 
@@ -154,7 +156,13 @@ def _hints(of: Any) -> dict[str, Any]:
 def _refuse_near_miss(
     place: str, name: str, value: Any, known: Mapping[str, str], arguments: Mapping[str, Any]
 ) -> None:
-    if name in known or name in _RESERVED or name in arguments or callable(value) or isinstance(value, (property, type)):
+    if (
+        name in known
+        or name in _RESERVED
+        or name in arguments
+        or callable(value)
+        or isinstance(value, (property, type))
+    ):
         return
     meant = near_miss(name, (*known, "start_urls"))
     if meant is not None:
@@ -169,9 +177,11 @@ def _callbacks(cls: type) -> dict[str, Callable[..., Any]]:
     for base in reversed(cls.__mro__):
         if base is object or not issubclass(base, Spider):
             continue
-        for name, value in vars(base).items():
-            if inspect.isfunction(value) and not name.startswith("__") and name not in _RESERVED:
-                found[name] = value
+        found |= {
+            name: value
+            for name, value in vars(base).items()
+            if inspect.isfunction(value) and not name.startswith("__") and name not in _RESERVED
+        }
     return found
 
 
@@ -180,7 +190,11 @@ def _declared_items(cls: type) -> tuple[type, ...]:
         for generic in getattr(base, "__orig_bases__", ()):
             if get_origin(generic) is Spider:
                 (declared,) = get_args(generic)
-                parts = get_args(declared) if get_origin(declared) in {types.UnionType, typing.Union} else (declared,)
+                parts = (
+                    get_args(declared)
+                    if get_origin(declared) in {types.UnionType, typing.Union}
+                    else (declared,)
+                )
                 return tuple(part for part in parts if isinstance(part, type))
     return ()
 
