@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, cast
 
@@ -32,7 +32,7 @@ from scraper.settings import Settings
 from scraper.spider import Definition, Spider, define, instantiate
 from scraper.store.database import Database
 from scraper.store.frontier import Budget, SqliteFrontier
-from scraper.store.runs import Run, begin, finish, reopen, unfinished
+from scraper.store.runs import Run, begin, finish, reopen, requeue, unfinished
 from scraper.summary import Summary, summarize
 from scraper.transport.wire import Wire
 from scraper.version import VERSION
@@ -161,6 +161,10 @@ class Crawl:
                 max_failed=self.settings.max_failed, declared=[table.name for table in declared],
             )
         )  # fmt: skip
+        if (engine := self._engine) is not None and engine.to_requeue:
+            again = engine.to_requeue
+            await database.writer.submit(lambda conn: requeue(conn, run.id, again, clock.unix()))
+            summary = replace(summary, queued=summary.queued + len(again))
         await database.writer.submit(
             lambda conn: finish(conn, run.id, summary.state, summary.reason, clock.unix())
         )

@@ -127,7 +127,7 @@ class Domain:
 
     async def _held(self) -> None:
         # The due time may move while this sleeps; an event would be set at each move, for every sleeper.
-        while (wait := self.not_before - self._clock.mono()) > 0:
+        while (wait := self.not_before - self._clock.mono()) > 0:  # noqa: ASYNC110 - see above
             await asyncio.sleep(wait)
 
     def _turn_ended(self) -> None:
@@ -163,7 +163,7 @@ class Turn:
     async def approach(self) -> None:
         """Wait until the domain may soon be sent to, so that no connection stands idle for its permit."""
         domain = self._domain
-        while (wait := domain.send_at - domain._clock.mono()) > APPROACH:
+        while (wait := domain.send_at - domain._clock.mono()) > APPROACH:  # noqa: ASYNC110 - as in _held
             await asyncio.sleep(wait - APPROACH / 2)
 
     async def permit(self, *, reserved: bool = False) -> None:

@@ -131,7 +131,7 @@ def _judged(summary: Summary, max_failed: float) -> Summary:
         code, state = 130, "stopped"
     elif summary.start_problem:
         code, state, reason = 4, "finished", summary.start_problem
-    elif summary.queued and not spent:
+    elif (summary.queued and not spent) or (reason or "").startswith("broken callback:"):
         code, state = 5, "stopped"
         reason = summary.reason or f"parked: {', '.join(summary.parked)}"
     elif callback or failed > max_failed * max(1, summary.pages + failed):

@@ -951,6 +951,31 @@ async def test_many_crawls_run_at_once(tmp_path) -> None:
     assert [summary.pages for summary in done] == [6] * 4
 
 
+def test_a_callback_that_fails_on_fifty_pages_in_a_row_stops_the_crawl(tmp_path) -> None:
+    """Fail-fast: exit 5 with the callback named; `resume` after the fix does exactly the rest."""
+    broken = [True]
+
+    def parse(self, page: Page):
+        yield [page.request(f"/{i}", self.detail) for i in range(200)]
+
+    def detail(self, page: Page):
+        if broken[0]:
+            raise ValueError("new layout")
+        yield {"name": page.url}
+
+    made = spider(parse, detail)
+    first = simulate(made, Site(lambda r: "x"), settings=NO_ROBOTS, db=tmp_path / "a.db")
+    assert first.summary.exit_code == 5
+    assert "detail failed on 50 pages in a row" in str(first.summary.reason)
+    assert first.summary.problems[0].count >= 50
+    assert first.summary.queued == 200
+    assert len(first.hits) < 120
+    broken[0] = False
+    second = simulate(made, Site(lambda r: "x"), db=tmp_path / "a.db", resume="must")
+    assert (second.summary.exit_code, len(second.hits), len(second.tables["tested"])) == (0, 200, 200)
+    assert second.summary.counters["failed"] == 0
+
+
 # ------------------------------------------------------------------ what reviews found
 
 

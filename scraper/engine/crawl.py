@@ -27,6 +27,8 @@ __all__ = ["Engine"]
 LEASE, EXTEND_EVERY, LONG_HOLD = 30.0, 10.0, 25.0
 #: Domains leased at a time, and at most; requests held in memory at most.
 CLAIM, MOST_LANES, MOST_HELD = 64, 1024, 8192
+#: Pages in a row on which a callback may fail before the crawl stops.
+FAILURES = 50
 
 
 class Engine:
@@ -43,6 +45,8 @@ class Engine:
         self._slots = self._most = context.settings.in_flight
         self._open = 0
         self._items = 0
+        self._failing: dict[str, list[int]] = {}
+        self.to_requeue: list[int] = []
         self._claim_at: float | None = context.clock.mono()
         self._dispatch = asyncio.Event()
         self._feed = asyncio.Event()
@@ -156,6 +160,7 @@ class Engine:
             self._schedule.drop([lane])
             return
         self._context.links.proved(done.links)
+        self._watch(done)
         for domain, due in completed.due.items():
             self._new_work(domain, due)
         self._items += len(done.items)
@@ -163,6 +168,18 @@ class Engine:
         if limit is not None and self._items >= limit:
             self.stop(f"max_items {limit} reached")
         notify(self._context.observers, PageDone(done, completed))
+
+    def _watch(self, done: Done) -> None:
+        """A callback that fails on every page is broken: stop, and keep those pages for a resume after the fix."""
+        callback = done.request.options.callback
+        if done.outcome.name == "failed" and done.outcome.kind.startswith("callback"):
+            failed = self._failing.setdefault(callback, [])
+            failed.append(done.request.id)
+            if len(failed) >= FAILURES:
+                self.to_requeue = failed
+                self.stop(f"broken callback: {callback} failed on {FAILURES} pages in a row")
+        elif done.outcome.name == "ok" and self.to_requeue is not self._failing.get(callback, ()):
+            self._failing.pop(callback, None)
 
     def _new_work(self, domain: str, due: float) -> None:
         """Something was queued for a domain, due then: ours is fed, another becomes claimable."""

@@ -78,6 +78,6 @@ class Seeder:
         return self._clock.mono()
 
     async def _room(self) -> None:
-        while (await self._frontier.pending(now=self._clock.unix())).queued > ENOUGH:
+        while (await self._frontier.pending(now=self._clock.unix())).queued > ENOUGH:  # noqa: ASYNC110 - see below
             # Other processes drain the same queue: only the database knows, and it sends no events.
             await asyncio.sleep(PAUSE)

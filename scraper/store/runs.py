@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ __all__ = [
     "finish",
     "latest",
     "reopen",
+    "requeue",
     "rows_by_table",
     "unfinished",
 ]
@@ -80,6 +81,31 @@ def reopen(conn: sqlite3.Connection, run: Run) -> None:
         "UPDATE _runs SET state = 'running', ended = NULL, reason = NULL, resumed = resumed + 1 WHERE id = ?",
         (run.id,),
     )
+
+
+def requeue(conn: sqlite3.Connection, run: int, requests: Sequence[int], now: float) -> None:
+    """Put failed requests back into the queue: what made them fail is to be mended, then they are due again."""
+    for request in requests:
+        row = conn.execute(
+            "SELECT kind, domain FROM _requests WHERE id = ? AND run = ? AND state = 2", (request, run)
+        ).fetchone()
+        if row is None:
+            continue
+        kind, domain = row
+        conn.execute(
+            "UPDATE _requests SET state = 0, taken_epoch = 0, not_before = 0, attempts = 0, status = NULL,"
+            " kind = NULL, why = NULL, ended = NULL WHERE id = ?",
+            (request,),
+        )
+        conn.execute(
+            "UPDATE _queues SET ready_at = coalesce(min(ready_at, ?1), ?1)"
+            " WHERE run = ?2 AND domain = ?3 AND owner IS NULL AND parked IS NULL",
+            (now, run, domain),
+        )
+        conn.executemany(
+            "UPDATE _counters SET value = value + ? WHERE run = ? AND name = ?",
+            [(1, run, "queued"), (-1, run, "failed"), (-1, run, f"failed.{kind}")],
+        )
 
 
 def finish(conn: sqlite3.Connection, run: int, state: str, reason: str | None, now: float) -> None:

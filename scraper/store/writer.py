@@ -62,7 +62,12 @@ class AiosqliteExecutor:
         connection = aiosqlite.Connection(lambda: connect(path), iter_chunk_size=64)
         # A crawl that dies must not wait for a thread that waits for work.
         connection._thread.daemon = True
-        return cls(await connection)
+        try:
+            return cls(await connection)
+        except BaseException:
+            # aiosqlite has told its thread to stop; until it did, it may still report to this loop.
+            await asyncio.to_thread(connection._thread.join)
+            raise
 
     async def run(self, fn: Callable[[sqlite3.Connection], T]) -> T:
         execute = cast("Callable[..., Awaitable[T]]", self._connection._execute)
