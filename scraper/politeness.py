@@ -112,7 +112,8 @@ class Domain:
         self.refusals = self.pushbacks = 0
 
     def _push(self, gap: float) -> None:
-        self.next_at = max(self.next_at, self._clock.mono()) + gap
+        if gap:
+            self.next_at = max(self.next_at, self._clock.mono()) + gap
 
     async def _permit(self) -> None:
         await self._held()
@@ -123,7 +124,8 @@ class Domain:
                 await self._held()
                 await self._limiter.acquire()
         self.last_send = now = self._clock.mono()
-        self.next_at = max(self.next_at, now + self.gap)
+        if self.gap:
+            self.next_at = max(self.next_at, now + self.gap)
 
     async def _held(self) -> None:
         # The due time may move while this sleeps; an event would be set at each move, for every sleeper.

@@ -1,0 +1,227 @@
+"""The domains this process holds: leased from the frontier, kept filled, prolonged, given back.
+
+`Schedule` orders the lanes and is synchronous; here is everything about them that waits for the frontier.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from scraper.engine.context import Context
+from scraper.errors import FetchError
+from scraper.events import DomainParked, notify
+from scraper.models import DomainLease, Pending
+from scraper.schedule import Lane, Schedule
+
+__all__ = ["EXTEND_EVERY", "Lanes"]
+
+#: Seconds a lease lasts and how often all are prolonged; and when a hold is long enough to give a domain back.
+LEASE, EXTEND_EVERY, LONG_HOLD = 30.0, 10.0, 25.0
+#: Domains leased at a time, requests taken with each, and the most of both that are held in memory.
+CLAIM, FIRST_BATCH, MOST_LANES, MOST_HELD = 64, 16, 1024, 8192
+
+
+class Lanes:
+    """Lanes and their leases.
+
+    Invariants: every lane in the schedule has a lease this process obtained and, unless lost, still holds;
+    `claim_at` is the earliest loop time at which the frontier may have a domain for us, None when nothing is
+    known. `feed` is set when a lane needs looking after or a claim is due, `ready` when a lane may go.
+    """
+
+    def __init__(self, context: Context, owner: str) -> None:
+        self._context = context
+        self._owner = owner
+        self.schedule = Schedule()
+        self.feed = asyncio.Event()
+        self.ready = asyncio.Event()
+        self.claim_at: float | None = context.clock.mono()
+        self.closing = False
+
+    # ------------------------------------------------------------------ what changed
+
+    def touch(self, lane: Lane) -> None:
+        """A lane may have run low, or be done."""
+        if self.schedule.touch(lane):
+            self.feed.set()
+
+    def room_changed(self, lane: Lane) -> None:
+        """A domain may have room for more, or be ready at another time."""
+        self.schedule.offer(lane)
+        self.ready.set()
+
+    def new_work(self, domain: str, due: float) -> None:
+        """Something was queued for a domain, due then (unix): ours is fed, another becomes claimable."""
+        lane = self.schedule.lanes.get(domain)
+        at = self._context.clock.to_mono(due)
+        if lane is None:
+            self.claim_by(at)
+        elif at <= self._context.clock.mono():
+            self._has_more(lane)
+        elif lane.more_at is None or at < lane.more_at:
+            # One timer a lane: what is due later still is found by the refills in between, or at the release.
+            lane.more_at = at
+            asyncio.get_running_loop().call_at(at, self._has_more, lane)
+
+    def claim_by(self, at: float) -> None:
+        """The frontier may have a domain for us from `at` (loop time) on."""
+        self.claim_at = at if self.claim_at is None else min(at, self.claim_at)
+        self.feed.set()
+
+    def empty(self, lanes: Iterable[Lane]) -> None:
+        """Nothing more starts for these; what they held is free again when their leases are given back."""
+        for lane in lanes:
+            lane.queue.clear()
+            self.schedule.offer(lane)
+            self.touch(lane)
+
+    def drop(self, lane: Lane) -> None:
+        """The lease is lost: another owner has the domain. Visits under way end fenced."""
+        self.schedule.drop([lane])
+
+    def _has_more(self, lane: Lane) -> None:
+        lane.dry, lane.more_at = False, None
+        self.touch(lane)
+
+    # ------------------------------------------------------------------ looking after
+
+    async def look_after_changed(self) -> None:
+        """Refill the lanes that run low, give back those that are done or have long to wait."""
+        for lane in self.schedule.changed():
+            if self.schedule.lanes.get(lane.name) is lane:
+                await self._look_after(lane)
+
+    async def _look_after(self, lane: Lane) -> None:
+        leaving = self.closing or lane.domain.parked is not None
+        if lane.hungry and not leaving:
+            await self._refill(lane)
+        held_long = lane.domain.next_at - self._context.clock.mono() > LONG_HOLD and not lane.open_visits
+        if held_long or (lane.idle and (lane.dry or leaving)):
+            await self.release([lane])
+
+    async def _refill(self, lane: Lane) -> None:
+        lane.refilling, lane.dry = True, True
+        try:
+            wanted = lane.batch - len(lane.queue)
+            more = await self._context.frontier.refill(lane.lease, wanted, now=self._context.clock.unix())
+        finally:
+            lane.refilling = False
+        if len(more) == wanted:
+            lane.dry = False
+        lane.queue.extend(more)
+        self.room_changed(lane)
+
+    async def release(self, lanes: list[Lane]) -> None:
+        """Give domains back with what is known of them, and forget them here."""
+        politeness = self._context.politeness
+        given = []
+        for lane in lanes:
+            self.schedule.remove(lane)
+            given.append(replace(lane.lease, facts=politeness.facts(lane.name), requests=()))
+        await self._context.frontier.release(given, now=self._context.clock.unix())
+        for lane in lanes:
+            if lane.name not in self.schedule.lanes:
+                politeness.forget(lane.name)
+        self.claim_by(self._context.clock.mono())
+
+    async def release_all(self) -> None:
+        await self.release(list(self.schedule.lanes.values()))
+
+    # ------------------------------------------------------------------ claiming
+
+    def can_hold_more(self) -> bool:
+        return len(self.schedule.lanes) < MOST_LANES and self.schedule.held() < MOST_HELD
+
+    async def claim_due(self) -> Pending | None:
+        """Lease domains that are due and learn when the next ones are; None when it is not time."""
+        context = self._context
+        before = context.clock.mono()
+        if self.closing or self.claim_at is None or self.claim_at > before or not self.can_hold_more():
+            return None
+        self.claim_at = None
+        leases = await context.frontier.claim(
+            self._owner, domains=CLAIM, per_domain=FIRST_BATCH, lease=LEASE, now=context.clock.unix()
+        )
+        for lease in leases:
+            self._adopt(lease, before)
+        pending = await context.frontier.pending(now=context.clock.unix())
+        if pending.next_due is not None and not pending.spent:
+            self.claim_by(context.clock.to_mono(pending.next_due))
+        return pending
+
+    def _adopt(self, lease: DomainLease, before: float) -> Lane:
+        """A lease becomes a lane; its local deadline counts from before it was asked for."""
+        context = self._context
+        domain = context.politeness.restore(lease.domain, lease.facts)
+        for origin in lease.facts.origins:
+            context.robots.restore(origin)
+        lane = Lane(lease, domain, before + LEASE)
+        self.schedule.add(lane)
+        self.touch(lane)
+        self.ready.set()
+        return lane
+
+    async def extend(self) -> None:
+        """Prolong all leases; what is missing from the answer is lost."""
+        clock, lanes = self._context.clock, list(self.schedule.lanes.values())
+        if not lanes:
+            return
+        before = clock.mono()
+        kept = await self._context.frontier.extend([n.lease for n in lanes], lease=LEASE, now=clock.unix())
+        held = {(lease.domain, lease.epoch): lease for lease in kept}
+        for lane in lanes:
+            lease = held.get((lane.name, lane.lease.epoch))
+            if lease is None:
+                self.drop(lane)
+            else:
+                lane.lease, lane.deadline = lease, before + LEASE
+                self.room_changed(lane)
+            self.touch(lane)
+
+    # ------------------------------------------------------------------ for visits
+
+    @asynccontextmanager
+    async def lane_for(self, name: str) -> AsyncIterator[Lane]:
+        """The lane of a domain, kept while a fetch uses it; borrowed when this process does not hold it.
+
+        Raises FetchError `domain-parked`, or `domain-busy` with the time to ask again when another owner
+        has it.
+        """
+        lane = await self._find(name)
+        lane.open_visits += 1
+        try:
+            yield lane
+        finally:
+            lane.open_visits -= 1
+            self.touch(lane)
+
+    async def _find(self, name: str) -> Lane:
+        lane = self.schedule.lanes.get(name)
+        if lane is not None:
+            if lane.domain.parked is not None:
+                raise FetchError("domain-parked", f"{name} is parked: {lane.domain.parked}")
+            return lane
+        context = self._context
+        before = context.clock.mono()
+        answer = await context.frontier.borrow(self._owner, name, lease=LEASE, now=context.clock.unix())
+        if (adopted := self.schedule.lanes.get(name)) is not None:
+            return adopted
+        if isinstance(answer, DomainLease):
+            return self._adopt(answer, before)
+        if answer == float("inf"):
+            raise FetchError("domain-parked", f"{name} is parked")
+        raise FetchError("domain-busy", f"another process holds {name}", retry_at=answer)
+
+    async def park(self, lane: Lane, why: str) -> None:
+        """Send nothing more to a domain in this run; its requests stay queued for a resume."""
+        if lane.domain.parked is not None:
+            return
+        lane.domain.parked = why
+        self.empty([lane])
+        facts = self._context.politeness.facts(lane.name)
+        await self._context.frontier.put_facts(lane.lease, facts, now=self._context.clock.unix())
+        notify(self._context.observers, DomainParked(lane.name, why))
+        self.feed.set()
