@@ -181,7 +181,8 @@ class Crawl:
             spider=spider, definition=self.definition, settings=self.settings, clock=clock, frontier=frontier,
             politeness=politeness, robots=Robots(clock.unix),
             retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items,
-            links=links, selectors=self._selectors, user_agent=self._user_agent(), observers=self._observers,
+            links=links, selectors=self._selectors, headers=self._headers(),
+            user_agent=self._user_agent(), observers=self._observers,
         )  # fmt: skip
         seeder = Seeder(self._starts(spider, run), links, frontier, clock)
         self._engine = engine = Engine(context, f"{run.id}:{id(self):x}", seeder)
@@ -245,6 +246,18 @@ class Crawl:
 
     def _settings(self, options: Options) -> Settings:
         return Settings.of((self.definition.place, self.definition.settings), ("flags", options.settings))
+
+    def _headers(self) -> httpx.Headers:
+        """What every request says about itself, unless it has a header of its own."""
+        made = httpx.Headers(
+            {
+                "User-Agent": self._user_agent(),
+                "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                "Accept-Encoding": "gzip, deflate, br, zstd",
+            }
+        )
+        made.update(dict(self.settings.headers))
+        return made
 
     def _user_agent(self) -> str:
         if self.settings.user_agent is not None:

@@ -125,6 +125,21 @@ def fast_ones(*, slow: bool) -> float:
     return max(hit.ended for hit in site.hits if hit.host.startswith("fast"))
 
 
+def test_an_unlimited_domain_keeps_all_its_slots_busy() -> None:
+    """Without a rate the only limit is concurrency: 320 pages of one second, 32 at a time, take ten seconds."""
+
+    class Unlimited(Chain):
+        start_urls = ["https://a.test/"]
+        rate = None
+        concurrency = 32
+        robots = False
+
+    pages = {"https://a.test/": links(*(f"/{i}" for i in range(320)))}
+    pages |= {f"https://a.test/{i}": Answer("x", latency=1.0) for i in range(320)}
+    done = simulate(Unlimited, Site(pages))
+    assert done.seconds < 10.1
+
+
 def test_po_08_a_slow_host_does_not_slow_fast_ones() -> None:
     """One slow host, seven fast ones, 16 tasks: the fast ones finish within 1.2 times of their time alone."""
     assert fast_ones(slow=True) <= 1.2 * fast_ones(slow=False)

@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import httpx
+
 from scraper.clock import Clock
 from scraper.downloader import Downloader
 from scraper.engine.links import Links
@@ -48,7 +50,7 @@ class Control(Protocol):
 class Context:
     """The collaborators of one crawl.
 
-    `control` is the engine, which sets it when it is made.
+    `headers` go out with every request, `user_agent` among them. `control` is the engine, which sets it when it is made.
     """
 
     spider: Spider[Any]
@@ -63,6 +65,7 @@ class Context:
     items: Items
     links: Links
     selectors: SelectorCounts
+    headers: httpx.Headers
     user_agent: str
     observers: Sequence[Observer]
     control: Control = field(init=False)

@@ -6,28 +6,29 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 
 from scraper.errors import FetchError
-from scraper.models import QueuedRequest, Request
+from scraper.models import Options, QueuedRequest, Request
 from scraper.politeness import Politeness
 from scraper.settings import Settings
 from scraper.urls import SCHEMES, Parts, fingerprint, normalize, same_site, split
 
 __all__ = ["Links"]
 
-#: Fingerprints known to be stored, kept in front of the database. Exact: a hit is always true.
-PROVED = 50_000
+#: Links known to be stored, kept in front of the database. Exact: a hit is always true.
+PROVED = 30_000
 
 
 class Links:
     """Scope, identity and politeness key of requests; and what is already known to be queued.
 
-    Invariant: `_proved` holds only fingerprints a committed transaction stored, with the smallest depth and
-    highest priority given; a link that would improve on them still goes to the database.
+    Invariant: `_proved` holds only what a committed transaction stored: the URL as normalized and the seeds it
+    was in scope of, with a depth and priority given; a link that would improve on them still goes to the
+    database. Only requests whose URL alone is their identity are held.
     """
 
     def __init__(self, settings: Settings, politeness: Politeness) -> None:
         self._settings = settings
         self._politeness = politeness
-        self._proved: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        self._proved: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
 
     def seed(self, request: Request) -> QueuedRequest:
         """A start request. Raises FetchError `bad-url` or `unsupported-scheme`, saying what was expected."""
@@ -61,6 +62,8 @@ class Links:
         too_deep = self._settings.max_depth is not None and depth > self._settings.max_depth
         queued: dict[bytes, QueuedRequest] = {}
         for ordinal, request in enumerate(requests):
+            if self._is_proved(request, parent.seed, depth):
+                continue
             try:
                 url, parts = self.check(request.url)
             except FetchError as error:
@@ -73,7 +76,7 @@ class Links:
             else:
                 salt = _salt(request, parent.fingerprint, ordinal)
                 link = self._queued(request, url, parts, salt, parent.seed, depth, parent.id)
-                if not self._is_proved(link) and self._is_better(queued.get(link.fingerprint), link):
+                if self._is_better(queued.get(link.fingerprint), link):
                     queued[link.fingerprint] = link
         return list(queued.values())
 
@@ -106,15 +109,18 @@ class Links:
     def proved(self, stored: Sequence[QueuedRequest]) -> None:
         """These are in the database now."""
         for request in stored:
-            self._proved[request.fingerprint] = (request.depth, request.options.priority)
+            if _is_plain(request.options):
+                self._proved[request.url, request.seed] = (request.depth, request.options.priority)
         while len(self._proved) > PROVED:
             self._proved.popitem(last=False)
 
-    def _is_proved(self, link: QueuedRequest) -> bool:
-        known = self._proved.get(link.fingerprint)
-        if known is None or known[0] > link.depth or known[1] < link.options.priority:
+    def _is_proved(self, request: Request, seed: str, depth: int) -> bool:
+        known = self._proved.get((request.url, seed))
+        if known is None or known[0] > depth or known[1] < request.options.priority:
             return False
-        self._proved.move_to_end(link.fingerprint)
+        if not _is_plain(request.options):
+            return False
+        self._proved.move_to_end((request.url, seed))
         return True
 
     @staticmethod
@@ -141,6 +147,14 @@ class Links:
         return QueuedRequest(
             url, key, self._politeness.key(parts.host), options, depth=depth, parent=parent, seed=seed
         )
+
+
+def _is_plain(options: Options) -> bool:
+    """Whether the URL alone is the identity of a request."""
+    return (
+        options.method == "GET" and not options.unique and not options.vary and not options.body
+        and not options.dont_filter
+    )  # fmt: skip
 
 
 def _salt(request: Request, parent: bytes, ordinal: int) -> str:

@@ -120,14 +120,10 @@ class Traveller:
         return Limits(settings.deadline, settings.max_body, settings.max_decoded)
 
     def _request(self, url: str, options: Options) -> httpx.Request:
-        settings = self.context.settings
-        headers = {
-            "User-Agent": self.context.user_agent,
-            "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-            "Accept-Encoding": "gzip, deflate, br, zstd",
-        }
-        headers.update(settings.headers)
-        headers.update(options.headers)
+        headers = self.context.headers
+        if options.headers:
+            headers = httpx.Headers(headers)
+            headers.update(dict(options.headers))
         named = (
             split(url).netloc == self.seed.partition(" ")[0]
         )  # what a redirect added is in scope, not named

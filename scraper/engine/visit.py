@@ -52,6 +52,7 @@ class Visit:
         self._sends: list[Send] = []
         self._traveller = Traveller(context, lane, request.seed, self._sends)
         self._counts: Counter[str] = Counter()
+        self._type_accepted = True
 
     async def run(self) -> Done:
         """Fetch the page, run its callback, and say what became of the request."""
@@ -113,7 +114,8 @@ class Visit:
         """Whether to read a body: not that of a redirect, not one of a type nobody accepts."""
         if 300 <= status < 400 and "location" in headers:
             return False
-        return not 200 <= status < 300 or self._accepts_type(headers)
+        self._type_accepted = self._accepts_type(headers)
+        return self._type_accepted or not 200 <= status < 300
 
     def _accepts_type(self, headers: httpx.Headers) -> bool:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -142,7 +144,7 @@ class Visit:
             raise FetchError(
                 "http", f"HTTP {status}", status=status, page=page, retry_at=self._asked_to_wait(reply)
             )
-        if not self._accepts_type(reply.headers):
+        if not self._type_accepted:
             kind = reply.headers.get("content-type", "")
             return self._done(
                 Outcome.skipped("type", f"content type {kind} (accept_types)", status), url=page.url

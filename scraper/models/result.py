@@ -149,5 +149,4 @@ class Completed:
 
     written: bool
     due: Mapping[str, float] = field(default_factory=dict)
-    known: Sequence[QueuedRequest] = ()
     stored: Mapping[str, int] = field(default_factory=dict)

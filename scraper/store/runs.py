@@ -52,8 +52,8 @@ def begin(
     """A new run, in state running."""
     text = json.dumps(options, sort_keys=True, separators=(",", ":"))
     row = conn.execute(
-        "INSERT INTO _runs (spider, target, series, options, started, state) VALUES (?, ?, ?, ?, ?, 'running')"
-        f" RETURNING {_COLUMNS}",
+        "INSERT INTO _runs (spider, target, series, options, started, state)"  # noqa: S608 - constant text
+        f" VALUES (?, ?, ?, ?, ?, 'running') RETURNING {_COLUMNS}",
         (spider, target, series, text, now),
     ).fetchone()
     return _run(row)
