@@ -299,7 +299,13 @@ class FrontierMachine(RuleBasedStateMachine):
         assert self._do(process, lambda f: f.add(requests, now=self.now)) == expected
         self._queue(requests)
 
-    @rule(process=processes, owner=owners, domains=st.sampled_from([1, 2, ALL, ALL]), most=st.integers(1, 3), length=lengths)
+    @rule(
+        process=processes,
+        owner=owners,
+        domains=st.sampled_from([1, 2, ALL, ALL]),
+        most=st.integers(1, 3),
+        length=lengths,
+    )
     def claim(self, process: int, owner: str, domains: int, most: int, length: float) -> None:
         free = {name: self._free(name) for name in DOMAINS if self._is_claimable(name)}
         room, _ = self._room()
@@ -317,7 +323,9 @@ class FrontierMachine(RuleBasedStateMachine):
         if domains == ALL:
             self._is_everything(free, most, {lease.domain: len(lease.requests) for lease in got}, room)
 
-    def _is_everything(self, free: dict[str, list[Known]], most: int, got: dict[str, int], room: float) -> None:
+    def _is_everything(
+        self, free: dict[str, list[Known]], most: int, got: dict[str, int], room: float
+    ) -> None:
         """Nothing that could have been claimed was left, but for the budget."""
         if sum(got.values()) >= room:
             return
@@ -357,14 +365,18 @@ class FrontierMachine(RuleBasedStateMachine):
                 host.expires = host.used_until = self.now + length
 
     @precondition(lambda self: self.handed)
-    @rule(process=processes, pick=picks, how=st.integers(0, 9), wait=st.sampled_from([0.0, 5.0, 40.0]), links=plans)
+    @rule(
+        process=processes,
+        pick=picks,
+        how=st.integers(0, 9),
+        wait=st.sampled_from([0.0, 5.0, 40.0]),
+        links=plans,
+    )
     def complete(self, process: int, pick: int, how: int, wait: float, links: list[Plan]) -> None:
         key, request = self.handed[pick % len(self.handed)]
         done = self._done(request, how, wait, links)
         lease = self.leases[key]
-        self._completed(
-            lease, done, self._do(process, lambda f: f.complete(lease, done, now=self.now))
-        )
+        self._completed(lease, done, self._do(process, lambda f: f.complete(lease, done, now=self.now)))
 
     @precondition(lambda self: self.handed)
     @rule(process=processes, pick=picks, links=plans)
@@ -399,7 +411,13 @@ class FrontierMachine(RuleBasedStateMachine):
         robots=st.sampled_from([None, "User-agent: *", "Disallow: /"]),
     )
     def put_facts(
-        self, process: int, pick: int, hold: float, delay: float | None, parked: str | None, robots: str | None
+        self,
+        process: int,
+        pick: int,
+        hold: float,
+        delay: float | None,
+        parked: str | None,
+        robots: str | None,
     ) -> None:
         lease = self._lease(pick)
         facts = self._facts(lease.domain, hold, delay, parked, robots)
@@ -638,7 +656,9 @@ class FrontierMachine(RuleBasedStateMachine):
         }.get(how, (Outcome.ok(200), request))
         sends = [Send("page", request.domain, request.url, self.now, self.now + 0.1, 200, 100)]
         if how == 7:
-            sends.append(Send("sub", DOMAINS[self.serial % 4], "https://c.example/x", self.now, self.now, 200, 7))
+            sends.append(
+                Send("sub", DOMAINS[self.serial % 4], "https://c.example/x", self.now, self.now, 200, 7)
+            )
         return Done(
             about,
             outcome,
@@ -727,7 +747,7 @@ class FrontierMachine(RuleBasedStateMachine):
 # ---------------------------------------------------------------------------------------- SQLite
 
 
-ORDINARY = settings(max_examples=40, stateful_step_count=40, deadline=None, print_blob=True)
+ORDINARY = settings(max_examples=60, stateful_step_count=40, deadline=None, print_blob=True)
 
 
 class SqliteMachine(FrontierMachine):

@@ -74,7 +74,11 @@ class AiosqliteExecutor:
         return await execute(fn, self._connection._conn)
 
     async def close(self) -> None:
-        await self._connection.close()
+        try:
+            await self._connection.close()
+        finally:
+            # Told to stop; it ends within microseconds, and then nothing of ours is left behind.
+            self._connection._thread.join(timeout=1.0)
 
 
 class InlineExecutor:
