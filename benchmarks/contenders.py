@@ -23,7 +23,7 @@ __all__ = ["FIELDS", "Contender", "Items", "Ours", "Scrapy", "environment", "our
 FIELDS = ("upc", "title", "price", "tax", "rating", "stock", "reviews", "category")
 Items = list[tuple[Any, ...]]
 
-SPIDER = '''\
+SPIDER = """\
 from decimal import Decimal
 
 import scrapy
@@ -63,7 +63,7 @@ class BooksSpider(scrapy.Spider):
             "reviews": int(response.css("table tr:nth-child(7) td::text").get()),
             "category": response.css("ul.breadcrumb li:nth-child(3) a::text").get(),
         }
-'''
+"""
 
 
 class Contender(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import subprocess
@@ -17,6 +18,10 @@ from scraper.store.schema import APPLICATION_ID, VERSION
 
 async def opened(path: Path) -> Database:
     return await Database.open(str(path), holder="a test", now=0.0)
+
+
+async def open_and_close(path: Path) -> None:
+    await (await opened(path)).close()
 
 
 async def test_a_new_database_is_private_and_says_whose_it_is(tmp_path: Path) -> None:
@@ -65,7 +70,7 @@ async def test_cr_07_a_second_crawl_is_refused_naming_the_first(tmp_path: Path) 
     await (await opened(tmp_path / "a.db")).close()
 
 
-async def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     """After kill -9 of the holder the database opens at once: the kernel dropped its lock."""
     script = (
         "import asyncio, sys\nfrom scraper.store.database import Database\n"
@@ -81,10 +86,10 @@ async def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     assert holder.stdout is not None
     assert holder.stdout.readline() == "open\n"
     with pytest.raises(DatabaseInUse):
-        await opened(tmp_path / "a.db")
+        asyncio.run(open_and_close(tmp_path / "a.db"))
     holder.kill()
     holder.communicate()
-    await (await opened(tmp_path / "a.db")).close()
+    asyncio.run(open_and_close(tmp_path / "a.db"))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")

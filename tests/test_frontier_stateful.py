@@ -70,8 +70,8 @@ class Stored(NamedTuple):
 class Medium(Protocol):
     """An implementation under test: two processes' frontiers on one medium, and a view behind them."""
 
-    frontiers: Sequence[Frontier]
-
+    @property
+    def frontiers(self) -> Sequence[Frontier]: ...
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
     def restart(self) -> None: ...
     def requests(self) -> dict[bytes, Stored]: ...
@@ -376,7 +376,7 @@ class FrontierMachine(RuleBasedStateMachine):
         key, request = self.handed[pick % len(self.handed)]
         done = self._done(request, how, wait, links)
         lease = self.leases[key]
-        self._completed(lease, done, self._do(process, lambda f: f.complete(lease, done, now=self.now)))
+        self._complete(process, lease, done)
 
     @precondition(lambda self: self.handed)
     @rule(process=processes, pick=picks, links=plans)
@@ -670,6 +670,9 @@ class FrontierMachine(RuleBasedStateMachine):
             counts={"parsed": 1} if how == 0 else {},
         )
 
+    def _complete(self, process: int, lease: DomainLease, done: Done) -> None:
+        self._completed(lease, done, self._do(process, lambda f: f.complete(lease, done, now=self.now)))
+
     def _completed(self, lease: DomainLease, done: Done, answer: Completed) -> None:
         """Written as a whole under a lease that holds; nothing under one that was lost."""
         known = self.known[done.request.fingerprint]
@@ -730,8 +733,7 @@ class FrontierMachine(RuleBasedStateMachine):
                 self._handed_out(lease, lease.requests)
                 for request in lease.requests:
                     done = Done(request, Outcome.ok(200))
-                    answer = self._do(0, lambda f, a=lease, d=done: f.complete(a, d, now=self.now))
-                    self._completed(lease, done, answer)
+                    self._complete(0, lease, done)
             if not got:
                 break
         self.the_medium_is_as_the_model()
@@ -747,25 +749,23 @@ class FrontierMachine(RuleBasedStateMachine):
 # ---------------------------------------------------------------------------------------- SQLite
 
 
-ORDINARY = settings(max_examples=60, stateful_step_count=40, deadline=None, print_blob=True)
+ORDINARY = settings(max_examples=45, stateful_step_count=40, deadline=None, print_blob=True)
 
 
 class SqliteMachine(FrontierMachine):
+    """Never twice, never early, nothing lost, fenced, whole; in SQLite."""
+
     def open(self, budget: Budget) -> Medium:
         return SqliteMedium(budget)
 
 
 class SqliteBudgetMachine(SqliteMachine):
+    """The same while budgets bound what may be taken."""
+
     budgets = (Budget(pages=4), Budget(pages=6, pages_per_domain=3), Budget(pages_per_domain=2))
 
 
-class TestSqlite(SqliteMachine.TestCase):  # type: ignore[name-defined,misc]  # hypothesis makes it
-    """Never twice, never early, nothing lost, fenced, whole; in SQLite."""
-
-    settings = ORDINARY
-
-
-class TestSqliteWithBudgets(SqliteBudgetMachine.TestCase):  # type: ignore[name-defined,misc]  # the same
-    """The same while budgets bound what may be taken."""
-
-    settings = ORDINARY
+TestSqlite = SqliteMachine.TestCase
+TestSqlite.settings = ORDINARY
+TestSqliteWithBudgets = SqliteBudgetMachine.TestCase
+TestSqliteWithBudgets.settings = ORDINARY

@@ -53,13 +53,15 @@ class FailureGroup:
 
 
 def errors_of(conn: sqlite3.Connection, run: int, kind: str | None = None) -> Sequence[FailureGroup]:
-    """Failed requests of a run grouped by kind, status and place, most frequent first."""
+    """Failed requests of a run, and those queued again after an error, by kind, status and place."""
     rows = conn.execute(
-        "SELECT r.kind, r.status, coalesce(e.place, ''), coalesce(e.message, r.why, ''), count(*), min(r.id),"
+        "SELECT coalesce(r.kind, e.kind) AS fault, r.status, coalesce(e.place, ''),"
+        " coalesce(e.message, r.why, ''), count(*), min(r.id),"
         " coalesce(e.detail, '')"
-        " FROM _requests r LEFT JOIN _errors e ON e.id = (SELECT max(id) FROM _errors WHERE request = r.id)"
-        " WHERE r.run = ?1 AND r.state = 2 AND (?2 IS NULL OR r.kind = ?2)"
-        " GROUP BY r.kind, r.status, coalesce(e.place, '') ORDER BY count(*) DESC",
+        " FROM _requests r LEFT JOIN _errors e"
+        " ON e.id = (SELECT max(id) FROM _errors WHERE request = r.id)"
+        " WHERE r.run = ?1 AND (r.state = 2 OR (r.state = 0 AND e.id IS NOT NULL)) AND (?2 IS NULL OR fault = ?2)"
+        " GROUP BY fault, r.status, coalesce(e.place, '') ORDER BY count(*) DESC",
         (run, kind),
     ).fetchall()
     return [
