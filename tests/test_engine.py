@@ -16,6 +16,7 @@ import respx
 
 from scraper import Blocked, Crawl, FetchError, Key, Page, Request, Retry, Skip, Spider, Stop, crawl
 from scraper.errors import SpiderError
+from scraper.events import PageDone
 from scraper.testing import Answer, Simulation, Site, VirtualLoop, simulate
 
 NO_ROBOTS = {"robots": False, "rate": None, "max_failed": 1.0}
@@ -934,6 +935,31 @@ async def test_a_crawl_over_respx_in_a_running_loop(tmp_path) -> None:
     assert (summary.pages, summary.rows, page.call_count) == (2, 2, 1)
     again = await crawl(made, db=tmp_path / "a.db", transport=transport)
     assert again.items == {"tested": {"new": 2}}
+
+
+@pytest.mark.parametrize("after", range(1, 80, 6))
+async def test_cr_08_a_stop_at_any_moment_ends_the_crawl(tmp_path, after: int) -> None:
+    """Stopped after any number of pages, with a real database thread, a crawl ends and a resume does the rest."""
+
+    def parse(self, page: Page):
+        yield {"name": page.url}
+        yield [page.request(f"/{i}") for i in range(100)]
+
+    def stopping(event) -> None:
+        if isinstance(event, PageDone):
+            pages.append(event)
+            if len(pages) == after:
+                crawl.stop()
+
+    pages: list[PageDone] = []
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, text="x"))
+    made = spider(parse, rate=None, robots=False, concurrency=16)
+    options = {"db": tmp_path / "a.db", "transport": transport}
+    crawl = Crawl(made, observers=[stopping], **options)
+    stopped = await asyncio.wait_for(crawl.run(), 20)
+    assert stopped.exit_code == 130
+    resumed = await asyncio.wait_for(Crawl(made, resume="must", **options).run(), 20)
+    assert (resumed.exit_code, resumed.pages) == (0, 101)
 
 
 async def test_many_crawls_run_at_once(tmp_path) -> None:

@@ -99,12 +99,15 @@ class Engine:
     async def _dispatcher(self) -> None:
         schedule, clock = self._lanes.schedule, self._context.clock
         while True:
-            while self._slots > 0 and self._open < 2 * self._most and self.reason is None:
+            while self._may_start():
                 lane = schedule.pick(now := clock.mono())
                 if lane is None:
                     break
                 self._start(lane, now)
-            await _wait(self._lanes.ready, schedule.next_at() if self._slots > 0 else None)
+            await _wait(self._lanes.ready, schedule.next_at() if self._may_start() else None)
+
+    def _may_start(self) -> bool:
+        return self._slots > 0 and self._open < 2 * self._most and self.reason is None
 
     def _start(self, lane: Lane, now: float) -> None:
         if now >= lane.deadline:

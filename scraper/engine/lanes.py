@@ -95,9 +95,9 @@ class Lanes:
                 await self._look_after(lane)
 
     async def _look_after(self, lane: Lane) -> None:
-        leaving = self.closing or lane.domain.parked is not None
-        if lane.hungry and not leaving:
+        if lane.hungry and not self._is_leaving(lane):
             await self._refill(lane)
+        leaving = self._is_leaving(lane)  # asked again: a stop may have come while the refill was awaited
         held_long = lane.domain.next_at - self._context.clock.mono() > LONG_HOLD and not lane.open_visits
         if held_long or (lane.idle and (lane.dry or leaving)):
             await self.release([lane])
@@ -111,8 +111,12 @@ class Lanes:
             lane.refilling = False
         if len(more) == wanted:
             lane.dry = False
-        lane.queue.extend(more)
+        if not self._is_leaving(lane):  # else they are free again with the lease
+            lane.queue.extend(more)
         self.room_changed(lane)
+
+    def _is_leaving(self, lane: Lane) -> bool:
+        return self.closing or lane.domain.parked is not None
 
     async def release(self, lanes: list[Lane]) -> None:
         """Give domains back with what is known of them, and forget them here."""
@@ -159,6 +163,8 @@ class Lanes:
         for origin in lease.facts.origins:
             context.robots.restore(origin)
         lane = Lane(lease, domain, before + LEASE)
+        if self._is_leaving(lane):
+            lane.queue.clear()
         self.schedule.add(lane)
         self.touch(lane)
         self.ready.set()
