@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,8 +17,8 @@ import httpx
 
 from scraper.clock import Clock
 from scraper.downloader import Downloader
-from scraper.engine import Context, Engine, Links, Seeder
-from scraper.errors import SettingsError, SpiderError, UsageError
+from scraper.engine import CARRIED, Context, Engine, Links, Seeder, check_url
+from scraper.errors import FetchError, SettingsError, SpiderError, UsageError
 from scraper.events import CrawlEnded, CrawlStarted, Observer, Warned, notify
 from scraper.guard import Guard
 from scraper.items import Items
@@ -32,7 +32,7 @@ from scraper.settings import Settings
 from scraper.spider import Definition, Spider, define, instantiate
 from scraper.store.database import Database
 from scraper.store.frontier import Budget, SqliteFrontier
-from scraper.store.runs import Run, begin, finish, reopen, requeue, unfinished
+from scraper.store.runs import Run, begin, counters, finish, reopen, requeue, unfinished
 from scraper.summary import Summary, summarize
 from scraper.transport.wire import Wire
 from scraper.version import VERSION
@@ -181,11 +181,13 @@ class Crawl:
             spider=spider, definition=self.definition, settings=self.settings, clock=clock, frontier=frontier,
             politeness=politeness, robots=Robots(clock.unix),
             retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items,
-            links=links, selectors=self._selectors, headers=self._headers(),
+            links=links, selectors=self._selectors, headers=self._headers(), plain_headers=self._headers(CARRIED),
             user_agent=self._user_agent(), observers=self._observers,
         )  # fmt: skip
         seeder = Seeder(self._starts(spider, run), links, frontier, clock)
-        self._engine = engine = Engine(context, f"{run.id}:{id(self):x}", seeder)
+        counted = await database.writer.read(lambda conn: counters(conn, run.id))
+        items_before = sum(n for name, n in counted.items() if name.startswith("item."))
+        self._engine = engine = Engine(context, f"{run.id}:{id(self):x}", seeder, items_before)
         database.writer.patient = engine.is_busy
         if self._stop_reason is not None:
             engine.stop(self._stop_reason)
@@ -232,10 +234,10 @@ class Crawl:
                 f"{self.definition.place}: no start; set start_urls, write start(), or give --start URL"
             )
         for url in self.options.start:
-            if not url.startswith(("http://", "https://")):
-                raise UsageError(
-                    f"start {url!r}: not an http(s) URL; write it with its scheme, like https://{url.rpartition('://')[2]}"
-                )
+            try:
+                check_url(url, self.settings.max_url)
+            except FetchError as error:
+                raise UsageError(f"start: {error}") from error
 
     def _starts(self, spider: Spider[Any], run: Run) -> Any:
         if run.seeded:
@@ -247,8 +249,8 @@ class Crawl:
     def _settings(self, options: Options) -> Settings:
         return Settings.of((self.definition.place, self.definition.settings), ("flags", options.settings))
 
-    def _headers(self) -> httpx.Headers:
-        """What every request says about itself, unless it has a header of its own."""
+    def _headers(self, only: Collection[str] | None = None) -> httpx.Headers:
+        """What every request says about itself, unless it has a header of its own; `only` those of a setting."""
         made = httpx.Headers(
             {
                 "User-Agent": self._user_agent(),
@@ -256,7 +258,8 @@ class Crawl:
                 "Accept-Encoding": "gzip, deflate, br, zstd",
             }
         )
-        made.update(dict(self.settings.headers))
+        own = {n: v for n, v in self.settings.headers.items() if only is None or n.lower() in only}
+        made.update(own)
         return made
 
     def _user_agent(self) -> str:

@@ -180,6 +180,8 @@ class Retry(Verdict):
     def __init__(self, why: str = "", after: float | timedelta | None = None) -> None:
         super().__init__(why)
         self.after = after.total_seconds() if isinstance(after, timedelta) else after
+        if self.after is not None and not 0 <= self.after < float("inf"):
+            raise ValueError(f"Retry(after={after!r}): seconds, 0 or more")
 
 
 class Skip(Verdict):

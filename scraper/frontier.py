@@ -40,7 +40,7 @@ class Frontier(Protocol):
         ...
 
     async def refill(self, lease: DomainLease, n: int, *, now: float) -> list[QueuedRequest]:
-        """Up to `n` more requests under a lease that is held; empty when it was lost."""
+        """Up to `n` more requests under a lease that is held; none when it was lost or is over, or parked."""
         ...
 
     async def extend(self, leases: Sequence[DomainLease], *, lease: float, now: float) -> list[DomainLease]:
@@ -59,7 +59,10 @@ class Frontier(Protocol):
         ...
 
     async def borrow(self, owner: str, domain: str, *, lease: float, now: float) -> DomainLease | float:
-        """A lease on one domain for a single fetch, or the unix time when to ask again."""
+        """A lease on one domain for a single fetch; else when its present lease ends (unix), `inf` when parked.
+
+        It does not wait for the domain's hold: `facts.not_before` is for the borrower to keep.
+        """
         ...
 
     async def release(self, leases: Sequence[DomainLease], *, now: float) -> None:

@@ -109,6 +109,8 @@ def _scope(value: Any) -> str:
 
 
 def _headers(value: Any) -> Mapping[str, str]:
+    if not isinstance(value, Mapping):
+        raise TypeError("a mapping of header names to text, set in the spider or the program")
     made = {_text(name): _text(text) for name, text in dict(value).items()}
     if all(re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) for name in made):
         return MappingProxyType(made)

@@ -10,7 +10,7 @@ from types import TracebackType
 from scraper.errors import ScraperError
 from scraper.models import ErrorRecord
 
-__all__ = ["describe", "printable", "user_frames"]
+__all__ = ["describe", "printable", "storable", "user_frames"]
 
 _OWN = str(Path(__file__).resolve().parent)
 _LIBRARIES = tuple(
@@ -36,8 +36,9 @@ def describe(error: BaseException, kind: str, callback: str, fallback: str = "")
     `place` is "file:line in function"; `fallback` the place when no frame of theirs was involved.
     """
     frames = user_frames(error.__traceback__)
-    named = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    message = str(error) if isinstance(error, ScraperError) else named
+    said = storable(str(error))
+    named = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    message = said if isinstance(error, ScraperError) else named
     if not frames:
         return ErrorRecord(kind, message, fallback or callback)
     last = frames[-1]
@@ -45,7 +46,14 @@ def describe(error: BaseException, kind: str, callback: str, fallback: str = "")
         f"{frame.filename}:{frame.lineno} in {frame.name}\n    {frame.line or ''}".rstrip()
         for frame in frames
     ]
-    return ErrorRecord(kind, message, f"{last.filename}:{last.lineno} in {last.name}", "\n".join(shown))
+    return ErrorRecord(
+        kind, message, f"{last.filename}:{last.lineno} in {last.name}", storable("\n".join(shown))
+    )
+
+
+def storable(text: str) -> str:
+    """Text a database takes: half characters (lone surrogates), which no encoding has, become "?"."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def printable(text: str, *, lines: bool = False) -> str:

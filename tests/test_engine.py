@@ -1089,3 +1089,255 @@ def test_a_selector_that_matched_in_the_run_before_is_named(tmp_path) -> None:
     simulate(made, Site(lambda r: "<h1>x</h1><b>1</b>"), settings=NO_ROBOTS, db=tmp_path / "a.db")
     done = simulate(made, Site(lambda r: "<h1>x</h1><i>1</i>"), settings=NO_ROBOTS, db=tmp_path / "a.db")
     assert [silent.selector for silent in done.summary.lost] == ["b"]
+
+
+def test_a_cancelled_wait_in_a_callback_fails_its_page() -> None:
+    """A callback that ends in the CancelledError of something it awaited fails once, and is not fetched for ever."""
+
+    async def parse(self, page: Page):
+        task = asyncio.ensure_future(asyncio.sleep(1))
+        task.cancel()
+        await task
+
+    done = simulate(spider(parse), Site(lambda r: "x"), settings=NO_ROBOTS)
+    assert problem(done)[0] == "callback"
+    assert len(done.hits) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [GeneratorExit, BaseExceptionGroup("g", [KeyError("x")]), BaseException("odd")]
+)
+def test_whatever_a_callback_raises_ends_only_its_page(error) -> None:
+    """Any exception of a callback is an outcome of its page."""
+
+    def parse(self, page: Page):
+        raise error
+
+    assert problem(simulate(spider(parse), Site(lambda r: "x"), settings=NO_ROBOTS))[0] == "callback"
+
+
+def test_sec_56_text_no_database_takes_does_not_end_the_crawl() -> None:
+    """Half a character in an error message or a reason is stored as "?"; the crawl goes on."""
+
+    def parse(self, page: Page):
+        if page.url.endswith("/1"):
+            raise ValueError("bad \ud800 text")
+        if page.url.endswith("/2"):
+            raise Skip("odd \ud800 reason")
+        if page.url.endswith("/3"):
+            raise Retry("x", after=float("nan"))
+        yield {"name": page.url}
+        yield [page.request(f"/{i}") for i in range(1, 6)]
+
+    done = simulate(spider(parse), Site(lambda r: "x"), settings=NO_ROBOTS)
+    assert outcomes(done) == {"pages": 3, "failed": 2, "skipped": 1}
+
+
+def test_what_cannot_be_stored_fails_its_page_only() -> None:
+    """When the database refuses what a page produced, that page is failed as internal and the others go on."""
+
+    def parse(self, page: Page):
+        yield {"name": page.url}
+        yield [page.request(f"/{i}") for i in range(3)]
+        if page.url.endswith("/1"):
+            yield page.request("/x", self.parse, note="\ud800").options(headers={"X-Odd": "\ud800"})
+
+    done = simulate(spider(parse), Site(lambda r: "x"), settings=NO_ROBOTS)
+    assert done.summary.pages >= 3
+
+
+def test_identity_survives_redirects_to_other_domains() -> None:
+    """unique, dont_filter and a bounce over another domain: every request still gets its page."""
+
+    def parse(self, page: Page):
+        if page.url == "https://a.test/":
+            yield Request("https://a.test/u", self.leaf, unique="sku-1")
+            for n in range(3):
+                yield Request("https://a.test/d", self.leaf, args={"n": n}, dont_filter=True)
+            yield Request("https://a.test/bounce", self.leaf)
+
+    def leaf(self, page: Page, n: int = -1):
+        yield {"url": page.url, "n": n}
+
+    bounced = []
+
+    def answer(request):
+        host, path = request.url.host, request.url.path
+        if host == "a.test" and path in {"/u", "/d"}:
+            return Answer(status=302, headers={"Location": f"https://b.test{path}"})
+        if host == "a.test" and path == "/bounce" and not bounced:
+            bounced.append(1)
+            return Answer(status=302, headers={"Location": "https://b.test/consent"})
+        if path == "/consent":
+            return Answer(status=302, headers={"Location": "https://a.test/bounce"})
+        return "x"
+
+    done = simulate(spider(parse, leaf), Site(answer), settings={**NO_ROBOTS, "scope": "any"})
+    got = sorted((row["url"], row["n"]) for row in done.tables["tested"])
+    assert got == [
+        ("https://a.test/bounce", -1), ("https://b.test/d", 0), ("https://b.test/d", 1), ("https://b.test/d", 2),
+        ("https://b.test/u", -1),
+    ]  # fmt: skip
+
+
+def test_dont_filter_starts_are_all_fetched() -> None:
+    """Two equal start requests with dont_filter are two requests."""
+
+    async def start(self):
+        yield Request("https://a.test/", dont_filter=True)
+        yield Request("https://a.test/", dont_filter=True)
+
+    def parse(self, page: Page):
+        yield {"url": page.url}
+
+    assert len(simulate(spider(parse, start), Site(lambda r: "x"), settings=NO_ROBOTS).hits) == 2
+
+
+def test_a_coroutine_from_a_plain_def_has_the_callback_time_limit() -> None:
+    """The limit holds for whatever awaits, also when a plain function returned it."""
+
+    def parse(self, page: Page):
+        return self.later(page)
+
+    async def later(self, page: Page):
+        await asyncio.sleep(1e7)
+
+    done = simulate(spider(parse, later), Site(lambda r: "x"), settings={**NO_ROBOTS, "callback_timeout": 5})
+    assert problem(done)[0] == "callback-timeout"
+
+
+def test_an_own_timeout_is_not_the_callback_limit() -> None:
+    """A TimeoutError of the author's own is reported with its place, not as callback_timeout."""
+
+    async def parse(self, page: Page):
+        async with asyncio.timeout(1):
+            await asyncio.sleep(10)
+
+    done = simulate(spider(parse), Site(lambda r: "x"), settings=NO_ROBOTS)
+    assert problem(done) == ("callback", "TimeoutError")
+
+
+def test_a_fetch_that_fails_in_a_task_group_retries_the_visit() -> None:
+    """A retryable FetchError wrapped in an ExceptionGroup by TaskGroup still retries the whole visit."""
+    tries = []
+
+    async def parse(self, page: Page):
+        tries.append(1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(page.fetch("/flaky"))
+        yield {"name": "fine"}
+
+    site = Site(lambda r: Answer("x", 503 if r.url.path == "/flaky" and len(tries) < 2 else 200))
+    done = simulate(spider(parse), site, settings=NO_ROBOTS)
+    assert (len(tries), done.summary.exit_code) == (2, 0)
+
+
+def test_sec_01_headers_of_a_spider_stay_with_its_start() -> None:
+    """Secret headers set on the spider go to the start's host only, over redirects and page.fetch too."""
+    seen = {}
+
+    async def parse(self, page: Page):
+        await page.fetch("https://c.test/")
+        yield {"url": page.url}
+
+    def answer(request):
+        seen.setdefault(request.url.host, set()).add("s3cret" in str(list(request.headers.values())))
+        if request.url.path == "/to-b":
+            return Answer(status=302, headers={"Location": "https://b.test/"})
+        return "x"
+
+    made = spider(
+        parse, start_urls=["https://a.test/", "https://a.test/to-b"], headers={"Authorization": "s3cret"}
+    )
+    simulate(made, Site(answer))
+    assert seen == {"a.test": {True}, "b.test": {False}, "c.test": {False}}
+
+
+def test_secrets_of_a_request_are_cleared_when_it_ends(tmp_path) -> None:
+    """Headers and bodies are gone from the database when their request ended, failed ones too."""
+
+    async def start(self):
+        yield Request("https://a.test/ok", headers={"Authorization": "s3cret"})
+        yield Request("https://a.test/gone", form={"pin": "s3cret"})
+
+    def parse(self, page: Page):
+        yield {"url": page.url}
+
+    site = Site(lambda r: Answer("x", 404 if r.url.path == "/gone" else 200))
+    simulate(spider(parse, start), site, settings=NO_ROBOTS, db=tmp_path / "a.db")
+    assert b"s3cret" not in (tmp_path / "a.db").read_bytes()
+
+
+def test_scope_holds_for_redirects_inside_the_domain() -> None:
+    """scope="host": a link that redirects to another host of the domain is out of scope; a start may."""
+
+    def parse(self, page: Page):
+        yield {"url": page.url}
+        yield page.follow_all("a")
+
+    site = Site(
+        {
+            "https://a.test/": Answer(status=302, headers={"Location": "https://www.a.test/"}),
+            "https://www.a.test/": "<a href=/out>x</a><a href=/in>x</a>",
+            "https://www.a.test/in": "x",
+            "https://www.a.test/out": Answer(status=302, headers={"Location": "https://blog.a.test/"}),
+            "https://blog.a.test/": "x",
+        }
+    )
+    done = simulate(spider(parse, scope="host"), site, settings=NO_ROBOTS)
+    assert sorted(row["url"] for row in done.tables["tested"]) == [
+        "https://www.a.test/",
+        "https://www.a.test/in",
+    ]
+
+
+def test_max_items_counts_over_a_resume(tmp_path) -> None:
+    """What a run stored before it was stopped counts for max_items when it goes on."""
+
+    def parse(self, page: Page):
+        if page.url.endswith("/1") and once:
+            once.clear()
+            raise Stop("pause")
+        yield {"name": page.url}
+        yield [page.request(f"/{i}") for i in range(50)]
+
+    once = [1]
+    made = spider(parse, concurrency=1)
+    options = {"db": tmp_path / "a.db"}
+    first = simulate(made, Site(lambda r: "x"), settings={**NO_ROBOTS, "max_items": 6}, **options)
+    assert first.summary.exit_code == 5
+    second = simulate(made, Site(lambda r: "x"), resume="must", **options)
+    assert 6 <= second.summary.rows <= 7  # a page under way when the sixth was stored still ends
+
+
+def test_a_start_or_init_that_raises_is_said_with_its_place() -> None:
+    """start() or __init__ raising is an error of the spider, with file and line."""
+
+    async def start(self):
+        yield Request("https://a.test/")
+        raise KeyError("urls")
+
+    def parse(self, page: Page):
+        yield {}
+
+    def __init__(self):
+        raise OSError("no list")
+
+    with pytest.raises(SpiderError, match=r"test_engine.py:\d+ in start   KeyError"):
+        simulate(spider(parse, start), Site(lambda r: "x"))
+    with pytest.raises(SpiderError, match=r"test_engine.py:\d+ in __init__   OSError: no list"):
+        simulate(spider(parse, __init__), Site(lambda r: "x"))
+
+
+def test_an_endless_retry_after_of_a_fetch_does_not_hang_the_crawl() -> None:
+    """page.fetch answered with a Retry-After beyond every limit parks or fails; the crawl ends."""
+
+    async def parse(self, page: Page):
+        await page.fetch("https://b.test/")
+
+    site = Site(
+        lambda r: Answer(status=429, headers={"Retry-After": "9" * 20}) if r.url.host == "b.test" else "x"
+    )
+    done = simulate(spider(parse), site, settings=NO_ROBOTS)
+    assert done.summary.exit_code in {1, 3, 5}
+    assert done.seconds < 100

@@ -20,6 +20,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from scraper.errors import StoreError
 from scraper.frontier import Frontier
 from scraper.models import (
     Column,
@@ -396,7 +397,7 @@ class FrontierMachine(RuleBasedStateMachine):
 
         answers = self._do(process, all_at_once)
         failed = answers.pop(min(1, len(pages)))
-        assert isinstance(failed, Exception) or failed == Completed(written=False)
+        assert isinstance(failed, StoreError) or failed == Completed(written=False)
         for page, answer in zip(pages, answers, strict=True):
             assert isinstance(answer, Completed)
             self._completed(lease, page, answer)
@@ -749,7 +750,7 @@ class FrontierMachine(RuleBasedStateMachine):
 # ---------------------------------------------------------------------------------------- SQLite
 
 
-ORDINARY = settings(max_examples=45, stateful_step_count=40, deadline=None, print_blob=True)
+ORDINARY = settings(max_examples=55, stateful_step_count=40, deadline=None, print_blob=True)
 
 
 class SqliteMachine(FrontierMachine):

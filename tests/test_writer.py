@@ -334,7 +334,7 @@ async def test_cr_09_cancelled_waiters_leave_nothing_half_written(path: str, see
 
 
 async def test_cr_09_a_cancelled_close_still_commits(path: str) -> None:
-    """Ctrl-C while a crawl closes its database: what was under way is stored, the connection is closed."""
+    """Ctrl-C while a crawl closes its database: a page is stored as a whole or not at all, and all is closed."""
     executor = await AiosqliteExecutor.open(path)
     writer = Writer(executor, path)
     work = asyncio.ensure_future(writer.submit(pair(1)))

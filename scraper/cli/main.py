@@ -106,3 +106,12 @@ def main() -> None:
         # Whoever read our output has left; point stdout elsewhere so that the interpreter's flush does not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        from scraper.trace import describe, printable
+
+        record = describe(error, "internal", "scraper")
+        click.echo(
+            f"✗ a fault of scraper itself: {printable(record.message)}   {printable(record.place)}", err=True
+        )
+        click.echo("  please report it; nothing stored is lost", err=True)
+        sys.exit(1)

@@ -2,7 +2,8 @@
 
 from scraper.engine.context import Context
 from scraper.engine.crawl import Engine
-from scraper.engine.links import Links
+from scraper.engine.links import Links, check_url
 from scraper.engine.seeds import Seeder
+from scraper.engine.travel import CARRIED
 
-__all__ = ["Context", "Engine", "Links", "Seeder"]
+__all__ = ["CARRIED", "Context", "Engine", "Links", "Seeder", "check_url"]

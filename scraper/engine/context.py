@@ -50,7 +50,8 @@ class Control(Protocol):
 class Context:
     """The collaborators of one crawl.
 
-    `headers` go out with every request, `user_agent` among them. `control` is the engine, which sets it when it is made.
+    `headers` go to the hosts that were named as starts, `plain_headers`, the ones that cannot be secret, to
+    all others; `user_agent` is among both. `control` is the engine, which sets it when it is made.
     """
 
     spider: Spider[Any]
@@ -66,6 +67,7 @@ class Context:
     links: Links
     selectors: SelectorCounts
     headers: httpx.Headers
+    plain_headers: httpx.Headers
     user_agent: str
     observers: Sequence[Observer]
     control: Control = field(init=False)

@@ -34,13 +34,14 @@ class Engine:
     over; the end is reached when nothing is under way and the frontier says that nothing is left.
     """
 
-    def __init__(self, context: Context, owner: str, seeder: Seeder) -> None:
+    def __init__(self, context: Context, owner: str, seeder: Seeder, items: int = 0) -> None:
+        """`items` are the rows the run has from before, which count for `max_items`."""
         self._context = context
         self._seeder = seeder
         self._lanes = Lanes(context, owner)
         self._slots = self._most = context.settings.in_flight
         self._open = 0
-        self._items = 0
+        self._items = items
         self._failing: dict[str, list[int]] = {}
         self._beat = asyncio.Event()
         self._over = asyncio.Event()
@@ -132,9 +133,12 @@ class Engine:
             self._slots += 1
             in_slot = False
             self._lanes.ready.set()
-            completed = await self._context.frontier.complete(
-                lane.lease, done, now=self._context.clock.unix()
-            )
+            try:
+                completed = await self._commit(lane, done)
+            except Exception as error:
+                # Something of the page cannot be stored; if it is the database itself, this fails as well.
+                done = visit.internal(error)
+                completed = await self._commit(lane, done)
             self._completed(lane, done, completed)
         except LeaseLost:
             self._lanes.drop(lane)
@@ -146,6 +150,9 @@ class Engine:
             self._lanes.ready.set()
             if not self._open:
                 self._lanes.feed.set()
+
+    async def _commit(self, lane: Lane, done: Done) -> Completed:
+        return await self._context.frontier.complete(lane.lease, done, now=self._context.clock.unix())
 
     def _turn_over(self, lane: Lane, sent: bool) -> None:
         lane.domain.unreserve(sent=sent)
@@ -159,7 +166,7 @@ class Engine:
         self._watch(done)
         for domain, due in completed.due.items():
             self._lanes.new_work(domain, due)
-        self._items += len(done.items)
+        self._items += sum(completed.stored.values())
         limit = self._context.settings.max_items
         if limit is not None and self._items >= limit:
             self.stop(f"max_items {limit} reached")

@@ -11,7 +11,7 @@ from scraper.politeness import Politeness
 from scraper.settings import Settings
 from scraper.urls import SCHEMES, Parts, fingerprint, normalize, same_site, split
 
-__all__ = ["Links"]
+__all__ = ["Links", "check_url"]
 
 #: Links known to be stored, kept in front of the database. Exact: a hit is always true.
 PROVED = 30_000
@@ -30,29 +30,14 @@ class Links:
         self._politeness = politeness
         self._proved: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
 
-    def seed(self, request: Request) -> QueuedRequest:
+    def seed(self, request: Request, ordinal: int = 0) -> QueuedRequest:
         """A start request. Raises FetchError `bad-url` or `unsupported-scheme`, saying what was expected."""
         url, parts = self.check(request.url)
-        return self._queued(request, url, parts, salt=_salt(request, b"", 0), seed=parts.netloc)
+        return self._queued(request, url, parts, salt=_salt(request, b"", ordinal), seed=parts.netloc)
 
     def check(self, url: str) -> tuple[str, Parts]:
         """A URL normalized and cut. Raises FetchError when it is none this crawler can fetch."""
-        try:
-            normal = normalize(url)
-            parts = split(normal)
-        except ValueError as error:
-            raise FetchError(
-                "bad-url", f"{url!r} is not a URL; write it with its scheme, like https://{url}"
-            ) from error
-        if parts.scheme not in SCHEMES:
-            raise FetchError(
-                "unsupported-scheme", f"{url}: the scheme {parts.scheme!r} is neither http nor https"
-            )
-        if len(normal) > self._settings.max_url:
-            raise FetchError(
-                "bad-url", f"{url[:80]}…: longer than {self._settings.max_url} characters (max_url)"
-            )
-        return normal, parts
+        return check_url(url, self._settings.max_url)
 
     def follow(
         self, requests: Iterable[Request], parent: QueuedRequest, counts: Counter[str]
@@ -86,7 +71,11 @@ class Links:
         A start URL that redirects takes its target into scope.
         """
         seed = request.seed if request.depth else f"{request.seed} {parts.netloc}".strip()
-        made = self._queued(redirected, url, parts, "", seed, request.depth, request.id)
+        # Its own identity where the URL alone would make it a request that was moved here itself, or is no
+        # identity at all.
+        own = request.hops or not _is_plain(redirected.options)
+        salt = f"{request.fingerprint.hex()}:moved" if own else ""
+        made = self._queued(redirected, url, parts, salt, seed, request.depth, request.id)
         return QueuedRequest(
             made.url, made.fingerprint, made.domain, made.options, 0, made.depth, request.hops + 1,
             parent=request.id, seed=seed,
@@ -147,6 +136,28 @@ class Links:
         return QueuedRequest(
             url, key, self._politeness.key(parts.host), options, depth=depth, parent=parent, seed=seed
         )
+
+
+def check_url(url: str, longest: int) -> tuple[str, Parts]:
+    """A URL normalized and cut. Raises FetchError when it is none this crawler can fetch."""
+    try:
+        normal = normalize(url)
+        parts = split(normal)
+    except ValueError as error:
+        raise FetchError(
+            "bad-url", f"{url!r} is not a URL; write it with its scheme, like https://{url}"
+        ) from error
+    if parts.scheme not in SCHEMES:
+        raise FetchError(
+            "unsupported-scheme", f"{url}: the scheme {parts.scheme!r} is neither http nor https"
+        )
+    if "@" in normal.split("/", 3)[2]:
+        raise FetchError(
+            "bad-url", f"{parts.scheme}://…@{parts.host}: credentials in a URL are not sent; use headers"
+        )
+    if len(normal) > longest:
+        raise FetchError("bad-url", f"{url[:80]}…: longer than {longest} characters (max_url)")
+    return normal, parts
 
 
 def _is_plain(options: Options) -> bool:

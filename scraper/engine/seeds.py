@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterable
 
 from scraper.clock import Clock
 from scraper.engine.links import Links
-from scraper.errors import FetchError, SpiderError
+from scraper.errors import FetchError, ScraperError, SpiderError
 from scraper.frontier import Frontier
 from scraper.models import QueuedRequest, Request
+from scraper.trace import describe
 
 __all__ = ["Seeder"]
 
@@ -39,9 +41,11 @@ class Seeder:
         Raises SpiderError for a start that is no URL; what `start()` itself raises goes through.
         """
         chunk: list[QueuedRequest] = []
+        ordinal = 0
         async for request in self._requests():
+            ordinal += 1
             try:
-                chunk.append(self._links.seed(request))
+                chunk.append(self._links.seed(request, ordinal))
             except FetchError as error:
                 raise SpiderError(f"start: {error}") from error
             if len(chunk) == CHUNK:
@@ -54,15 +58,25 @@ class Seeder:
         self.finished = True
 
     async def _requests(self) -> AsyncIterator[Request]:
-        started = self._start()
-        if isinstance(started, AsyncIterator):
-            async for request in started:
-                yield self._checked(request)
-        elif isinstance(started, Iterable):
-            for request in started:
-                yield self._checked(request)
-        else:
-            raise SpiderError("start() must be a generator that yields requests: use `yield`, not `return`")
+        """What `start()` yields. Raises SpiderError naming the place when it raises or is no generator."""
+        started: object = self._start()
+        try:
+            if isinstance(started, AsyncIterator):
+                async for request in started:
+                    yield self._checked(request)
+            elif isinstance(started, Iterable):
+                for request in started:
+                    yield self._checked(request)
+            else:
+                _close(started)
+                raise SpiderError(
+                    "start() must be a generator that yields requests: use `yield`, not `return`"
+                )
+        except ScraperError:
+            raise
+        except Exception as error:
+            record = describe(error, "start", "start")
+            raise SpiderError(f"{record.place}   {record.message}") from error
 
     @staticmethod
     def _checked(request: object) -> Request:
@@ -81,3 +95,9 @@ class Seeder:
         while (await self._frontier.pending(now=self._clock.unix())).queued > ENOUGH:  # noqa: ASYNC110 - see below
             # Other processes drain the same queue: only the database knows, and it sends no events.
             await asyncio.sleep(PAUSE)
+
+
+def _close(started: object) -> None:
+    """A coroutine that nobody will await must not complain about it."""
+    if inspect.iscoroutine(started):
+        started.close()

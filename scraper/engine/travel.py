@@ -21,6 +21,7 @@ from scraper.schedule import Lane
 from scraper.urls import SCHEMES, Parts, join, split
 
 __all__ = [
+    "CARRIED",
     "Disallowed",
     "LeaseLost",
     "Traveller",
@@ -120,13 +121,12 @@ class Traveller:
         return Limits(settings.deadline, settings.max_body, settings.max_decoded)
 
     def _request(self, url: str, options: Options) -> httpx.Request:
-        headers = self.context.headers
+        # The start itself: what a redirect of it added is in scope, but nobody named it.
+        named = split(url).netloc == self.seed.partition(" ")[0]
+        headers = self.context.headers if named else self.context.plain_headers
         if options.headers:
             headers = httpx.Headers(headers)
             headers.update(dict(options.headers))
-        named = (
-            split(url).netloc == self.seed.partition(" ")[0]
-        )  # what a redirect added is in scope, not named
         try:
             return httpx.Request(
                 options.method,
@@ -146,6 +146,7 @@ class Traveller:
             )
             raise FetchError("robots-unreachable", "Crawl-delay is longer than crawl_delay_max")
         lane.domain.crawl_delay = max(delay, lane.domain.crawl_delay or 0.0)
+        lane.domain.hold(self.context.clock.mono() + lane.domain.pause)  # from the end of robots.txt on
 
     async def _store_rules(self, lane: Lane, facts: OriginFacts) -> None:
         known = self.context.politeness.facts(lane.name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -32,11 +32,24 @@ from scraper.pipeline import Collector, consume
 from scraper.retry import retry_after
 from scraper.schedule import Lane
 from scraper.spider import Spider
-from scraper.trace import describe
+from scraper.trace import describe, storable
 from scraper.typed import decode_arguments
 from scraper.urls import split
 
 __all__ = ["Visit"]
+
+
+class _OutOfTime(Exception):
+    """A callback did not end within `callback_timeout`."""
+
+
+def _only(error: BaseException) -> BaseException:
+    """The first error of a group when all of it is about fetching or an outcome (asyncio.TaskGroup)."""
+    if isinstance(error, BaseExceptionGroup):
+        rest = error.split((FetchError, Verdict))[1]
+        if rest is None:
+            return _only(error.exceptions[0])
+    return error
 
 
 class Visit:
@@ -71,9 +84,12 @@ class Visit:
         except (LeaseLost, StoreError):
             raise
         except Exception as error:
-            # A fault of ours that some page brought out must not end the crawl of all others.
-            record = describe(error, "internal", self._request.url, self._context.definition.place)
-            return self._done(Outcome.failed("internal", record.message), error=record)
+            return self.internal(error)
+
+    def internal(self, error: Exception) -> Done:
+        """A fault of ours that some page brought out: it must not end the crawl of all others."""
+        record = describe(error, "internal", self._request.url, self._context.definition.place)
+        return self._done(Outcome.failed("internal", record.message), error=record)
 
     # ------------------------------------------------------------------ on the wire
 
@@ -93,6 +109,11 @@ class Visit:
             options = redirected(options, reply.status, split(url), parts)
             if self._context.politeness.key(parts.host) != self._lane.name:
                 return self._moved(target, options, reply.status)
+            if not self._context.links.in_scope(parts, self._request.seed):
+                if self._request.depth:
+                    return Outcome.skipped("out-of-scope", f"redirects to {target}", reply.status)
+                # A start takes what it redirects to into scope.
+                self._request = replace(self._request, seed=f"{self._request.seed} {parts.netloc}")
             if target in seen and options.method == "GET":
                 raise FetchError("too-many-redirects", f"redirect loop at {target}", status=reply.status)
             seen.add(target)
@@ -196,34 +217,52 @@ class Visit:
         """Run a callback or errback and turn what it does into the outcome. One place, one kind each."""
         place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
         try:
-            await self._in_time(call, function, collector, place)
-        except Verdict as verdict:
-            return await self._verdict(verdict, good)
-        except FetchError as error:
-            if good.name == "failed":
-                return self._done(Outcome.failed(error.kind, str(error), error.status))
-            return await self._not_fetched(error, sub=True)
-        except TimeoutError:
-            limit = self._context.settings.callback_timeout
-            return self._broken(
-                "callback-timeout", f"{collector.name} did not end within {limit:g} s (callback_timeout)"
-            )
-        except (Exception, SystemExit) as error:
-            record = describe(error, "callback", collector.name, place)
-            return self._done(Outcome.failed("callback", record.message, good.status), error=record)
+            await self._in_time(call, collector, place)
+        except (LeaseLost, StoreError, KeyboardInterrupt):
+            raise
+        except asyncio.CancelledError as error:
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise  # we are cancelled, not something the callback waited for
+            return self._raised(error, collector, good, place)
+        except BaseException as error:
+            return await self._chosen(_only(error), collector, good, place)
         links = self._context.links.follow(collector.requests, self._request, self._counts)
         done = self._done(good, url=url)
         return replace(done, items=collector.rows, rejected=collector.rejected, links=links)
 
-    async def _in_time(
-        self, call: Callable[[], Any], function: Callable[..., Any], collector: Collector, place: str
-    ) -> None:
+    async def _in_time(self, call: Callable[[], Any], collector: Collector, place: str) -> None:
         """Only what awaits can be timed out; a plain function or generator runs to its end."""
-        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-            async with asyncio.timeout(self._context.settings.callback_timeout):
-                await consume(call(), collector, place)
-        else:
-            await consume(call(), collector, place)
+        result = call()
+        if not inspect.isawaitable(result) and not isinstance(result, AsyncIterator):
+            return await consume(result, collector, place)
+        scope = asyncio.timeout(self._context.settings.callback_timeout)
+        try:
+            async with scope:
+                await consume(result, collector, place)
+        except TimeoutError as error:
+            if scope.expired():
+                raise _OutOfTime from error
+            raise
+        return None
+
+    async def _chosen(self, error: BaseException, collector: Collector, good: Outcome, place: str) -> Done:
+        """The outcome of what a callback raised: it chose one, a fetch in it failed, or it is broken."""
+        if isinstance(error, Verdict):
+            return await self._verdict(error, good)
+        if isinstance(error, FetchError):
+            if good.name == "failed":
+                return self._done(Outcome.failed(error.kind, str(error), error.status))
+            return await self._not_fetched(error, sub=True)
+        if isinstance(error, _OutOfTime):
+            limit = self._context.settings.callback_timeout
+            return self._broken(
+                "callback-timeout", f"{collector.name} did not end within {limit:g} s (callback_timeout)"
+            )
+        return self._raised(error, collector, good, place)
+
+    def _raised(self, error: BaseException, collector: Collector, good: Outcome, place: str) -> Done:
+        record = describe(error, "callback", collector.name, place)
+        return self._done(Outcome.failed("callback", record.message, good.status), error=record)
 
     async def _verdict(self, verdict: Verdict, good: Outcome) -> Done:
         """The outcome a callback chose; `good` is what it would have been (failed for an errback)."""
@@ -261,6 +300,8 @@ class Visit:
         method = "GET" if sub else request.options.method
         delay = context.retry.delay(request.attempts + 1, kind=error.kind, status=error.status, method=method)
         at = max(now + (delay or 0.0), error.retry_at or 0.0)
+        if sub and at > now + context.settings.retry_after_max:
+            return await self._finally_failed(error)
         busy = not sub and error.status in {429, 503}
         if busy and await pushed_back(context, self._lane, at, str(error)):
             return self._done(Outcome.retry(now, "http", str(error), error.status))
@@ -300,6 +341,8 @@ class Visit:
         error: ErrorRecord | None = None,
         request: QueuedRequest | None = None,
     ) -> Done:
+        if not outcome.why.isascii():
+            outcome = replace(outcome, why=storable(outcome.why))
         if outcome.name == "failed":
             self._counts[f"failed.{outcome.kind}"] += 1
             if outcome.status in {404, 410}:

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin
 from scraper.errors import SpiderError
 from scraper.settings import Settings, did_you_mean, near_miss
 from scraper.spider.base import Spider
+from scraper.trace import describe
 from scraper.typed import decode
 
 __all__ = ["Definition", "define", "instantiate", "parameters_of"]
@@ -45,6 +46,8 @@ def define(cls: type[Spider[Any]]) -> Definition:
     """Read a spider class. Raises SpiderError naming file:line for what breaks the contract."""
     place = _place(cls)
     own = _own_attributes(cls)
+    if inspect.iscoroutinefunction(cls.check) or inspect.isasyncgenfunction(cls.check):
+        raise SpiderError(f"{place}: check() runs before every callback and must not be async")
     if isinstance(own.get("start_urls"), str):
         raise SpiderError(f"{place}: start_urls is a list of URLs, not one: [{own['start_urls']!r}]")
     known = Settings.names()
@@ -70,7 +73,11 @@ def instantiate(definition: Definition, arguments: Mapping[str, Any]) -> Spider[
     cls = definition.cls
     if cls.parse is Spider.parse and cls.start is Spider.start:
         raise SpiderError(f"{definition.place}: {cls.__name__} has no parse(self, page)")
-    spider = cls()
+    try:
+        spider = cls()
+    except Exception as error:
+        record = describe(error, "init", definition.place)
+        raise SpiderError(f"{record.place}   {record.message}") from error
     for name, value in arguments.items():
         if name not in definition.arguments:
             known = ", ".join(definition.arguments) or "none"

@@ -20,7 +20,8 @@ class CrawlLock:
 
     def __init__(self, database: str) -> None:
         self._database = database
-        self._path = Path(f"{database}-lock")
+        # Beside the file itself: two links to one database are one database.
+        self._path = Path(f"{os.path.realpath(database)}-lock")
         self._file: int | None = None
 
     def acquire(self, holder: str, now: str) -> None:

@@ -26,6 +26,8 @@ class Results:
         self._run = run
         self._queue = queue
         self._tables = ItemTables()
+        self._second = -1
+        self._at = ""
 
     def forget(self) -> None:
         """After a rollback: what was thought to exist may not."""
@@ -60,7 +62,9 @@ class Results:
         refused: Sequence[Rejected] = ()
         if done.items:
             request = done.request
-            origin = Provenance(done.url or request.url, self._run, iso(now), request.id, request.fingerprint)
+            origin = Provenance(
+                done.url or request.url, self._run, self._iso(now), request.id, request.fingerprint
+            )
             stored, refused = self._tables.write(conn, done.items, origin)
             deltas["items"] += len(done.items) - len(refused)
             for name, value in stored.items():
@@ -72,6 +76,12 @@ class Results:
                 [(self._run, done.request.id, r.table, r.reason, r.item, r.place) for r in rejected],
             )
         return stored
+
+    def _iso(self, now: float) -> str:
+        """The time as items carry it; many pages share a second."""
+        if int(now) != self._second:
+            self._second, self._at = int(now), iso(now)
+        return self._at
 
     def _sends(self, conn: sqlite3.Connection, deltas: Deltas, domain: int, done: Done) -> None:
         request = done.request
@@ -111,7 +121,8 @@ class Results:
             ),
         )  # fmt: skip
         options = request.options
-        if outcome.name != "failed" and (options.headers or options.body):
+        may_be_repeated = outcome.name == "failed" and outcome.kind.startswith("callback")
+        if not may_be_repeated and (options.headers or options.body):
             # Working state that may be secret: gone now, kept only while the request may be tried again.
             plain = encode_options(replace(options, headers=(), body=b""))
             conn.execute("UPDATE _requests SET options = ?, body = NULL WHERE id = ?", (plain, request.id))

@@ -191,7 +191,7 @@ class Writer:
     async def submit(self, fn: Callable[[sqlite3.Connection], T], *, urgent: bool = True) -> T:
         """Run `fn(conn)` in the next transaction; its result once that is committed.
 
-        Raises what `fn` raised (its changes are undone), or StoreError when the database failed. Not
+        Raises what `fn` raised (its changes are undone), or StoreError for an error of the database. Not
         `urgent` work may wait for company.
         """
         if self._failed is not None:
@@ -264,7 +264,14 @@ class Writer:
             if problem is None:
                 future.set_result(value)
             else:
-                future.set_exception(problem)
+                future.set_exception(self._explained(problem))
+
+    def _explained(self, problem: BaseException) -> BaseException:
+        if not isinstance(problem, sqlite3.Error):
+            return problem
+        error = explain(problem, self._path)
+        error.__cause__ = problem
+        return error
 
     def _fail(self, group: Sequence[tuple[Work, asyncio.Future[Any]]], error: BaseException) -> None:
         if self._failed is None:
