@@ -121,6 +121,7 @@ class Results:
             ),
         )  # fmt: skip
         options = request.options
+        # Pages of a broken callback are queued again after fifty of them (`runs.requeue`).
         may_be_repeated = outcome.name == "failed" and outcome.kind.startswith("callback")
         if not may_be_repeated and (options.headers or options.body):
             # Working state that may be secret: gone now, kept only while the request may be tried again.
