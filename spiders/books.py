@@ -6,8 +6,6 @@ from typing import Annotated
 
 from scraper import Key, Page, Spider
 
-RATINGS = {"One": 1, "Two": 2, "Three": 3, "Four": 4, "Five": 5}
-
 
 @dataclass
 class Book:
@@ -29,12 +27,13 @@ class Books(Spider[Book]):
         yield page.follow_all("div.side_categories a, ul.pager a")
 
     def parse_book(self, page: Page):
+        stars = page.attr("p.star-rating", "class").split()[-1]
         yield Book(
             page.text("table tr:nth-child(1) td"),
             page.text("h1"),
             page.decimal("p.price_color"),
             page.decimal("table tr:nth-child(5) td"),
-            RATINGS[page.attr("p.star-rating", "class").split()[-1]],
+            ["One", "Two", "Three", "Four", "Five"].index(stars) + 1,
             int(page.number("p.availability")),
             int(page.number("table tr:nth-child(7) td")),
             page.text("ul.breadcrumb li:nth-child(3)"),
