@@ -6,16 +6,16 @@ There are five ways a visit can end (`Outcome`), and one exception that ends it 
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import httpx
 
 from scraper.downloader import Reply
+from scraper.engine.callbacks import OutOfTime, only_error, place_of, run_in_time
 from scraper.engine.context import Context
+from scraper.engine.ending import Ending
 from scraper.engine.subfetch import SubFetcher, page_of
 from scraper.engine.travel import (
     Disallowed,
@@ -26,30 +26,16 @@ from scraper.engine.travel import (
     redirected,
 )
 from scraper.errors import Blocked, FetchError, Retry, Skip, Stop, StoreError, Verdict
-from scraper.models import Done, ErrorRecord, Options, Outcome, QueuedRequest, Request, Send
+from scraper.models import Done, Options, Outcome, QueuedRequest, Request
 from scraper.page import Page
-from scraper.pipeline import Collector, consume
+from scraper.pipeline import Collector
 from scraper.retry import retry_after
 from scraper.schedule import Lane
 from scraper.spider import Spider
-from scraper.trace import describe, storable
 from scraper.typed import decode_arguments
 from scraper.urls import split
 
 __all__ = ["Visit"]
-
-
-class _OutOfTime(Exception):
-    """A callback did not end within `callback_timeout`."""
-
-
-def _only(error: BaseException) -> BaseException:
-    """The first error of a group when all of it is about fetching or an outcome (asyncio.TaskGroup)."""
-    if isinstance(error, BaseExceptionGroup):
-        rest = error.split((FetchError, Verdict))[1]
-        if rest is None:
-            return _only(error.exceptions[0])
-    return error
 
 
 class Visit:
@@ -60,12 +46,18 @@ class Visit:
     ) -> None:
         self._context = context
         self._lane = lane
-        self._request = request
         self._turn_over = turn_over
-        self._sends: list[Send] = []
-        self._traveller = Traveller(context, lane, request.seed, self._sends)
-        self._counts: Counter[str] = Counter()
+        self._ending = Ending(request, context.definition.place)
+        self._traveller = Traveller(context, lane, request.seed, self._ending.sends)
         self._type_accepted = True
+
+    @property
+    def _request(self) -> QueuedRequest:
+        return self._ending.request
+
+    def internal(self, error: Exception) -> Done:
+        """The end of a visit that brought out a fault of ours."""
+        return self._ending.internal(error)
 
     async def run(self) -> Done:
         """Fetch the page, run its callback, and say what became of the request."""
@@ -73,23 +65,18 @@ class Visit:
             try:
                 reply = await self._travel()
             finally:
-                self._turn_over(bool(self._sends))
+                self._turn_over(bool(self._ending.sends))
             if isinstance(reply, Outcome):
-                return self._done(reply)
+                return self._ending.done(reply)
             return await self._arrived(reply)
         except Disallowed as refusal:
-            return self._done(Outcome.skipped("robots", str(refusal)))
+            return self._ending.done(Outcome.skipped("robots", str(refusal)))
         except FetchError as error:
             return await self._not_fetched(error)
         except (LeaseLost, StoreError):
             raise
         except Exception as error:
             return self.internal(error)
-
-    def internal(self, error: Exception) -> Done:
-        """A fault of ours that some page brought out: it must not end the crawl of all others."""
-        record = describe(error, "internal", self._request.url, self._context.definition.place)
-        return self._done(Outcome.failed("internal", record.message), error=record)
 
     # ------------------------------------------------------------------ on the wire
 
@@ -113,7 +100,7 @@ class Visit:
                 if self._request.depth:
                     return Outcome.skipped("out-of-scope", f"redirects to {target}", reply.status)
                 # A start takes what it redirects to into scope.
-                self._request = replace(self._request, seed=f"{self._request.seed} {parts.netloc}")
+                self._ending.request = replace(self._request, seed=f"{self._request.seed} {parts.netloc}")
             if target in seen and options.method == "GET":
                 raise FetchError("too-many-redirects", f"redirect loop at {target}", status=reply.status)
             seen.add(target)
@@ -152,10 +139,12 @@ class Visit:
                 await self._context.control.park(
                     self._lane, f"HTTP {status} {domain.refusals} times in a row"
                 )
-                return self._done(Outcome.retry(self._context.clock.unix(), "http", f"HTTP {status}", status))
+                return self._ending.done(
+                    Outcome.retry(self._context.clock.unix(), "http", f"HTTP {status}", status)
+                )
         elif status not in {429, 503}:
             domain.welcomed()
-        fetcher = SubFetcher(self._context, self._request, self._sends)
+        fetcher = SubFetcher(self._context, self._request, self._ending.sends)
         page = page_of(self._context, reply, self._request.options, fetcher)
         if not (
             200 <= status < 300
@@ -167,7 +156,7 @@ class Visit:
             )
         if not self._type_accepted:
             kind = reply.headers.get("content-type", "")
-            return self._done(
+            return self._ending.done(
                 Outcome.skipped("type", f"content type {kind} (accept_types)", status), url=page.url
             )
         return await self._parse(page)
@@ -182,14 +171,14 @@ class Visit:
         options = self._request.options
         function = self._context.definition.callbacks.get(options.callback)
         if function is None:
-            return self._broken(
+            return self._ending.broken(
                 "callback-missing", f"the spider has no callback {options.callback!r} any more"
             )
         try:
             data = self._data(options)
         except (TypeError, ValueError) as error:
-            return self._broken("callback-args", f"{options.callback}: {error}")
-        self._counts["parsed"] += 1
+            return self._ending.broken("callback-args", f"{options.callback}: {error}")
+        self._ending.counts["parsed"] += 1
 
         def call() -> Any:
             self._context.spider.check(page)
@@ -197,7 +186,7 @@ class Visit:
 
         collector = Collector(self._context.items, options.callback)
         done = await self._judge(call, function, collector, Outcome.ok(page.status), page.url)
-        self._counts.update(page.counts)
+        self._ending.counts.update(page.counts)
         self._context.selectors.record(self._lane.name, page)
         return done
 
@@ -215,35 +204,20 @@ class Visit:
         url: str,
     ) -> Done:
         """Run a callback or errback and turn what it does into the outcome. One place, one kind each."""
-        place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+        place = place_of(function)
         try:
-            await self._in_time(call, collector, place)
+            await run_in_time(call, collector, place, self._context.settings.callback_timeout)
         except (LeaseLost, StoreError, KeyboardInterrupt):
             raise
         except asyncio.CancelledError as error:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise  # we are cancelled, not something the callback waited for
-            return self._raised(error, collector, good, place)
+            return self._ending.raised(error, collector.name, place, good.status)
         except BaseException as error:
-            return await self._chosen(_only(error), collector, good, place)
-        links = self._context.links.follow(collector.requests, self._request, self._counts)
-        done = self._done(good, url=url)
+            return await self._chosen(only_error(error), collector, good, place)
+        links = self._context.links.follow(collector.requests, self._request, self._ending.counts)
+        done = self._ending.done(good, url=url)
         return replace(done, items=collector.rows, rejected=collector.rejected, links=links)
-
-    async def _in_time(self, call: Callable[[], Any], collector: Collector, place: str) -> None:
-        """Only what awaits can be timed out; a plain function or generator runs to its end."""
-        result = call()
-        if not inspect.isawaitable(result) and not isinstance(result, AsyncIterator):
-            return await consume(result, collector, place)
-        scope = asyncio.timeout(self._context.settings.callback_timeout)
-        try:
-            async with scope:
-                await consume(result, collector, place)
-        except TimeoutError as error:
-            if scope.expired():
-                raise _OutOfTime from error
-            raise
-        return None
 
     async def _chosen(self, error: BaseException, collector: Collector, good: Outcome, place: str) -> Done:
         """The outcome of what a callback raised: it chose one, a fetch in it failed, or it is broken."""
@@ -251,25 +225,21 @@ class Visit:
             return await self._verdict(error, good)
         if isinstance(error, FetchError):
             if good.name == "failed":
-                return self._done(Outcome.failed(error.kind, str(error), error.status))
+                return self._ending.done(Outcome.failed(error.kind, str(error), error.status))
             return await self._not_fetched(error, sub=True)
-        if isinstance(error, _OutOfTime):
+        if isinstance(error, OutOfTime):
             limit = self._context.settings.callback_timeout
-            return self._broken(
+            return self._ending.broken(
                 "callback-timeout", f"{collector.name} did not end within {limit:g} s (callback_timeout)"
             )
-        return self._raised(error, collector, good, place)
-
-    def _raised(self, error: BaseException, collector: Collector, good: Outcome, place: str) -> Done:
-        record = describe(error, "callback", collector.name, place)
-        return self._done(Outcome.failed("callback", record.message, good.status), error=record)
+        return self._ending.raised(error, collector.name, place, good.status)
 
     async def _verdict(self, verdict: Verdict, good: Outcome) -> Done:
         """The outcome a callback chose; `good` is what it would have been (failed for an errback)."""
         now = self._context.clock.unix()
         match verdict:
             case Skip():
-                return self._done(Outcome.skipped("skip", verdict.why))
+                return self._ending.done(Outcome.skipped("skip", verdict.why))
             case Retry():
                 wait = (
                     verdict.after
@@ -279,17 +249,17 @@ class Visit:
                 if wait is None or self._request.attempts >= self._context.settings.retries:
                     error = FetchError("callback", f"retried too often: {verdict.why}")
                     if good.name == "failed":
-                        return self._done(Outcome.failed(error.kind, str(error)))
+                        return self._ending.done(Outcome.failed(error.kind, str(error)))
                     return await self._finally_failed(error)
-                return self._again(now + wait, "retry", verdict.why)
+                return self._ending.again(now + wait, "retry", verdict.why)
             case Blocked():
                 await self._context.control.park(self._lane, f"blocked: {verdict.why}")
-                return self._done(Outcome.retry(now, "blocked", verdict.why))
+                return self._ending.done(Outcome.retry(now, "blocked", verdict.why))
             case Stop():
                 self._context.control.stop(verdict.why)
-                return self._done(Outcome.retry(now, "stop", verdict.why))
+                return self._ending.done(Outcome.retry(now, "stop", verdict.why))
             case _:
-                return self._broken("callback", str(verdict))
+                return self._ending.broken("callback", str(verdict))
 
     # ------------------------------------------------------------------ when it did not work
 
@@ -304,10 +274,10 @@ class Visit:
             return await self._finally_failed(error)
         busy = not sub and error.status in {429, 503}
         if busy and await pushed_back(context, self._lane, at, str(error)):
-            return self._done(Outcome.retry(now, "http", str(error), error.status))
+            return self._ending.done(Outcome.retry(now, "http", str(error), error.status))
         if delay is None:
             return await self._finally_failed(error)
-        return self._again(at, error.kind, str(error), error.status)
+        return self._ending.again(at, error.kind, str(error), error.status)
 
     async def _finally_failed(self, error: FetchError) -> Done:
         """No further try: the errback may still make something of it."""
@@ -316,42 +286,10 @@ class Visit:
         name = request.options.errback or "failed"
         function = context.definition.callbacks.get(name)
         if function is None or function is Spider.failed:
-            return self._done(outcome)
+            return self._ending.done(outcome)
         error.request = Request.of(request.url, request.options)
         collector = Collector(context.items, name)
         handler = function
         return await self._judge(
             lambda: handler(context.spider, error), function, collector, outcome, request.url
-        )
-
-    def _broken(self, kind: str, why: str) -> Done:
-        return self._done(
-            Outcome.failed(kind, why), error=ErrorRecord(kind, why, self._context.definition.place)
-        )
-
-    def _again(self, at: float, kind: str, why: str, status: int | None = None) -> Done:
-        tried = replace(self._request, attempts=self._request.attempts + 1)
-        return self._done(Outcome.retry(at, kind, why, status), request=tried)
-
-    def _done(
-        self,
-        outcome: Outcome,
-        *,
-        url: str = "",
-        error: ErrorRecord | None = None,
-        request: QueuedRequest | None = None,
-    ) -> Done:
-        if not outcome.why.isascii():
-            outcome = replace(outcome, why=storable(outcome.why))
-        if outcome.name == "failed":
-            self._counts[f"failed.{outcome.kind}"] += 1
-            if outcome.status in {404, 410}:
-                self._counts["failed.gone"] += 1
-        return Done(
-            request or self._request,
-            outcome,
-            url or self._request.url,
-            sends=self._sends,
-            error=error,
-            counts=self._counts,
         )

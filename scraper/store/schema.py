@@ -14,10 +14,7 @@ __all__ = ["APPLICATION_ID", "VERSION", "check", "prepare"]
 
 #: `PRAGMA application_id` of our files: "SCRP".
 APPLICATION_ID = 0x53435250
-#: `PRAGMA user_version`: the schema version this code writes.
-VERSION = 1
-
-SCHEMA = """
+FIRST = """
 CREATE TABLE _runs (
     id INTEGER PRIMARY KEY,
     spider TEXT NOT NULL,
@@ -176,6 +173,12 @@ CREATE VIEW errors AS
     FROM _errors e LEFT JOIN _requests r ON r.id = e.request;
 """
 
+#: What each schema version adds, oldest first: a new database runs all of them, an older one those it lacks. A
+#: step that was published is never changed.
+STEPS = (FIRST,)
+#: `PRAGMA user_version`: the schema version this code writes.
+VERSION = len(STEPS)
+
 
 def check(conn: sqlite3.Connection, path: str) -> None:
     """See, without changing anything, that a database is ours or empty.
@@ -195,10 +198,9 @@ def check(conn: sqlite3.Connection, path: str) -> None:
 
 
 def prepare(conn: sqlite3.Connection) -> None:
-    """Bring a checked database to `VERSION`, in one transaction."""
-    if conn.execute("PRAGMA user_version").fetchone()[0] == VERSION:
-        return
-    conn.executescript(
-        f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
-        f" PRAGMA user_version = {VERSION}; COMMIT;"
-    )
+    """Bring a checked database to `VERSION`: the steps it lacks, each recorded in its own transaction."""
+    for version in range(conn.execute("PRAGMA user_version").fetchone()[0] + 1, VERSION + 1):
+        conn.executescript(
+            f"BEGIN IMMEDIATE; {STEPS[version - 1]} PRAGMA application_id = {APPLICATION_ID};"
+            f" PRAGMA user_version = {version}; COMMIT;"
+        )

@@ -1,0 +1,69 @@
+"""How a visit ends: its one `Done`, made in one place, whatever led there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from scraper.models import Done, ErrorRecord, Outcome, QueuedRequest, Send
+from scraper.trace import describe, storable
+
+__all__ = ["Ending"]
+
+
+class Ending:
+    """Makes the `Done` of one visit. `sends` and `counts` grow while the visit is under way.
+
+    `place` is where the spider is defined (file:line): it stands in for a place in the author's code.
+    """
+
+    __slots__ = ("_place", "counts", "request", "sends")
+
+    def __init__(self, request: QueuedRequest, place: str) -> None:
+        self.request = request
+        self.sends: list[Send] = []
+        self.counts: Counter[str] = Counter()
+        self._place = place
+
+    def done(
+        self,
+        outcome: Outcome,
+        *,
+        url: str = "",
+        error: ErrorRecord | None = None,
+        request: QueuedRequest | None = None,
+    ) -> Done:
+        """The visit ended with `outcome`, at `url` when redirects led away from the request's own."""
+        if not outcome.why.isascii():
+            outcome = replace(outcome, why=storable(outcome.why))
+        if outcome.name == "failed":
+            self.counts[f"failed.{outcome.kind}"] += 1
+            if outcome.status in {404, 410}:
+                self.counts["failed.gone"] += 1
+        return Done(
+            request or self.request,
+            outcome,
+            url or self.request.url,
+            sends=self.sends,
+            error=error,
+            counts=self.counts,
+        )
+
+    def again(self, at: float, kind: str, why: str, status: int | None = None) -> Done:
+        """One more try, not before `at` (unix seconds)."""
+        tried = replace(self.request, attempts=self.request.attempts + 1)
+        return self.done(Outcome.retry(at, kind, why, status), request=tried)
+
+    def broken(self, kind: str, why: str) -> Done:
+        """The author's code does not fit the request: no line of it is to blame."""
+        return self.done(Outcome.failed(kind, why), error=ErrorRecord(kind, why, self._place))
+
+    def raised(self, error: BaseException, callback: str, place: str, status: int | None) -> Done:
+        """A callback raised; `place` is where it is defined."""
+        record = describe(error, "callback", callback, place)
+        return self.done(Outcome.failed("callback", record.message, status), error=record)
+
+    def internal(self, error: Exception) -> Done:
+        """A fault of ours that some page brought out: it must not end the crawl of all others."""
+        record = describe(error, "internal", self.request.url, self._place)
+        return self.done(Outcome.failed("internal", record.message), error=record)
