@@ -19,7 +19,7 @@ from scraper.clock import Clock
 from scraper.downloader import Downloader
 from scraper.engine import CARRIED, Context, Engine, Links, Seeder, check_url
 from scraper.errors import FetchError, SettingsError, SpiderError, UsageError
-from scraper.events import CrawlEnded, CrawlStarted, Observer, Warned, notify
+from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Observer, Warned, notify
 from scraper.guard import Guard
 from scraper.items import Items
 from scraper.models import Request
@@ -115,13 +115,16 @@ class Crawl:
         self._seed = seed
         self._selectors = SelectorCounts()
         self._engine: Engine | None = None
-        self._stop_reason: str | None = None
+        self._stopping: tuple[str, float | None] | None = None
 
-    def stop(self, reason: str = "interrupted") -> None:
-        """Start nothing new; what is under way ends and is stored. The run can be resumed."""
-        self._stop_reason = reason
+    def stop(self, reason: str = INTERRUPTED, grace: float | None = None) -> None:
+        """Start nothing new; what is under way ends and is stored. The run can be resumed.
+
+        What has not ended `grace` seconds later is given up, and fetched again by the resume.
+        """
+        self._stopping = (reason, grace)
         if self._engine is not None:
-            self._engine.stop(reason)
+            self._engine.stop(reason, grace)
 
     async def run(self) -> Summary:
         """Crawl to the end.
@@ -189,8 +192,8 @@ class Crawl:
         items_before = sum(n for name, n in counted.items() if name.startswith("item."))
         self._engine = engine = Engine(context, f"{run.id}:{id(self):x}", seeder, items_before)
         database.writer.patient = engine.is_busy
-        if self._stop_reason is not None:
-            engine.stop(self._stop_reason)
+        if self._stopping is not None:
+            engine.stop(*self._stopping)
         notify(self._observers, CrawlStarted(run.id, self.resumed))
         return await engine.run()
 

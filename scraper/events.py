@@ -10,7 +10,25 @@ from dataclasses import dataclass
 
 from scraper.models import Completed, Done
 
-__all__ = ["CrawlEnded", "CrawlStarted", "DomainParked", "Event", "Observer", "PageDone", "Warned", "notify"]
+__all__ = [
+    "GRACE",
+    "INTERRUPTED",
+    "STOPPED",
+    "CrawlEnded",
+    "CrawlStarted",
+    "DomainParked",
+    "Event",
+    "Observer",
+    "PageDone",
+    "Stopping",
+    "Warned",
+    "notify",
+]
+
+#: Why a crawl stops when a person wants it: by a signal, or by `scraper stop`.
+INTERRUPTED, STOPPED = "interrupted", "stopped from another terminal"
+#: Seconds that requests under way then have to end.
+GRACE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +63,21 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopping:
+    """Nothing new is started. What is under way ends by itself, or is given up after `grace` seconds."""
+
+    reason: str
+    grace: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class CrawlEnded:
     """Nothing is under way any more. `reason` is None for a queue that drained."""
 
     reason: str | None
 
 
-Event = CrawlStarted | PageDone | DomainParked | Warned | CrawlEnded
+Event = CrawlStarted | PageDone | DomainParked | Warned | Stopping | CrawlEnded
 Observer = Callable[[Event], None]
 
 

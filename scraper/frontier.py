@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from scraper.models import Completed, DomainFacts, DomainLease, Done, Pending, QueuedRequest
+from scraper.models import Command, Completed, DomainFacts, DomainLease, Done, Pending, QueuedRequest
 
 __all__ = ["Frontier"]
 
@@ -75,4 +75,8 @@ class Frontier(Protocol):
 
     async def seeded(self) -> None:
         """All start requests are stored: a resume need not run `start()` again."""
+        ...
+
+    async def commands(self, after: int) -> Sequence[Command]:
+        """The orders that people gave for this run since the one with the id `after`, oldest first."""
         ...

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from scraper.events import INTERRUPTED, STOPPED
 from scraper.selectors import Silent, lost_selectors, silent_selectors
 from scraper.store.runs import Run, counters, failures, rows_by_table
 
@@ -26,7 +27,6 @@ EXIT_CODES: Mapping[int, str] = {
 
 #: Reasons to stop that are no fault: the person set the limit.
 BUDGETS = ("max_pages", "max_items", "max_time")
-INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _judged(summary: Summary, max_failed: float) -> Summary:
     code, state, reason = 0, "complete", summary.reason
     failed = summary.counters.get("failed", 0) - summary.counters.get("failed.gone", 0)
     callback = sum(p.count for p in summary.problems if p.kind.startswith("callback"))
-    if summary.reason == INTERRUPTED:
+    if summary.reason in {INTERRUPTED, STOPPED}:
         code, state = 130, "stopped"
     elif summary.start_problem:
         code, state, reason = 4, "finished", summary.start_problem

@@ -54,10 +54,17 @@ class Shop(BaseHTTPRequestHandler):
         return
 
 
+class Server(ThreadingHTTPServer):
+    """Clients that are killed are no news; what the server printed would be taken for the command's."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        return
+
+
 @pytest.fixture(scope="module")
 def shop() -> Iterator[tuple[str, list[str]]]:
     """The shop's address and the paths it was asked for."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+    server = Server(("127.0.0.1", 0), Shop)
     server.asked = []  # type: ignore[attr-defined]  # read by the handler
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -403,3 +410,21 @@ def test_looking_at_a_crawl_from_another_terminal(person: Person) -> None:
     (person.folder / "spiders").mkdir()
     (person.folder / "broken.py").rename(person.folder / "spiders" / "broken.py")
     assert person.types("list").out.startswith("broken  spiders/broken.py:2  Breaks on products.")
+
+
+def test_stop_ends_a_crawl_from_another_terminal(person: Person, shop: tuple[str, list[str]]) -> None:
+    """`scraper stop` ends a live crawl through its database; it is resumable, and nothing is fetched twice."""
+    url, asked = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="'40/s'"))
+    asked.clear()
+    process = person.start("crawl", "shop.py")
+    wait_for(lambda: len(asked) >= 5)
+    stopped = person.types("stop", "shop")
+    _, err = process.communicate(timeout=20)
+    assert (stopped.code, process.returncode) == (0, 130)
+    assert f"process {process.pid}" in stopped.err
+    assert "continue with: scraper resume shop" in err
+    assert person.types("resume", "shop").code == 0
+    assert len(asked) == len(set(asked)) == PAGES + 2
+    nobody = person.types("stop", "shop")
+    assert (nobody.code, len(nobody.err.splitlines())) == (2, 1)

@@ -15,6 +15,7 @@ import click
 from scraper.api import Crawl
 from scraper.cli.report import Reporter
 from scraper.errors import QueryError, UsageError
+from scraper.events import GRACE
 from scraper.loader import load_spider
 from scraper.project import find_database
 from scraper.query import open_readonly
@@ -22,9 +23,6 @@ from scraper.store.runs import Run, unfinished
 from scraper.summary import Summary
 
 __all__ = ["crawl", "crawl_and_report", "resume"]
-
-#: Seconds requests under way may take to end after Ctrl-C or SIGTERM.
-GRACE = 10.0
 
 
 @click.command()
@@ -109,7 +107,7 @@ def crawl_and_report(crawl: Crawl, reporter: Reporter) -> int:
 
 
 async def _interruptible(crawl: Crawl, reporter: Reporter) -> Summary | None:
-    """The crawl's summary; None when it was left at once (a second Ctrl-C, or the grace was over)."""
+    """The crawl's summary; None when it was left at once, by a second Ctrl-C."""
     loop = asyncio.get_running_loop()
     reporter.begin(crawl, loop.time)
     task = asyncio.create_task(crawl.run())
@@ -121,9 +119,7 @@ async def _interruptible(crawl: Crawl, reporter: Reporter) -> Summary | None:
             task.cancel()
             return
         interrupted = True
-        reporter.stopping(GRACE)
-        crawl.stop()
-        loop.call_later(GRACE, task.cancel)
+        crawl.stop(grace=GRACE)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)

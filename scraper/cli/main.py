@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": ("scraper.cli.demo:demo", "Crawl a small shop served from this machine: works with no network."),
     "crawl": ("scraper.cli.crawl:crawl", "Run a spider and store what it finds."),
     "resume": ("scraper.cli.crawl:resume", "Go on with an unfinished run, after Ctrl-C or a crash."),
+    "stop": ("scraper.cli.stop:stop", "Ask a running crawl to end, from another terminal."),
     "list": ("scraper.cli.operate:list_spiders", "The spiders of this project and of plugins."),
     "info": ("scraper.cli.operate:info", "What a spider says of itself."),
     "tables": ("scraper.cli.query:tables", "The tables of a database, with their columns."),

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from scraper.api import Crawl
-from scraper.events import CrawlStarted, DomainParked, Event, PageDone, Warned
+from scraper.events import INTERRUPTED, STOPPED, CrawlStarted, DomainParked, Event, PageDone, Stopping, Warned
 from scraper.project import project_folder
 from scraper.summary import Problem, Summary
 from scraper.trace import printable
@@ -38,6 +38,8 @@ class Reporter:
                 self._first_line(run, resumed)
             case Warned(message):
                 self._say(f"! {message}", always=True)
+            case Stopping(reason, grace) if reason in {INTERRUPTED, STOPPED}:
+                self._stopping(reason, grace)
             case DomainParked(domain, why):
                 self._say(f"! {domain} is parked: {why}", always=True)
             case _:
@@ -65,10 +67,11 @@ class Reporter:
                 f"  {duration(seconds)}  {number(self._pages)} pages · {number(self._items)} items · {rate:.1f}/s"
             )
 
-    def stopping(self, grace: float) -> None:
+    def _stopping(self, reason: str, grace: float | None) -> None:
+        why = "" if reason == INTERRUPTED else f" ({reason})"
+        time = f" get {grace:g} s" if grace is not None else " end first"
         self._say(
-            f"! stopping: no new requests; those under way get {grace:g} s. Ctrl-C again leaves now.",
-            always=True,
+            f"! stopping{why}: no new requests; those under way{time}. Ctrl-C again leaves now.", always=True
         )
 
     def left(self, database: str) -> None:

@@ -33,8 +33,8 @@ class Control(Protocol):
         """The lane of any domain, kept while it is used, borrowed if need be. Raises FetchError `domain-busy`."""
         ...
 
-    def stop(self, reason: str) -> None:
-        """Start nothing new."""
+    def stop(self, reason: str, grace: float | None = None) -> None:
+        """Start nothing new; give up what is still under way after `grace` seconds."""
         ...
 
     async def park(self, lane: Lane, why: str) -> None:

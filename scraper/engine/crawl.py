@@ -16,12 +16,14 @@ from scraper.engine.lanes import EXTEND_EVERY, Lanes
 from scraper.engine.seeds import Seeder
 from scraper.engine.travel import LeaseLost
 from scraper.engine.visit import Visit
-from scraper.events import PageDone, notify
-from scraper.models import Completed, Done, Pending
+from scraper.events import GRACE, STOPPED, PageDone, Stopping, Warned, notify
+from scraper.models import Command, Completed, Done, Pending
 from scraper.schedule import Lane
 
 __all__ = ["Engine"]
 
+#: Seconds between two looks at what other processes have to say.
+LISTEN = 1.0
 #: Pages in a row on which a callback may fail before the crawl stops.
 FAILURES = 50
 
@@ -58,7 +60,7 @@ class Engine:
 
         Cancelling it cancels every visit; what was not committed is queued again on resume.
         """
-        own = [self._dispatcher(), self._feeder(), self._heartbeat(), self._seed()]
+        own = [self._dispatcher(), self._feeder(), self._heartbeat(), self._seed(), self._listener()]
         if self._context.settings.max_time is not None:
             own.append(self._timer(self._context.settings.max_time))
         for coroutine in own:
@@ -77,14 +79,17 @@ class Engine:
 
     # ------------------------------------------------------------------ what visits may ask (Control)
 
-    def stop(self, reason: str) -> None:
-        """Start nothing new; what is under way ends and is stored."""
+    def stop(self, reason: str, grace: float | None = None) -> None:
+        """Start nothing new; what is under way ends and is stored, or is given up after `grace` seconds."""
+        if grace is not None:
+            asyncio.get_running_loop().call_later(grace, self._over.set)
         if self.reason is None:
             self.reason = reason
             self._lanes.closing = True
             self._lanes.empty(self._lanes.schedule.lanes.values())
             self._lanes.feed.set()
             self._lanes.ready.set()
+            notify(self._context.observers, Stopping(reason, grace))
 
     def lane_for(self, name: str) -> AbstractAsyncContextManager[Lane]:
         return self._lanes.lane_for(name)
@@ -219,6 +224,22 @@ class Engine:
         async for due in self._seeder.run():
             self._lanes.claim_by(due)
         self._lanes.feed.set()
+
+    async def _listener(self) -> None:
+        """What people say from other terminals. It reaches us through the database, which sends no events."""
+        heard = 0
+        while True:
+            for command in await self._context.frontier.commands(heard):
+                heard = command.id
+                self._obey(command)
+            await asyncio.sleep(LISTEN)
+
+    def _obey(self, command: Command) -> None:
+        match command.what:
+            case "stop":
+                self.stop(STOPPED, GRACE)
+            case _:
+                notify(self._context.observers, Warned(f"unknown command {command.what!r} left alone"))
 
     async def _timer(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -1,5 +1,6 @@
 """The values that travel between the layers: requests, outcomes, leases, rows. Immutable, no behaviour."""
 
+from scraper.models.command import Command
 from scraper.models.lease import DomainFacts, DomainLease, OriginFacts, Pending
 from scraper.models.limits import Limit, Rate
 from scraper.models.request import Options, QueuedRequest, Request, Requests, State, callback_name
@@ -18,6 +19,7 @@ from scraper.models.result import (
 
 __all__ = [
     "Column",
+    "Command",
     "Completed",
     "DomainFacts",
     "DomainLease",

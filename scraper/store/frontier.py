@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from scraper.models import Completed, DomainFacts, DomainLease, Done, Pending, QueuedRequest
+from scraper.models import Command, Completed, DomainFacts, DomainLease, Done, Pending, QueuedRequest
+from scraper.store.commands import commands_after
 from scraper.store.counters import Counters, Deltas
 from scraper.store.leases import Leases
 from scraper.store.queue import Queue
@@ -161,6 +162,9 @@ class SqliteFrontier:
             conn.execute("UPDATE _runs SET seeded = 1 WHERE id = ?", (self._run,))
 
         await self._submit(work)
+
+    async def commands(self, after: int) -> Sequence[Command]:
+        return await self._writer.read(lambda conn: commands_after(conn, self._run, after))
 
     # ------------------------------------------------------------------ beyond the protocol
 

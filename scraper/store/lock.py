@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scraper.errors import DatabaseInUse, StoreError
 
-__all__ = ["CrawlLock"]
+__all__ = ["CrawlLock", "holder_of"]
 
 
 class CrawlLock:
@@ -20,8 +20,7 @@ class CrawlLock:
 
     def __init__(self, database: str) -> None:
         self._database = database
-        # Beside the file itself: two links to one database are one database.
-        self._path = Path(f"{os.path.realpath(database)}-lock")
+        self._path = _lock_path(database)
         self._file: int | None = None
 
     def acquire(self, holder: str, now: str) -> None:
@@ -55,9 +54,33 @@ class CrawlLock:
             self._file = None
 
     def _in_use(self, told: bytes) -> str:
-        try:
-            holder = json.loads(told)
-            who = f"{holder['holder']} (process {holder['pid']}, since {holder['since']})"
-        except (ValueError, KeyError, TypeError):
-            who = "another process"
+        who = _named(told)
         return f"a crawl is already running on {self._database}: {who}; wait for it, or use another --db"
+
+
+def _lock_path(database: str) -> Path:
+    """Beside the file itself: two links to one database are one database."""
+    return Path(f"{os.path.realpath(database)}-lock")
+
+
+def _named(told: bytes) -> str:
+    try:
+        holder = json.loads(told)
+        return f"{holder['holder']} (process {holder['pid']}, since {holder['since']})"
+    except (ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def holder_of(database: str) -> str | None:
+    """Who crawls into a database right now, in words; None when nobody does."""
+    try:
+        file = os.open(_lock_path(database), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # no lock file, or none for us: nobody whom we could ask
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _named(os.read(file, 4096))
+    finally:
+        os.close(file)
+    return None

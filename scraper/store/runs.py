@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scraper.store.commands import forget_stops
+
 __all__ = [
     "Run",
     "begin",
@@ -77,6 +79,7 @@ def unfinished(conn: sqlite3.Connection, series: str | None = None) -> Run | Non
 
 def reopen(conn: sqlite3.Connection, run: Run) -> None:
     """A run goes on."""
+    forget_stops(conn, run.id)
     conn.execute(
         "UPDATE _runs SET state = 'running', ended = NULL, reason = NULL, resumed = resumed + 1 WHERE id = ?",
         (run.id,),

@@ -173,9 +173,20 @@ CREATE VIEW errors AS
     FROM _errors e LEFT JOIN _requests r ON r.id = e.request;
 """
 
+COMMANDS = """
+CREATE TABLE _commands (              -- orders to a running crawl, from other processes
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run INTEGER NOT NULL,
+    what TEXT NOT NULL,               -- stop, …
+    argument TEXT NOT NULL,           -- JSON
+    at REAL NOT NULL
+);
+CREATE INDEX _commands_run ON _commands (run, id);
+"""
+
 #: What each schema version adds, oldest first: a new database runs all of them, an older one those it lacks. A
 #: step that was published is never changed.
-STEPS = (FIRST,)
+STEPS = (FIRST, COMMANDS)
 #: `PRAGMA user_version`: the schema version this code writes.
 VERSION = len(STEPS)
 
