@@ -10,7 +10,8 @@ import click
 
 from scraper.cli.crawl import crawl_and_report
 from scraper.cli.query import query
-from scraper.cli.report import Reporter, shown_database
+from scraper.cli.report import Reporter
+from scraper.cli.words import shown_database
 from scraper.demo import TARGET, DemoCrawl, DemoServer
 from scraper.errors import UsageError
 from scraper.events import CrawlStarted, Event, Observer

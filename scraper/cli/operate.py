@@ -1,37 +1,22 @@
-"""Looking at crawls, live or dead, from another terminal: runs, status, errors, hosts, explain; list and info."""
+"""Looking at crawls, live or dead, from another terminal: runs and hosts; list and info."""
 
 from __future__ import annotations
 
 import inspect
-import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from typing import Any
 
 import click
 
-from scraper.cli.report import number, plural, shown_database, shown_place
-from scraper.clock import iso
-from scraper.errors import QueryError
+from scraper.cli.opened import opened
+from scraper.cli.words import shown_place
 from scraper.loader import known_spiders, load_spider
-from scraper.project import find_database
-from scraper.query import open_readonly, write_answer
-from scraper.query.crawls import FailureGroup, errors_of, hosts_of, latest_run, runs_of, trail_of
+from scraper.query import write_answer
+from scraper.query.crawls import hosts_of, latest_run, runs_of
 from scraper.settings import Settings
 from scraper.spider import Spider, define
-from scraper.trace import printable
 
-__all__ = ["errors", "explain", "hosts", "info", "list_spiders", "runs"]
-
-
-@contextmanager
-def _opened(database: str) -> Iterator[sqlite3.Connection]:
-    with closing(open_readonly(find_database(database))) as conn:
-        try:
-            yield conn
-        except sqlite3.Error as error:
-            raise QueryError(f"{database}: {error}") from error
+__all__ = ["hosts", "info", "list_spiders", "runs"]
 
 
 @click.command("list")
@@ -80,34 +65,8 @@ def info(target: str) -> None:
 @click.argument("database")
 def runs(database: str) -> None:
     """The runs of DATABASE (a file, or a spider's name), newest first."""
-    with _opened(database) as conn:
+    with opened(database) as conn:
         write_answer(runs_of(conn), sys.stdout)
-
-
-@click.command()
-@click.argument("database")
-@click.option("--run", type=int, metavar="N", help="This run instead of the newest.")
-@click.option("--kind", metavar="KIND", help="Only this kind of failure.")
-@click.option("--full", is_flag=True, help="With the lines of code that led there.")
-def errors(database: str, run: int | None, kind: str | None, full: bool) -> None:
-    """What failed in a run of DATABASE, grouped by kind and place."""
-    with _opened(database) as conn:
-        groups = errors_of(conn, latest_run(conn, run), kind)
-    for group in groups:
-        _show(group, full=full)
-    if not groups:
-        click.echo("nothing failed", err=True)
-
-
-def _show(group: FailureGroup, *, full: bool) -> None:
-    what = f"HTTP {group.status}" if group.kind == "http" else group.kind
-    message = printable(group.message.partition("\n")[0])
-    said = f"  {message}" if message and message != what else ""
-    click.echo(f"{plural(group.count, 'page')}  {what}  {shown_place(group.place)}{said}".rstrip())
-    click.echo(f"    first: {printable(group.url)}")
-    if full and group.detail:
-        for line in group.detail.splitlines():
-            click.echo(f"    {printable(line)}")
 
 
 @click.command()
@@ -115,30 +74,5 @@ def _show(group: FailureGroup, *, full: bool) -> None:
 @click.option("--run", type=int, metavar="N", help="This run instead of the newest.")
 def hosts(database: str, run: int | None) -> None:
     """The domains of a run of DATABASE: sends, the smallest gap between two, what is parked and why."""
-    with _opened(database) as conn:
+    with opened(database) as conn:
         write_answer(hosts_of(conn, latest_run(conn, run)), sys.stdout)
-
-
-@click.command()
-@click.argument("database")
-@click.argument("url")
-@click.option("--run", type=int, metavar="N", help="This run instead of the newest.")
-def explain(database: str, url: str, run: int | None) -> None:
-    """Why URL was fetched, skipped, retried, or not, in a run of DATABASE."""
-    with _opened(database) as conn:
-        chosen = latest_run(conn, run)
-        trail = trail_of(conn, chosen, url)
-    if trail is None:
-        raise QueryError(
-            f"run {chosen} of {shown_database(find_database(database))} never queued {url}: no page linked to it,"
-            " or it was out of scope, too deep, or another URL counted as the same page"
-        )
-    click.echo(f"{trail.url}  {trail.state}{'  ' + printable(trail.reason) if trail.reason else ''}")
-    click.echo(f"  found on  {trail.found_on or 'the start'}, depth {trail.depth}, for {trail.callback}")
-    for kind, sent_to, sent, status in trail.sends:
-        elsewhere = f"  {sent_to}" if sent_to != trail.url else ""
-        click.echo(f"  {iso(sent)}  {kind}  {status if status is not None else 'no answer'}{elsewhere}")
-    if not trail.sends:
-        click.echo("  nothing was sent for it")
-    elif trail.attempts:
-        click.echo(f"  {number(trail.attempts)} of the tries failed and were repeated")

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import click
 
-from scraper.cli.report import number
+from scraper.cli.words import number
 from scraper.errors import QueryError
 from scraper.project import find_database
 from scraper.query import ask, list_tables, open_readonly, write_answer

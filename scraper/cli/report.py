@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
 from scraper.api import Crawl
+from scraper.cli.findings import findings
+from scraper.cli.words import duration, number, plural, shown_database
 from scraper.events import INTERRUPTED, STOPPED, CrawlStarted, DomainParked, Event, PageDone, Stopping, Warned
-from scraper.project import project_folder
-from scraper.summary import Problem, Summary
+from scraper.summary import Summary
 from scraper.trace import printable
 
-__all__ = ["Reporter", "duration", "number", "plural", "shown_database", "shown_place"]
+__all__ = ["Reporter"]
 
 EVERY = 10.0
 
@@ -100,8 +100,7 @@ def _end(summary: Summary) -> list[str]:
     lines = [
         f"{mark} {summary.spider}: {_counted(summary)} in {duration(summary.seconds)}{_because(summary)}"
     ]
-    lines += _problems(summary, database)
-    lines += _silent(summary)
+    lines += findings(summary)
     if summary.rejected:
         told = f"{plural(summary.rejected, 'item')} could not be stored"
         lines.append(f"  rejected  {told}      → scraper query {database} _rejected")
@@ -132,72 +131,5 @@ def _because(summary: Summary) -> str:
     return ""
 
 
-def _problems(summary: Summary, database: str) -> list[str]:
-    """One line for the most frequent failures that are the site's, then one per place in the user's code."""
-    lines = []
-    site = [p for p in summary.problems if not p.place]
-    if site:
-        told = ", ".join(f"{plural(p.count, 'page')} {_kind(p)}" for p in site[:3])
-        lines.append(f"  problems  {told}      → scraper errors {database}")
-    for problem in [p for p in summary.problems if p.place][:2]:
-        head = f"  {shown_place(problem.place)}   "
-        first, *more = problem.why.split("\n")
-        lines.append(f"{head}{first}     {plural(problem.count, 'page')}")
-        lines += [" " * len(head) + line for line in more[:1]]
-        lines.append(f"    first: {problem.url}")
-    return lines
-
-
-def _silent(summary: Summary) -> list[str]:
-    """Selectors that found nothing: all when the crawl has no items, else those that used to find something."""
-    lines = []
-    for silent in (summary.silent if summary.exit_code == 3 else summary.lost)[:2]:
-        head = f"  {shown_place(silent.place)}  "
-        of = f"{number(silent.pages)} of {plural(silent.pages, 'page')}"
-        lines.append(f'{head}{silent.call}("{silent.selector}") matched nothing on {of}')
-        if silent.meant is not None:
-            matches = "1 match" if silent.meant_matches == 1 else f"{number(silent.meant_matches)} matches"
-            lines.append(f'{" " * len(head)}did you mean "{silent.meant}"? ({matches} on the first page)')
-        elif summary.exit_code != 3:
-            lines[-1] += f"; it matched in the run before  first: {silent.first_miss}"
-    return lines
-
-
-def _kind(problem: Problem) -> str:
-    return f"HTTP {problem.status}" if problem.kind == "http" else problem.kind
-
-
-def shown_place(place: str) -> str:
-    path, colon, rest = place.partition(":")
-    try:
-        return f"{Path(path).relative_to(Path.cwd())}{colon}{rest}"
-    except ValueError:
-        return place
-
-
 def _example(summary: Summary) -> str:
     return max(summary.items, key=lambda name: sum(summary.items[name].values()))
-
-
-def shown_database(path: str) -> str:
-    """How a person names this database: the spider's name when it is the project's, else the path."""
-    resolved = Path(path).resolve()
-    if resolved == project_folder() / "data" / f"{resolved.stem}.db":
-        return resolved.stem
-    return path
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
-
-
-def number(count: int) -> str:
-    """Thousands apart: 1 240."""
-    return f"{count:,}".replace(",", " ")
-
-
-def duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import click
 
-from scraper.cli.report import shown_database
+from scraper.cli.words import shown_database
 from scraper.errors import UsageError
 from scraper.events import GRACE
 from scraper.project import find_database
