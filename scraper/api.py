@@ -22,7 +22,7 @@ from scraper.errors import FetchError, SettingsError, SpiderError, UsageError
 from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Observer, Warned, notify
 from scraper.guard import Guard
 from scraper.items import Items
-from scraper.models import Request
+from scraper.models import CrawlStatus, Request
 from scraper.politeness import Politeness
 from scraper.project import default_database
 from scraper.retry import RetryPolicy
@@ -126,6 +126,10 @@ class Crawl:
         if self._engine is not None:
             self._engine.stop(reason, grace)
 
+    def status(self) -> CrawlStatus:
+        """What is going on right now in this process; empty before and after the crawl."""
+        return self._engine.status() if self._engine is not None else CrawlStatus()
+
     async def run(self) -> Summary:
         """Crawl to the end.
 
@@ -158,6 +162,7 @@ class Crawl:
                 await database.writer.submit(lambda conn: finish(conn, run.id, "finished", why, clock.unix()))
                 raise
         await database.writer.submit(lambda conn: self._selectors.store(conn, run.id))
+        await frontier.count(self._engine.time_spent() if self._engine is not None else {})
         summary = await database.writer.read(
             lambda conn: summarize(
                 conn, run, database=self.database, seconds=clock.mono() - started, reason=reason,

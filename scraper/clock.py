@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-__all__ = ["Clock", "iso"]
+__all__ = ["Clock", "iso", "local_time"]
 
 #: Seconds the wall clock may differ from start + elapsed loop time before `unix` follows it (a suspended
 #: machine, an administrator's correction). Below it the loop's smooth time wins.
@@ -55,3 +55,9 @@ class Clock:
 def iso(unix: float) -> str:
     """A unix time as people read it: ISO 8601, UTC, whole seconds."""
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def local_time(unix: float, now: float) -> str:
+    """A unix time as the clock on the wall shows it, with the date when it is not within half a day of `now`."""
+    shape = "%H:%M:%S" if abs(unix - now) < 43_200 else "%Y-%m-%d %H:%M"
+    return datetime.fromtimestamp(unix).strftime(shape)

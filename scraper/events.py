@@ -20,6 +20,7 @@ __all__ = [
     "Event",
     "Observer",
     "PageDone",
+    "Stalled",
     "Stopping",
     "Warned",
     "notify",
@@ -63,6 +64,14 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Stalled:
+    """No page ended for so many seconds, and why; said once for each standstill."""
+
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """Nothing new is started. What is under way ends by itself, or is given up after `grace` seconds."""
 
@@ -77,7 +86,7 @@ class CrawlEnded:
     reason: str | None
 
 
-Event = CrawlStarted | PageDone | DomainParked | Warned | Stopping | CrawlEnded
+Event = CrawlStarted | PageDone | DomainParked | Warned | Stalled | Stopping | CrawlEnded
 Observer = Callable[[Event], None]
 
 

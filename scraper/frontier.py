@@ -15,7 +15,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from scraper.models import Command, Completed, DomainFacts, DomainLease, Done, Pending, QueuedRequest
+from scraper.models import (
+    Command,
+    Completed,
+    DomainFacts,
+    DomainLease,
+    Done,
+    Pending,
+    QueuedRequest,
+    Upcoming,
+)
 
 __all__ = ["Frontier"]
 
@@ -75,6 +84,10 @@ class Frontier(Protocol):
 
     async def seeded(self) -> None:
         """All start requests are stored: a resume need not run `start()` again."""
+        ...
+
+    async def upcoming(self, n: int, *, now: float) -> Sequence[Upcoming]:
+        """Up to `n` domains with queued requests that nobody holds and that are due later, soonest first."""
         ...
 
     async def commands(self, after: int) -> Sequence[Command]:

@@ -17,7 +17,10 @@ from scraper.models import DomainFacts, Limit, Rate
 from scraper.settings import Settings
 from scraper.urls import domain_of
 
-__all__ = ["Domain", "Politeness", "Turn"]
+__all__ = ["PAUSE", "RATE", "Domain", "Politeness", "Turn"]
+
+#: Why a domain waits, as people read it.
+RATE, PAUSE = "rate limit", "crawl delay"
 
 #: 401, 403 or `Blocked` so many times in a row and the domain is parked.
 REFUSALS = 20
@@ -37,7 +40,7 @@ class Domain:
 
     __slots__ = (
         "_clock", "_limiter", "_semaphore", "_turns", "active", "concurrency", "crawl_delay", "delay", "gap",
-        "last_send", "name", "next_at", "not_before", "parked", "probing", "pushbacks", "refusals", "robots",
+        "held_for", "last_send", "name", "next_at", "not_before", "parked", "probing", "pushbacks", "refusals", "robots",
     )  # fmt: skip
 
     def __init__(self, name: str, settings: Settings, limit: Limit, clock: Clock) -> None:
@@ -49,6 +52,7 @@ class Domain:
         self.robots = settings.robots if limit.robots is None else limit.robots
         self.crawl_delay: float | None = None
         self.next_at = self.not_before = 0.0
+        self.held_for = ""
         self.last_send: float | None = None
         self.active = 0
         self.probing = self.robots
@@ -89,8 +93,18 @@ class Domain:
         if not sent:
             self.next_at = max(self.next_at - self.gap, self.not_before)
 
-    def hold(self, until: float) -> None:
-        """No send before `until` (loop time): Retry-After, backoff, restored state."""
+    def waits(self, now: float) -> tuple[str, float] | None:
+        """What keeps the next request back, and until when (loop time); None when it may go."""
+        if self.next_at <= now:
+            return None
+        if self.not_before > now and self.not_before >= self.next_at:
+            return self.held_for, self.not_before
+        return RATE, self.next_at
+
+    def hold(self, until: float, why: str = "Retry-After") -> None:
+        """No send before `until` (loop time), because of `why`: Retry-After, crawl delay, restored state."""
+        if until > self.not_before:
+            self.held_for = why
         self.not_before = max(self.not_before, until)
         self.next_at = max(self.next_at, until)
 
@@ -135,7 +149,7 @@ class Domain:
     def _turn_ended(self) -> None:
         self._turns -= 1
         if pause := self.pause:
-            self.hold(self._clock.mono() + pause)
+            self.hold(self._clock.mono() + pause, PAUSE)
 
 
 class Turn:
@@ -172,7 +186,7 @@ class Turn:
         """Wait until the domain may be sent to once; returns at that moment."""
         domain = self._domain
         if self.sends and (pause := domain.pause):
-            domain.hold(domain._clock.mono() + pause)
+            domain.hold(domain._clock.mono() + pause, PAUSE)
         if not reserved:
             domain._push(domain.gap)
         await domain._permit()
@@ -215,7 +229,7 @@ class Politeness:
         if facts.used_until and domain.last_send is None:
             resume = min(facts.used_until, now) + max(domain.gap, domain.pause)
             if resume > now:
-                domain.hold(self._clock.to_mono(resume))
+                domain.hold(self._clock.to_mono(resume), RATE)
         if facts.not_before > now:
             domain.hold(self._clock.to_mono(min(facts.not_before, now + self._settings.retry_after_max)))
         return domain

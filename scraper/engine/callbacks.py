@@ -10,7 +10,7 @@ from typing import Any
 from scraper.errors import FetchError, Verdict
 from scraper.pipeline import Collector, consume
 
-__all__ = ["OutOfTime", "only_error", "place_of", "run_in_time"]
+__all__ = ["OutOfTime", "is_async", "only_error", "place_of", "run_in_time"]
 
 
 class OutOfTime(Exception):
@@ -48,3 +48,8 @@ async def run_in_time(call: Callable[[], Any], collector: Collector, place: str,
             raise OutOfTime from error
         raise
     return None
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether other tasks run while a callback does."""
+    return bool(function.__code__.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR))

@@ -41,6 +41,10 @@ class Control(Protocol):
         """Send nothing more to a domain."""
         ...
 
+    def parsed(self, seconds: float) -> None:
+        """A callback kept the loop for so long."""
+        ...
+
     def room_changed(self, lane: Lane) -> None:
         """A domain may take more, or at another time."""
         ...

@@ -16,8 +16,9 @@ from scraper.engine.lanes import EXTEND_EVERY, Lanes
 from scraper.engine.seeds import Seeder
 from scraper.engine.travel import LeaseLost
 from scraper.engine.visit import Visit
+from scraper.engine.waits import Waits
 from scraper.events import GRACE, STOPPED, PageDone, Stopping, Warned, notify
-from scraper.models import Command, Completed, Done, Pending
+from scraper.models import Command, Completed, CrawlStatus, Done, Pending
 from scraper.schedule import Lane
 
 __all__ = ["Engine"]
@@ -41,6 +42,7 @@ class Engine:
         self._context = context
         self._seeder = seeder
         self._lanes = Lanes(context, owner)
+        self._waits = Waits(context, self._lanes, self)
         self._slots = self._most = context.settings.in_flight
         self._open = 0
         self._items = items
@@ -61,6 +63,7 @@ class Engine:
         Cancelling it cancels every visit; what was not committed is queued again on resume.
         """
         own = [self._dispatcher(), self._feeder(), self._heartbeat(), self._seed(), self._listener()]
+        own.append(self._waits.run())
         if self._context.settings.max_time is not None:
             own.append(self._timer(self._context.settings.max_time))
         for coroutine in own:
@@ -76,6 +79,25 @@ class Engine:
     def is_busy(self) -> bool:
         """Whether a commit may wait for company: there is plenty under way meanwhile."""
         return self._most - self._slots >= 8 and self._open < self._most + self._most // 2
+
+    @property
+    def free_slots(self) -> int:
+        """How many more visits may begin at once."""
+        return self._slots
+
+    @property
+    def committing(self) -> int:
+        """Visits that are over but for their commit."""
+        return self._open - (self._most - self._slots)
+
+    def status(self) -> CrawlStatus:
+        """What is going on right now."""
+        return self._waits.status()
+
+    def time_spent(self) -> dict[str, int]:
+        """Milliseconds by cause, as counters of the run: `time.network` and so on."""
+        self._waits.look()
+        return {f"time.{cause}": round(1000 * seconds) for cause, seconds in self._waits.spent.items()}
 
     # ------------------------------------------------------------------ what visits may ask (Control)
 
@@ -96,6 +118,9 @@ class Engine:
 
     async def park(self, lane: Lane, why: str) -> None:
         await self._lanes.park(lane, why)
+
+    def parsed(self, seconds: float) -> None:
+        self._waits.parsed(seconds)
 
     def room_changed(self, lane: Lane) -> None:
         self._lanes.room_changed(lane)
@@ -167,6 +192,7 @@ class Engine:
         if not completed.written:
             self._lanes.drop(lane)
             return
+        self._waits.moved()
         self._context.links.proved(done.links)
         self._watch(done)
         for domain, due in completed.due.items():

@@ -16,6 +16,7 @@ from scraper.downloader import Limits, Reply, always
 from scraper.engine.context import Context
 from scraper.errors import FetchError
 from scraper.models import Options, OriginFacts, Send, SendKind
+from scraper.politeness import PAUSE
 from scraper.robots import MAX_ROBOTS
 from scraper.schedule import Lane
 from scraper.urls import SCHEMES, Parts, join, split
@@ -146,7 +147,9 @@ class Traveller:
             )
             raise FetchError("robots-unreachable", "Crawl-delay is longer than crawl_delay_max")
         lane.domain.crawl_delay = max(delay, lane.domain.crawl_delay or 0.0)
-        lane.domain.hold(self.context.clock.mono() + lane.domain.pause)  # from the end of robots.txt on
+        lane.domain.hold(
+            self.context.clock.mono() + lane.domain.pause, PAUSE
+        )  # from the end of robots.txt on
 
     async def _store_rules(self, lane: Lane, facts: OriginFacts) -> None:
         known = self.context.politeness.facts(lane.name)

@@ -16,13 +16,16 @@ from scraper.models.result import (
     SendKind,
     Table,
 )
+from scraper.models.status import CrawlStatus, DomainStatus, Upcoming
 
 __all__ = [
     "Column",
     "Command",
     "Completed",
+    "CrawlStatus",
     "DomainFacts",
     "DomainLease",
+    "DomainStatus",
     "Done",
     "ErrorRecord",
     "ItemRow",
@@ -40,5 +43,6 @@ __all__ = [
     "SendKind",
     "State",
     "Table",
+    "Upcoming",
     "callback_name",
 ]

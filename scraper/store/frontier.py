@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from scraper.models import Command, Completed, DomainFacts, DomainLease, Done, Pending, QueuedRequest
+from scraper.models import (
+    Command,
+    Completed,
+    DomainFacts,
+    DomainLease,
+    Done,
+    Pending,
+    QueuedRequest,
+    Upcoming,
+)
 from scraper.store.commands import commands_after
 from scraper.store.counters import Counters, Deltas
 from scraper.store.leases import Leases
@@ -163,6 +172,9 @@ class SqliteFrontier:
 
         await self._submit(work)
 
+    async def upcoming(self, n: int, *, now: float) -> Sequence[Upcoming]:
+        return await self._writer.read(lambda conn: self._leases.upcoming(conn, now, n))
+
     async def commands(self, after: int) -> Sequence[Command]:
         return await self._writer.read(lambda conn: commands_after(conn, self._run, after))
 
@@ -178,6 +190,14 @@ class SqliteFrontier:
             for row in self._leases.bound(conn):
                 deltas["taken"] -= row.taken
                 self._leases.settle(conn, row._replace(parked=None), now)
+
+        await self._submit(work)
+
+    async def count(self, counts: Mapping[str, int]) -> None:
+        """Add to the counters of the run."""
+
+        def work(conn: sqlite3.Connection, deltas: Deltas) -> None:
+            deltas.update(counts)
 
         await self._submit(work)
 

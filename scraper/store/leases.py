@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scraper.models import DomainFacts, DomainLease, OriginFacts, QueuedRequest
+from scraper.models import DomainFacts, DomainLease, OriginFacts, QueuedRequest, Upcoming
 from scraper.store.queue import LONGEST_HOLD, Queue
 
 __all__ = ["DomainRow", "Leases"]
@@ -78,6 +78,16 @@ class Leases:
             "SELECT min(ready_at) FROM _queues WHERE run = ? AND ready_at IS NOT NULL", (self._run,)
         ).fetchone()
         return None if row[0] is None else float(row[0])
+
+    def upcoming(self, conn: sqlite3.Connection, now: float, limit: int) -> list[Upcoming]:
+        """Up to `limit` domains without an owner that are due later, soonest first."""
+        rows = conn.execute(
+            "SELECT d.name, q.ready_at, CASE WHEN d.not_before > ?2 THEN 'Retry-After' ELSE 'retries' END"
+            " FROM _queues q JOIN _domains d ON d.id = q.domain"
+            " WHERE q.run = ?1 AND q.ready_at > ?2 AND q.owner IS NULL ORDER BY q.ready_at LIMIT ?3",
+            (self._run, now, limit),
+        ).fetchall()
+        return [Upcoming(*row) for row in rows]
 
     def grant(
         self,
