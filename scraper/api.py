@@ -28,7 +28,7 @@ from scraper.project import default_database
 from scraper.retry import RetryPolicy
 from scraper.robots import Robots
 from scraper.selectors import SelectorCounts
-from scraper.settings import Settings
+from scraper.settings import NO_LAYERS, Layers, Settings
 from scraper.spider import Definition, Spider, define, instantiate
 from scraper.store.database import Database
 from scraper.store.frontier import Budget, SqliteFrontier
@@ -77,7 +77,8 @@ class Crawl:
     """One crawl: prepared when made (errors of usage come then), run once.
 
     `spider` is a class. `arguments` are its own attributes by name; `start` replaces its start URLs;
-    `settings` win over the spider's. `target` is stored, so that `scraper resume` finds the spider again.
+    `settings` win over the spider's, and `layers` stand around it: what a configuration says, which nobody here
+    reads. `target` is stored, so that `scraper resume` finds the spider again.
     `observers` are told what happens. `transport` replaces the default wire; `inline` and `loop`'s virtual
     time are for simulation.
     """
@@ -90,6 +91,7 @@ class Crawl:
         arguments: Mapping[str, Any] | None = None,
         start: Iterable[str] = (),
         settings: Mapping[str, Any] | None = None,
+        layers: Layers = NO_LAYERS,
         resume: Resume = "new",
         target: str = "",
         observers: Sequence[Observer] = (),
@@ -99,6 +101,7 @@ class Crawl:
     ) -> None:
         self.definition: Definition = define(spider)
         self.options = Options(dict(arguments or {}), tuple(start), dict(settings or {}))
+        self._layers = layers
         self.settings = self._settings(self.options)
         self._check_start(resume)
         instantiate(self.definition, self.options.arguments)
@@ -255,7 +258,8 @@ class Crawl:
         return spider.start
 
     def _settings(self, options: Options) -> Settings:
-        return Settings.of((self.definition.place, self.definition.settings), ("flags", options.settings))
+        own = (self.definition.place, self.definition.settings)
+        return Settings.of(*self._layers.around(own, ("flags", options.settings)))
 
     def _headers(self, only: Collection[str] | None = None) -> httpx.Headers:
         """What every request says about itself, unless it has a header of its own; `only` those of a setting."""
@@ -302,6 +306,7 @@ class CrawlOptions(TypedDict, total=False):
     arguments: Mapping[str, Any] | None
     start: Iterable[str]
     settings: Mapping[str, Any] | None
+    layers: Layers
     resume: Resume
     target: str
     observers: Sequence[Observer]

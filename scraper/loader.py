@@ -1,4 +1,8 @@
-"""Finding spiders: a file, `file.py:Class`, `module:Class`, or a name known in the project or from a plugin."""
+"""Finding spiders: a file, `file.py:Class`, `module:Class`, or a name known in the project or from a plugin.
+
+Of several spiders with one name the first counts: that of the project's file of this name (`spiders/books.py` for
+`books`), then those of the other files in alphabetical order, then those of plugins in the order of their names.
+"""
 
 from __future__ import annotations
 
@@ -6,54 +10,175 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from importlib.metadata import entry_points
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from scraper.errors import SpiderError, UsageError
-from scraper.project import project_folder
+from scraper.project import project_folder, shown
 from scraper.settings import did_you_mean
 from scraper.spider import Spider, define
 from scraper.trace import describe
 
-__all__ = ["known_spiders", "load_spider"]
+__all__ = ["Broken", "Catalog", "Known", "load_spider", "plugins", "spider_files", "survey"]
 
 #: The entry point group of plugins: `name = "package.module:Class"`.
 GROUP = "scraper.spiders"
 
 
-def load_spider(target: str) -> type[Spider[Any]]:
-    """The spider class a target names.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A spider that has a name. `origin` is its file:line, or the plugin's package and version."""
+
+    name: str
+    cls: type[Spider[Any]]
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A file or plugin that gives no spiders. `name` is the one it was probably for, `why` one line."""
+
+    name: str
+    origin: str
+    why: str
+    error: SpiderError
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All spiders of a project. `hidden` are those whose name another one has, which is in `spiders`."""
+
+    spiders: dict[str, Known]
+    hidden: tuple[Known, ...]
+    broken: tuple[Broken, ...]
+
+
+def load_spider(target: str, project: Path | None = None) -> type[Spider[Any]]:
+    """The spider class a target names; `project` is where names and modules are looked for.
 
     Raises SpiderError for a file that does not import (the user's frames only), holds no spider or several,
-    and UsageError with suggestions for an unknown name.
+    and UsageError with suggestions for an unknown name. What else is broken in the project does not matter.
     """
+    project = project or project_folder()
     path, _, name = target.partition(":")
     if path.endswith(".py"):
         return _choose(_import_file(Path(path)), name, target)
     if name:
-        return _choose(_import_module(path), name, target)
-    known = known_spiders()
-    if target in known:
-        return known[target]
-    listed = ", ".join(sorted(known)) or "none"
-    raise UsageError(f'No spider "{target}"{did_you_mean(target, known)} Known: {listed}')
+        with _importable(project, Path.cwd()):
+            return _choose(_import_module(path), name, target)
+    return _named(target, project)
 
 
-def known_spiders() -> dict[str, type[Spider[Any]]]:
-    """Spiders by name: those of the project's spiders/ folder, then those of installed plugins."""
-    found: dict[str, type[Spider[Any]]] = {}
-    folder = project_folder() / "spiders"
-    for path in sorted(folder.glob("*.py")) if folder.is_dir() else []:
-        if not path.name.startswith("_"):
-            for cls in _spiders(_import_file(path)):
-                found.setdefault(define(cls).name, cls)
-    for point in entry_points(group=GROUP):
+def survey(project: Path | None = None) -> Catalog:
+    """Import every spider file of the project and every plugin, and say what was found."""
+    project = project or project_folder()
+    found: list[Known] = []
+    broken: list[Broken] = []
+    for path in spider_files(project):
+        _gather(_of_file(path), found, broken)
+    for point in plugins():
+        _gather(_of_plugin(point), found, broken)
+    # Stable: in the order of discovery, but that a file comes first for the name it has itself.
+    found.sort(key=lambda known: Path(known.origin.rpartition(":")[0]).stem != known.name)
+    spiders: dict[str, Known] = {}
+    hidden = [known for known in found if spiders.setdefault(known.name, known) is not known]
+    return Catalog(dict(sorted(spiders.items())), tuple(hidden), tuple(broken))
+
+
+def spider_files(project: Path) -> list[Path]:
+    """The files of the project that may hold spiders."""
+    return [path for path in sorted((project / "spiders").glob("*.py")) if not path.name.startswith("_")]
+
+
+def plugins() -> list[EntryPoint]:
+    """The spiders that installed packages offer; nothing is imported."""
+    return sorted(entry_points(group=GROUP), key=lambda point: point.name)
+
+
+def _named(name: str, project: Path) -> type[Spider[Any]]:
+    """A spider by name. Files are imported one by one until it is found, first the one of that name."""
+    broken: list[Broken] = []
+    found: list[Known] = []
+    for path in sorted(spider_files(project), key=lambda path: path.stem != name):
+        _gather(_of_file(path), found, broken)
+        for known in found:
+            if known.name == name:
+                return known.cls
+    for point in plugins():
+        if point.name == name:
+            _gather(_of_plugin(point), found, broken)
+            if found and found[-1].name == name:
+                return found[-1].cls
+    for fault in broken:
+        if fault.name == name:
+            raise fault.error
+    names = sorted({known.name for known in found} | {point.name for point in plugins()})
+    known_names = ", ".join(names) or "none"
+    told = f"; {len(broken)} did not load: scraper list" if broken else ""
+    raise UsageError(f'No spider "{name}"{did_you_mean(name, names)} Known: {known_names}{told}')
+
+
+def _gather(source: Iterator[Known | Broken], found: list[Known], broken: list[Broken]) -> None:
+    for one in source:
+        if isinstance(one, Known):
+            found.append(one)
+        else:
+            broken.append(one)
+
+
+def _of_file(path: Path) -> Iterator[Known | Broken]:
+    """The spiders of a file that can be crawled, or what is wrong with it."""
+    try:
+        module = _import_file(path)
+    except SpiderError as error:
+        yield Broken(path.stem, str(path), _in_one_line(error), error)
+        return
+    for cls in _spiders(module):
+        try:
+            definition = define(cls)
+        except SpiderError as error:
+            yield Broken(cls.name or cls.__name__.lower(), str(path), _in_one_line(error), error)
+        else:
+            if _has_start(cls):
+                yield Known(definition.name, cls, definition.place)
+
+
+def _of_plugin(point: EntryPoint) -> Iterator[Known | Broken]:
+    origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+    told = f"plugin {origin} ({point.value})"
+    try:
         cls = point.load()
-        if inspect.isclass(cls) and issubclass(cls, Spider):
-            found.setdefault(point.name, cls)
-    return found
+        if not (inspect.isclass(cls) and issubclass(cls, Spider)):
+            raise SpiderError(f"{told} is no Spider class")
+        define(cls)
+    except (Exception, SystemExit) as error:
+        fault = error if isinstance(error, SpiderError) else SpiderError(_told(told, error))
+        fault.__cause__ = None if fault is error else error
+        yield Broken(point.name, told, _in_one_line(fault), fault)
+    else:
+        if _has_start(cls) and not cls.__dict__.get("abstract", False):
+            yield Known(point.name, cls, origin)
+
+
+@contextmanager
+def _importable(*folders: Path) -> Iterator[None]:
+    """Modules of these folders can be imported: before all others now, after them for the rest of the process.
+
+    They stay, because a callback may import as well; at the end, because a spider's file may have the name of
+    a module of the standard library.
+    """
+    paths = list(dict.fromkeys(str(folder.resolve()) for folder in folders))
+    before = sys.path[:]
+    sys.path[:0] = paths
+    try:
+        yield
+    finally:
+        sys.path[:] = [*before, *(path for path in paths if path not in before)]
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -68,14 +193,12 @@ def _import_file(path: Path) -> ModuleType:
         raise SpiderError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    sys.path.insert(0, str(resolved.parent))
     try:
-        spec.loader.exec_module(module)
+        with _importable(resolved.parent, project_folder(resolved.parent)):
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise SpiderError(_told(str(path), error)) from error
-    finally:
-        sys.path.remove(str(resolved.parent))
+        raise SpiderError(_told(shown(path), error)) from error
     return module
 
 
@@ -99,6 +222,18 @@ def _told(target: str, error: BaseException) -> str:
     return f"{target} does not load: {record.message}{detail}"
 
 
+def _in_one_line(error: SpiderError) -> str:
+    """Where and why in one line: the place in the user's code, where it is known, and the reason."""
+    cause = error.__cause__
+    if cause is None:
+        return str(error).partition("\n")[0]
+    if isinstance(cause, SyntaxError):
+        return f"{cause.filename}:{cause.lineno}  {cause.msg}"
+    record = describe(cause, "import", "")
+    place = record.place.partition(" in ")[0]
+    return f"{place}  {record.message}".strip().partition("\n")[0]
+
+
 def _spiders(module: ModuleType) -> list[type[Spider[Any]]]:
     """The spider classes a module defines itself, abstract ones left out."""
     return [
@@ -111,6 +246,11 @@ def _spiders(module: ModuleType) -> list[type[Spider[Any]]]:
     ]
 
 
+def _has_start(cls: type[Spider[Any]]) -> bool:
+    """Whether a spider can be crawled as it is; a base class for others often cannot."""
+    return cls.start is not Spider.start or bool(cls.start_urls)
+
+
 def _choose(module: ModuleType, name: str, target: str) -> type[Spider[Any]]:
     spiders = {cls.__name__: cls for cls in _spiders(module)}
     if name:
@@ -118,6 +258,9 @@ def _choose(module: ModuleType, name: str, target: str) -> type[Spider[Any]]:
         if inspect.isclass(value) and issubclass(value, Spider):
             return value
         raise SpiderError(f"{target}: no spider class {name!r}{did_you_mean(name, spiders)}")
+    startable = {name: cls for name, cls in spiders.items() if _has_start(cls)}
+    if len(spiders) > 1 and startable:
+        spiders = startable
     if len(spiders) == 1:
         return next(iter(spiders.values()))
     if not spiders:

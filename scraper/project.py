@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scraper.errors import UsageError
+from scraper.errors import StoreError, UsageError
 from scraper.settings import did_you_mean
 
-__all__ = ["default_database", "find_database", "project_folder"]
+__all__ = ["default_database", "find_database", "project_folder", "project_of", "shown"]
 
 #: What marks a project's folder.
 MARKS = ("scraper.toml", "pyproject.toml", "spiders")
@@ -16,18 +16,43 @@ MARKS = ("scraper.toml", "pyproject.toml", "spiders")
 def project_folder(start: Path | None = None) -> Path:
     """The project: the nearest folder upward that has scraper.toml, pyproject.toml or spiders/; else `start`."""
     here = (start or Path.cwd()).resolve()
+    return _marked(here) or here
+
+
+def project_of(target: str, near: Path | None = None) -> Path:
+    """The project a target belongs to: found upward from its file, where it names one, then from here.
+
+    What is no file is looked for around `near` first.
+    """
+    path, _, _ = target.partition(":")
+    start = Path(path).resolve().parent if path.endswith(".py") else near
+    return (start and _marked(start.resolve())) or project_folder()
+
+
+def _marked(here: Path) -> Path | None:
     for folder in (here, *here.parents):
         if any((folder / mark).exists() for mark in MARKS):
             return folder
-    return here
+    return None
 
 
 def default_database(spider: str, start: Path | None = None) -> str:
-    """`data/<spider>.db` in the project; the folder is made when missing. Shown relative when below here."""
+    """`data/<spider>.db` in the project; the folder is made when missing. Shown relative when below here.
+
+    Raises StoreError when the folder cannot be made.
+    """
     folder = project_folder(start) / "data"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{spider}.db"
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"the folder {folder} cannot be made: {error.strerror}; use --db FILE") from error
+    return shown(folder / f"{spider}.db")
+
+
+def shown(path: Path) -> str:
+    """A path as it is shown: relative when it is below the working directory."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def find_database(name: str) -> str:

@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from scraper.errors import SettingsError
 from scraper.models import Limit, Rate
 
-__all__ = ["SCOPES", "Settings", "did_you_mean", "near_miss"]
+__all__ = ["NO_LAYERS", "SCOPES", "Layer", "Layers", "Settings", "did_you_mean", "near_miss"]
 
 SCOPES = ("site", "host", "listed", "any")
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+_SHARE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*(%)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmg])i?)?b?", re.IGNORECASE)
 _BYTES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
@@ -42,7 +43,7 @@ def _size(value: Any) -> int:
 
 
 def _count(value: Any) -> int:
-    number = int(value) if isinstance(value, str) and value.strip().isdigit() else value
+    number = int(value) if isinstance(value, str) and value.strip().isdecimal() else value
     if isinstance(number, int) and not isinstance(number, bool) and number >= 0:
         return number
     raise ValueError("a whole number, 0 or more")
@@ -72,10 +73,10 @@ def _flag(value: Any) -> bool:
 
 
 def _share(value: Any) -> float:
-    text = str(value).strip()
-    number = float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    if 0 <= number <= 1:
-        return number
+    if isinstance(value, str) and (match := _SHARE.fullmatch(value.strip())):
+        value = float(match[1]) / (100 if match[2] else 1)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
     raise ValueError('a share from 0 to 1, or "1%"')
 
 
@@ -85,9 +86,17 @@ def _text(value: Any) -> str:
     raise ValueError("text without control characters")
 
 
+def _parts(value: Any, expected: str) -> list[Any]:
+    """The entries of a list, or of text with commas or spaces; "none" is the empty one."""
+    if isinstance(value, str):
+        return [] if value.strip().lower() == "none" else value.replace(",", " ").split()
+    if isinstance(value, Iterable) and not isinstance(value, (bytes, Mapping)):
+        return list(value)
+    raise ValueError(expected)
+
+
 def _words(value: Any) -> tuple[str, ...]:
-    parts: Iterable[Any] = value.replace(",", " ").split() if isinstance(value, str) else value
-    return tuple(_text(part) for part in parts)
+    return tuple(_text(part) for part in _parts(value, "a list of words, or text with commas or spaces"))
 
 
 def _names(value: Any) -> frozenset[str]:
@@ -95,11 +104,11 @@ def _names(value: Any) -> frozenset[str]:
 
 
 def _statuses(value: Any) -> tuple[int, ...]:
-    parts: Iterable[Any] = value.replace(",", " ").split() if isinstance(value, str) else value
-    numbers = tuple(int(part) for part in parts)
-    if all(100 <= number <= 999 for number in numbers):
-        return numbers
-    raise ValueError("HTTP statuses such as 404, 410")
+    expected = "HTTP statuses such as 404, 410"
+    parts = _parts(value, expected)
+    if all(re.fullmatch(r"[1-9]\d\d", str(part)) for part in parts):
+        return tuple(int(part) for part in parts)
+    raise ValueError(expected)
 
 
 def _scope(value: Any) -> str:
@@ -110,27 +119,61 @@ def _scope(value: Any) -> str:
 
 def _headers(value: Any) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
-        raise TypeError("a mapping of header names to text, set in the spider or the program")
-    made = {_text(name): _text(text) for name, text in dict(value).items()}
-    if all(re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) for name in made):
-        return MappingProxyType(made)
-    raise ValueError("a mapping of header names to text")
+        raise TypeError(
+            "a table of header names and texts: in a configuration file, the spider or the program"
+        )
+    for name, text in value.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise SettingsError(f"headers: {name!r} is no name of a header")
+        if not isinstance(text, str) or re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
+            raise SettingsError(f"headers: {name} is not valid; expected text in one line")
+    return MappingProxyType(dict(value))
 
 
 def _limits(value: Any) -> Mapping[str, Limit]:
-    made: dict[str, Limit] = {}
-    for host, limit in dict(value).items():
-        if isinstance(limit, Mapping):
-            limit = Limit(**limit)
-        elif not isinstance(limit, Limit):
-            limit = Limit(rate=limit)
-        Rate.parse(limit.rate)
-        made[str(host).lower()] = limit
-    return MappingProxyType(made)
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            "a table of hosts and their limits: in a configuration file, the spider or the program"
+        )
+    return MappingProxyType({str(host).lower(): _limit(str(host), limit) for host, limit in value.items()})
+
+
+def _limit(host: str, value: Any) -> Limit:
+    """The limit of one host: a Limit, its fields as a mapping, or a rate alone."""
+    if isinstance(value, Limit):
+        given = {f.name: getattr(value, f.name) for f in fields(Limit)}
+    else:
+        given = dict(value) if isinstance(value, Mapping) else {"rate": value}
+    for key, inner in given.items():
+        if key not in _LIMIT:
+            raise SettingsError(f"limits of {host}: unknown key {key!r}{did_you_mean(key, _LIMIT)}")
+        try:
+            given[key] = inner if inner is None else _LIMIT[key](inner)
+        except (ValueError, TypeError) as error:
+            raise SettingsError(
+                f"limits of {host}: {key} = {inner!r} is not valid; expected {error}"
+            ) from error
+    return Limit(**given)
+
+
+def _rate(value: Any) -> Rate | None:
+    return Rate.parse(value if value is None or isinstance(value, (Rate, str, int, float)) else "")
+
+
+def _rate_text(value: Any) -> Any:
+    """A rate, left as it was written: "none" is no limit here, while None keeps the spider's."""
+    _rate(value)
+    return value
+
+
+#: The keys of an entry of `limits`, the fields of `Limit`.
+_LIMIT: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {"rate": _rate_text, "concurrency": _positive, "delay": _seconds, "robots": _flag}
+)
 
 
 def _point(value: Any) -> str:
-    if value in {".", ","}:
+    if value in (".", ","):
         return str(value)
     raise ValueError('"." or ","')
 
@@ -140,6 +183,24 @@ def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return None if value is None or (isinstance(value, str) and value.lower() == "none") else read(value)
 
     return reading
+
+
+#: Where values come from, as it is named in errors, and the values. Several make one `Settings`; later ones win.
+Layer: TypeAlias = tuple[str, Mapping[str, Any]]
+
+
+class Layers(NamedTuple):
+    """What was set outside of a spider: `below` its own settings, which win over it, and `above` them."""
+
+    below: tuple[Layer, ...] = ()
+    above: tuple[Layer, ...] = ()
+
+    def around(self, own: Layer, flags: Layer) -> tuple[Layer, ...]:
+        """All layers in the order in which they count."""
+        return (*self.below, own, *self.above, flags)
+
+
+NO_LAYERS = Layers()
 
 
 def _setting(default: Any, read: Callable[[Any], Any], about: str) -> Any:
@@ -153,7 +214,7 @@ class Settings:
     The `about` of each field is its documentation (docs/configuration.md is checked against it).
     """
 
-    rate: Rate | None = _setting(Rate(2), Rate.parse, "requests per domain: 5/s, 30/min, none")
+    rate: Rate | None = _setting(Rate(2), _rate, "requests per domain: 5/s, 30/min, none")
     concurrency: int = _setting(2, _positive, "requests in flight per domain")
     delay: float = _setting(
         0.0, _seconds, "pause from the end of a response to the next request of its domain"
@@ -208,8 +269,8 @@ class Settings:
         return {f.name: f.metadata["about"] for f in fields(cls)}
 
     @classmethod
-    def of(cls, *layers: tuple[str, Mapping[str, Any]]) -> Settings:
-        """Build settings from layers, each (where it comes from, its values); later layers win.
+    def of(cls, *layers: Layer) -> Settings:
+        """Build settings from layers; later ones win. All are checked, also what another one hides.
 
         Raises SettingsError naming the layer, the key, and what was meant or expected.
         """
@@ -221,10 +282,11 @@ class Settings:
                     raise SettingsError(f"{source}: unknown setting {key!r}{did_you_mean(key, readers)}")
                 try:
                     values[key] = readers[key](value)
+                except SettingsError as error:
+                    raise SettingsError(f"{source}: {error}") from error
                 except (ValueError, TypeError) as error:
-                    raise SettingsError(
-                        f"{source}: {key} = {value!r} is not valid; expected {error}"
-                    ) from error
+                    shown = "" if key == "headers" else f" = {value!r}"  # a header may be a secret
+                    raise SettingsError(f"{source}: {key}{shown} is not valid; expected {error}") from error
         return cls(**values)
 
     def limit_for(self, host: str) -> tuple[str | None, Limit]:

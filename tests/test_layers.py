@@ -24,7 +24,7 @@ ROWS = {
     2: "models",
     3: "events settings frontier trace",
     4: "politeness robots retry decode guard items page project",
-    5: "transport",
+    5: "transport config",
     6: "downloader store schedule selectors",
     7: "spider query pipeline summary",
     8: "engine",

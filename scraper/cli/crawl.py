@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import Mapping
 from contextlib import closing
@@ -14,9 +13,9 @@ import click
 
 from scraper.api import Crawl
 from scraper.cli.report import Reporter
+from scraper.cli.target import change_to, find_target, stored_target
 from scraper.errors import QueryError, UsageError
 from scraper.events import GRACE
-from scraper.loader import load_spider
 from scraper.project import find_database
 from scraper.query import open_readonly
 from scraper.store.runs import Run, unfinished
@@ -44,17 +43,18 @@ __all__ = ["crawl", "crawl_and_report", "resume"]
 def crawl(target: str, folder: str | None, **given: Any) -> int:
     """Run the spider TARGET: a name, a file, file.py:Class, or module:Class."""
     if folder is not None:
-        _change_to(folder)
-    spider = load_spider(target)
+        change_to(folder)
+    found = find_target(target)
     reporter = Reporter(quiet=given["quiet"])
     prepared = Crawl(
-        spider,
-        db=given["db"],
+        found.cls,
+        db=given["db"] or found.database(),
+        layers=found.layers,
         arguments=_pairs(given["arguments"], "-a"),
         start=given["start"],
         settings=_settings(given),
         resume="continue" if given["go_on"] else "new",
-        target=_stored_target(target),
+        target=stored_target(target),
         observers=[reporter],
     )
     return crawl_and_report(prepared, reporter)
@@ -80,8 +80,16 @@ def _continued(run: Run, path: str, reporter: Reporter) -> Crawl:
         server = DemoServer(run.options["settings"]["allowed"])
         return DemoCrawl(server, db=path, resume="must", observers=[reporter])
     same = {name: run.options[name] for name in ("arguments", "start", "settings")}
-    spider = load_spider(run.target)
-    return Crawl(spider, db=path, resume="must", target=run.target, observers=[reporter], **same)
+    found = find_target(run.target, near=Path(path).resolve().parent)
+    return Crawl(
+        found.cls,
+        db=path,
+        layers=found.layers,
+        resume="must",
+        target=run.target,
+        observers=[reporter],
+        **same,
+    )
 
 
 def _unfinished(conn: Any, path: str) -> Run:
@@ -148,16 +156,3 @@ def _pairs(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
             raise UsageError(f"{flag} {pair}: write {flag} KEY=VALUE")
         made[key.strip().replace("-", "_")] = value
     return made
-
-
-def _stored_target(target: str) -> str:
-    """A file is stored with its full path, so that a resume finds it from anywhere."""
-    path, colon, name = target.partition(":")
-    return f"{Path(path).resolve()}{colon}{name}" if path.endswith(".py") else target
-
-
-def _change_to(folder: str) -> None:
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        raise UsageError(f"-C {folder}: {error.strerror}") from error

@@ -19,8 +19,8 @@ COMMANDS = {
     "crawl": ("scraper.cli.crawl:crawl", "Run a spider and store what it finds."),
     "resume": ("scraper.cli.crawl:resume", "Go on with an unfinished run, after Ctrl-C or a crash."),
     "stop": ("scraper.cli.stop:stop", "Ask a running crawl to end, from another terminal."),
-    "list": ("scraper.cli.operate:list_spiders", "The spiders of this project and of plugins."),
-    "info": ("scraper.cli.operate:info", "What a spider says of itself."),
+    "list": ("scraper.cli.spiders:list_spiders", "The spiders of this project and of plugins."),
+    "info": ("scraper.cli.spiders:info", "What a spider says of itself."),
     "tables": ("scraper.cli.query:tables", "The tables of a database, with their columns."),
     "query": ("scraper.cli.query:query", "Ask a database a question in SQL, or show a table."),
     "runs": ("scraper.cli.operate:runs", "The runs of a database."),
@@ -75,8 +75,13 @@ class Lazy(click.Group):
 
 @click.command(cls=Lazy, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="scraper")
-def cli() -> None:
+@click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")
+def cli(folder: str | None) -> None:
     """Crawl web sites politely into a database you can query."""
+    if folder is not None:
+        from scraper.cli.target import change_to
+
+        change_to(folder)
 
 
 def exit_code_of(error: BaseException) -> int:
