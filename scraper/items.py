@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from scraper.errors import ItemError, SpiderError
 from scraper.models import Column, ItemRow, Table
+from scraper.names import fold
 from scraper.typed import Field, Rule, fields_of, getter_of, is_typed, members_of, rule_of, show
 
 __all__ = ["INTERNAL", "Items", "table"]
@@ -28,6 +29,8 @@ INTERNAL = (
     "_first_run",
     "_changed_run",
     "_gone_run",
+    "_back_run",
+    "_conflict_run",
     "_filled",
 )
 #: Names of the documented views.
@@ -171,7 +174,7 @@ class Items:
         what = f"items of {cls.__name__}" if cls is not dict else "plain dicts"
         if problem := _bad_table(name):
             raise SpiderError(f"{what} cannot go to a table named {name!r}: {problem}; {_advice(cls)}")
-        owner = self._owners.setdefault(_fold(name), cls)
+        owner = self._owners.setdefault(fold(name), cls)
         if owner is not cls:
             other = f"{owner.__module__}.{owner.__name__}" if owner is not dict else "plain dicts"
             raise SpiderError(f"{what} and {other} would share the table {name}; {_advice(cls)}")
@@ -253,11 +256,6 @@ def _distance(fields: Iterable[Field], obj: Mapping[Any, Any]) -> int:
 # ---------------------------------------------------------------------------------------------- names
 
 
-def _fold(name: str) -> str:
-    """SQLite compares names without the case of ASCII letters, and of these only."""
-    return name.lower() if name.isascii() else "".join(c.lower() if c.isascii() else c for c in name)
-
-
 def _bad_name(name: str) -> str:
     """Why SQLite cannot have this name; empty when it can. Everything else is a matter of quoting."""
     if not name:
@@ -275,7 +273,7 @@ def _bad_names(names: Iterable[Any]) -> tuple[str, str] | None:
     for name in names:
         if not isinstance(name, str):
             return show(name), f"the key {show(name)} is no str, and columns have names"
-        folded = _fold(name)
+        folded = fold(name)
         if problem := _bad_name(name):
             return name, f"{show(name)} cannot be a column: {problem}"
         if folded in _INTERNAL:
@@ -292,7 +290,7 @@ def _bad_names(names: Iterable[Any]) -> tuple[str, str] | None:
 
 
 def _bad_table(name: str) -> str:
-    folded = _fold(name)
+    folded = fold(name)
     if problem := _bad_name(name):
         return problem
     if folded in VIEWS or folded.endswith("_history"):

@@ -11,9 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 from scraper.errors import QueryError
+from scraper.names import quoted
 from scraper.settings import did_you_mean
 
-__all__ = ["Answer", "TableInfo", "ask", "list_tables", "open_readonly", "quoted"]
+__all__ = ["Answer", "TableInfo", "ask", "list_tables", "open_readonly"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,6 @@ def _info(conn: sqlite3.Connection, name: str, internal: bool) -> TableInfo:
     count = conn.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0]  # noqa: S608 - quoted name
     columns = conn.execute(f"PRAGMA table_info({quoted(name)})").fetchall()
     return TableInfo(name, count, [(column[1], column[2]) for column in columns], internal)
-
-
-def quoted(name: str) -> str:
-    """A name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def ask(conn: sqlite3.Connection, question: str, limit: int | None = None) -> Answer:
