@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from scraper.spider import Definition, Spider, define, instantiate
 from scraper.store.database import Database
 from scraper.store.frontier import Budget, SqliteFrontier
 from scraper.store.runs import Run, begin, counters, finish, reopen, requeue, unfinished
+from scraper.store.shapes import Occasion, adapt
 from scraper.summary import Summary, summarize
 from scraper.transport.wire import Wire
 from scraper.version import VERSION
@@ -214,7 +216,7 @@ class Crawl:
             self.options = self.options.merged(found)
             self.settings = self._settings(self.options)
             self.resumed = True
-            await database.writer.submit(lambda conn: reopen(conn, found))
+            await self._adapted(database, clock, lambda conn: reopen(conn, found))
             return found
         if self._resume == "must":
             raise UsageError(
@@ -226,7 +228,9 @@ class Crawl:
                 Warned(f"run {found.id} is unfinished; go on with it: scraper resume {self.database}"),
             )
         stored = json.loads(json.dumps(self.options.stored(), default=str))
-        return await database.writer.submit(
+        return await self._adapted(
+            database,
+            clock,
             lambda conn: begin(
                 conn,
                 spider=self.definition.name,
@@ -234,8 +238,25 @@ class Crawl:
                 series=series,
                 options=stored,
                 now=clock.unix(),
-            )
+            ),
         )
+
+    async def _adapted(
+        self, database: Database, clock: Clock, begun: Callable[[sqlite3.Connection], Run]
+    ) -> Run:
+        """Begin or reopen a run and, in the same transaction, bring its tables to what their classes say now."""
+        occasion = Occasion(at=clock.unix())
+
+        def work(conn: sqlite3.Connection) -> Run:
+            run = begun(conn)
+            occasion.run = run.id
+            adapt(conn, Items(self.definition.name, self.definition.items).tables, occasion)
+            return run
+
+        run = await database.writer.submit(work)
+        for note in (*database.notes, *occasion.notes):
+            notify(self._observers, Warned(note))
+        return run
 
     def _check_start(self, resume: Resume) -> None:
         """Before anything is opened: there is a start, and the ones given are URLs."""

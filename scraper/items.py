@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -47,9 +48,16 @@ _NOTHING = Rule("BLOB", lambda value: value, nullable=True)
 Cls = TypeVar("Cls", bound=type)
 
 
-class _Options(NamedTuple):
-    name: str | None
-    fill: bool
+#: Names of columns, or tuples of names where several make one index.
+Names = Sequence[str | tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    name: str | None = None
+    fill: bool = False
+    index: tuple[tuple[str, ...], ...] = ()
+    unique: tuple[tuple[str, ...], ...] = ()
 
 
 class _Plan(NamedTuple):
@@ -61,19 +69,30 @@ class _Plan(NamedTuple):
     needed: tuple[int, ...] = ()
 
 
-def table(*, name: str | None = None, merge: Literal["fill"] | None = None) -> Callable[[Cls], Cls]:
-    """Decorator of an item class: the `name` of its table, and what a second item of the same key does.
+def table(
+    *, name: str | None = None, merge: Literal["fill"] | None = None, index: Names = (), unique: Names = ()
+) -> Callable[[Cls], Cls]:
+    """Decorator of an item class: the `name` of its table, its indexes, and what a second item of a key does.
 
     Without `merge` the later item replaces the stored one; with "fill" its values do, but its Nones do not.
+    `index` makes questions fast: `["price", ("shop", "title")]` are two, one of them over two columns. A row
+    whose `unique` columns equal those of another row is rejected.
     """
     if merge not in (None, "fill"):
         raise SpiderError(f'@table(merge={merge!r}): there is merge="fill", or none for replacing')
+    options = _Options(name, merge == "fill", _index_names("index", index), _index_names("unique", unique))
 
     def decorate(cls: Cls) -> Cls:
-        cls.__scraper_table__ = _Options(name, merge == "fill")  # type: ignore[attr-defined]  # read in _compile
+        cls.__scraper_table__ = options  # type: ignore[attr-defined]  # read in _compile
         return cls
 
     return decorate
+
+
+def _index_names(word: str, given: Names) -> tuple[tuple[str, ...], ...]:
+    if isinstance(given, str):
+        raise SpiderError(f"@table({word}={given!r}): write a list, [{given!r}]")
+    return tuple((one,) if isinstance(one, str) else tuple(one) for one in given)
 
 
 class Items:
@@ -107,8 +126,8 @@ class Items:
         """Whether this is something to store: a dict, or an instance of a class with known fields."""
         return isinstance(obj, dict) or type(obj) in self._plans or is_typed(type(obj))
 
-    def convert(self, obj: Any, ordinal: int) -> ItemRow:
-        """The row of an item; `ordinal` is its place among the items of its page.
+    def convert(self, obj: Any, ordinal: int, place: str = "") -> ItemRow:
+        """The row of an item; `ordinal` is its place among the items of its page, `place` file:line of the code.
 
         Raises ItemError when the item cannot be stored, SpiderError when its class cannot.
         """
@@ -121,10 +140,10 @@ class Items:
         except (TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as exc:
             raise _refused(plan, obj, len(values), exc) from exc
         if None in values:
-            for place in plan.needed:
-                if values[place] is None:
-                    raise _missing(plan, obj, place)
-        return ItemRow(plan.table, tuple(values), ordinal)
+            for lacking in plan.needed:
+                if values[lacking] is None:
+                    raise _missing(plan, obj, lacking)
+        return ItemRow(plan.table, tuple(values), ordinal, place)
 
     def _declare(self, cls: Any) -> None:
         if cls in (dict, Mapping, Any, object, type(None)):
@@ -154,7 +173,7 @@ class Items:
         if problem := _bad_names([field.name for field in fields]):
             raise SpiderError(f"{cls.__name__}: {problem[1]}")
         rules = [_field_rule(cls, field) for field in fields]
-        options = vars(cls).get("__scraper_table__") or _Options(None, fill=False)
+        options = vars(cls).get("__scraper_table__") or _Options()
         name = options.name or _WORDS.sub("_", cls.__name__).lower()
         self._own(name, cls)
         if options.fill and not any(field.key for field in fields):
@@ -165,9 +184,13 @@ class Items:
             Column(field.name, rule.type, field.key, not rule.nullable)
             for field, rule in zip(fields, rules, strict=True)
         )
+        for names in (*options.index, *options.unique):
+            if unknown := [n for n in names if n not in {column.name for column in columns}] or not names:
+                raise SpiderError(f"{cls.__name__}: @table(index=…, unique=…) names no field: {unknown}")
+        made = Table(name, columns, options.fill, indexes=options.index, unique=options.unique)
         needed = tuple(i for i, column in enumerate(columns) if column.required)
         get = _dict_getter([field.name for field in fields]) if issubclass(cls, dict) else getter_of(cls)
-        return _Plan(Table(name, columns, options.fill), get, tuple(rule.convert for rule in rules), needed)
+        return _Plan(made, get, tuple(rule.convert for rule in rules), needed)
 
     def _own(self, name: str, cls: type) -> None:
         """Take a table name for a class, or for `dict`: the plain dicts."""

@@ -54,7 +54,7 @@ class Collector:
     def _take_item(self, item: Any, place: str) -> None:
         self._ordinal += 1
         try:
-            self.rows.append(self._items.convert(item, self._ordinal))
+            self.rows.append(self._items.convert(item, self._ordinal, place))
         except ItemError as error:
             table = error.item or type(item).__name__
             self.rejected.append(Rejected(table, str(error), _shown(item), place))

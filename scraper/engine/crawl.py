@@ -201,6 +201,8 @@ class Engine:
         limit = self._context.settings.max_items
         if limit is not None and self._items >= limit:
             self.stop(f"max_items {limit} reached")
+        for note in completed.notes:
+            notify(self._context.observers, Warned(note))
         notify(self._context.observers, PageDone(done, completed))
 
     def _watch(self, done: Done) -> None:

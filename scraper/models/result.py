@@ -36,22 +36,29 @@ class Column:
 class Table:
     """The shape of an item table. `fill` keeps a stored value where the new one is None (`merge="fill"`).
 
-    `open` marks a table of plain dicts, which gains a column for every new key.
+    `open` marks a table of plain dicts, which gains a column for every new key. `indexes` and `unique` are
+    tuples of column names.
     """
 
     name: str
     columns: tuple[Column, ...]
     fill: bool = False
     open: bool = False
+    indexes: tuple[tuple[str, ...], ...] = ()
+    unique: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ItemRow:
-    """One converted item: `values` stand in the order of `table.columns`, in SQLite's own types."""
+    """One converted item: `values` stand in the order of `table.columns`, in SQLite's own types.
+
+    `place` is file:line of the callback that yielded it.
+    """
 
     table: Table
     values: tuple[Any, ...]
     ordinal: int
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +151,11 @@ class Completed:
     """What became of a `Done`. Not `written`: the lease was lost and nothing was stored.
 
     `due` names the domains that have new work, and from when (unix). `stored` counts item rows by table and
-    what they were: new, changed, same, merged (another page of this run had the key).
+    what they were: new, changed, same, back (it was gone), merged (another page of this run had the key).
+    `notes` say how tables were altered for a class that changed.
     """
 
     written: bool
     due: Mapping[str, float] = field(default_factory=dict)
     stored: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scraper.clock import iso
 from scraper.store.lock import CrawlLock
 from scraper.store.schema import prepare
@@ -11,10 +13,16 @@ __all__ = ["Database"]
 
 
 class Database:
-    """An open, locked database. Made by `Database.open`, ended by `close`."""
+    """An open, locked database. Made by `Database.open`, ended by `close`.
 
-    def __init__(self, path: str, executor: Executor, lock: CrawlLock | None) -> None:
+    `notes` say what opening did to the database of an older version, in sentences.
+    """
+
+    def __init__(
+        self, path: str, executor: Executor, lock: CrawlLock | None, notes: Sequence[str] = ()
+    ) -> None:
         self.path = path
+        self.notes = notes
         self._lock = lock
         self.writer = Writer(executor, path)
 
@@ -33,7 +41,7 @@ class Database:
             executor = InlineExecutor(path) if inline else await AiosqliteExecutor.open(path)
             try:
                 with explaining(path):
-                    await executor.run(prepare)
+                    notes = await executor.run(lambda conn: prepare(conn, now))
             except BaseException:
                 await executor.close()
                 raise
@@ -41,7 +49,7 @@ class Database:
             if lock is not None:
                 lock.release()
             raise
-        return cls(path, executor, lock)
+        return cls(path, executor, lock, notes)
 
     async def close(self) -> None:
         """Commit what waits, fold the log into the file, free the lock."""

@@ -55,7 +55,15 @@ class Results:
         for name, value in done.counts.items():
             deltas[name] += value
         deltas[_COUNTED[outcome.name]] += 1
-        return Completed(written=True, due=due, stored=stored)
+        return Completed(written=True, due=due, stored=stored, notes=self._notes())
+
+    def _notes(self) -> tuple[str, ...]:
+        """How tables were altered on the way; said once."""
+        if not self._tables.notes:
+            return ()
+        notes = tuple(self._tables.notes)
+        self._tables.notes.clear()
+        return notes
 
     def _items(self, conn: sqlite3.Connection, deltas: Deltas, done: Done, now: float) -> Counter[str]:
         stored: Counter[str] = Counter()
@@ -65,10 +73,12 @@ class Results:
             origin = Provenance(
                 done.url or request.url, self._run, self._iso(now), request.id, request.fingerprint
             )
-            stored, refused = self._tables.write(conn, done.items, origin)
+            stored, refused, conflicts = self._tables.write(conn, done.items, origin)
             deltas["items"] += len(done.items) - len(refused)
             for name, value in stored.items():
                 deltas[f"item.{name}"] += value
+            for name, value in conflicts.items():
+                deltas[f"conflict.{name}"] += value
         if rejected := [*done.rejected, *refused]:
             deltas["rejected"] += len(rejected)
             conn.executemany(

@@ -77,13 +77,14 @@ def unfinished(conn: sqlite3.Connection, series: str | None = None) -> Run | Non
     return _run(row) if row else None
 
 
-def reopen(conn: sqlite3.Connection, run: Run) -> None:
+def reopen(conn: sqlite3.Connection, run: Run) -> Run:
     """A run goes on."""
     forget_stops(conn, run.id)
     conn.execute(
         "UPDATE _runs SET state = 'running', ended = NULL, reason = NULL, resumed = resumed + 1 WHERE id = ?",
         (run.id,),
     )
+    return run
 
 
 def requeue(conn: sqlite3.Connection, run: int, requests: Sequence[int], now: float) -> None:

@@ -7,8 +7,11 @@ are made by `scraper.store.tables`.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterator, Mapping
 
 from scraper.errors import StoreError
+from scraper.names import quoted
+from scraper.store.history import item_tables, keep_history
 
 __all__ = ["APPLICATION_ID", "VERSION", "check", "prepare"]
 
@@ -184,9 +187,36 @@ CREATE TABLE _commands (              -- orders to a running crawl, from other p
 CREATE INDEX _commands_run ON _commands (run, id);
 """
 
+HISTORY = """
+CREATE TABLE _migrations (            -- what was altered: the schema by a newer version, a table by a changed class
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    run INTEGER,                      -- the run that did it; NULL: opening the database, or `scraper migrate`
+    what TEXT NOT NULL
+);
+
+CREATE TABLE _tables (                -- the item class each table was last written by
+    name TEXT PRIMARY KEY COLLATE NOCASE,
+    shape TEXT NOT NULL               -- JSON: columns, merge, indexes
+) WITHOUT ROWID;
+
+ALTER TABLE _runs ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0;
+"""
+
+
+def _history(conn: sqlite3.Connection) -> None:
+    """Item tables made before: rows that come back, rows that pages disagree about, and the versions of a row."""
+    for table in item_tables(conn):
+        for column in ("_back_run", "_conflict_run"):
+            conn.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {column} INTEGER")
+        keep_history(conn, table)
+
+
 #: What each schema version adds, oldest first: a new database runs all of them, an older one those it lacks. A
 #: step that was published is never changed.
-STEPS = (FIRST, COMMANDS)
+STEPS = (FIRST, COMMANDS, HISTORY)
+#: What a step does beside its SQL: to tables whose names only the database knows.
+BESIDE: Mapping[str, Callable[[sqlite3.Connection], None]] = {HISTORY: _history}
 #: `PRAGMA user_version`: the schema version this code writes.
 VERSION = len(STEPS)
 
@@ -196,7 +226,7 @@ def check(conn: sqlite3.Connection, path: str) -> None:
 
     Raises StoreError for a file of another program or of a newer version.
     """
-    version = conn.execute("PRAGMA user_version").fetchone()[0]
+    version = _version(conn)
     application = conn.execute("PRAGMA application_id").fetchone()[0]
     if application == APPLICATION_ID:
         if version > VERSION:
@@ -208,10 +238,49 @@ def check(conn: sqlite3.Connection, path: str) -> None:
         raise StoreError(f"{path} is a database of another program; choose another file with --db")
 
 
-def prepare(conn: sqlite3.Connection) -> None:
-    """Bring a checked database to `VERSION`: the steps it lacks, each recorded in its own transaction."""
-    for version in range(conn.execute("PRAGMA user_version").fetchone()[0] + 1, VERSION + 1):
-        conn.executescript(
-            f"BEGIN IMMEDIATE; {STEPS[version - 1]} PRAGMA application_id = {APPLICATION_ID};"
-            f" PRAGMA user_version = {version}; COMMIT;"
-        )
+def prepare(conn: sqlite3.Connection, now: float | None = None) -> list[str]:
+    """Bring a checked database to `VERSION`: all the steps it lacks in one transaction that records itself.
+
+    `now` is unix seconds, the machine's own if not given. Returns what was done to an older database, in
+    sentences.
+    """
+    if _version(conn) == VERSION:
+        return []
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        before = _version(conn)  # again: another process may have done it meanwhile
+        for version in range(before + 1, VERSION + 1):
+            for statement in _statements(STEPS[version - 1]):
+                conn.execute(statement)
+            if (beside := BESIDE.get(STEPS[version - 1])) is not None:
+                beside(conn)
+        notes = []
+        if 0 < before < VERSION:
+            notes = [f"the database had schema {before} and has {VERSION} now; nothing was lost"]
+            conn.execute(
+                "INSERT INTO _migrations (at, what) VALUES (coalesce(?, strftime('%s', 'now')), ?)",
+                (now, notes[0]),
+            )
+        conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        conn.execute(f"PRAGMA user_version = {VERSION}")
+        conn.execute("COMMIT")
+    except BaseException:
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")
+        raise
+    return notes
+
+
+def _version(conn: sqlite3.Connection) -> int:
+    return int(conn.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one: `executescript` would end the transaction they are to share."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement.strip()
+            statement = ""
+    assert not statement.strip(), f"a schema step ends in the middle of a statement: {statement}"

@@ -225,6 +225,8 @@ def _date(value: Any) -> str:
 def _time(value: Any) -> str:
     if not isinstance(value, time):
         raise _misfit(time, value)
+    if value.tzinfo is not None and value.utcoffset() is None:
+        raise ValueError(f"{show(value)} has a zone whose offset depends on the date; store a datetime")
     return value.isoformat()
 
 
