@@ -330,7 +330,9 @@ def test_views_are_documented(database: sqlite3.Connection) -> None:
         name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall()
     }
     tables = {info.name: [column for column, _ in info.columns] for info in list_tables(database)}
-    assert documented == {name: tables[name] for name in views}
+    history = [name for name in tables["book_history"] if name.startswith("_")]
+    assert documented.pop("<table>_history") == history
+    assert documented == {name: tables[name] for name in views if not name.endswith("_history")}
 
 
 def test_rejected_items_are_documented(database: sqlite3.Connection) -> None:

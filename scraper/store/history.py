@@ -77,6 +77,6 @@ def _make_view(conn: sqlite3.Connection, table: str, columns: list[Found]) -> No
     name, source = quoted(f"{table}_history"), "_gone_run, _url, _at FROM"
     conn.execute(f"DROP VIEW IF EXISTS {name}")
     conn.execute(
-        f"CREATE VIEW {name} AS SELECT {', '.join(own)}, _until_run, {source} {quoted(history_of(table))}"  # noqa: S608 - quoted
+        f"CREATE VIEW {name} AS SELECT {', '.join(own)}, _until_run, {source} {quoted(history_of(table))}"
         f" UNION ALL SELECT {', '.join(own)}, NULL, {source} {quoted(table)}"
     )
