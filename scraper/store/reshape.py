@@ -6,9 +6,10 @@ it happens in the transaction of the caller: a crash in the middle leaves the ta
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,15 +43,13 @@ def convert(value: Any, kind: str) -> tuple[Any, bool]:
 
 
 def _number(text: str) -> int | float | None:
-    try:
-        return int(text) if -(2**63) <= int(text) < 2**63 else None
-    except ValueError:
-        pass
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if number - number == 0 else None
+    """The number a text is, as SQLite can hold it; None for any other text."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            number = kind(text)
+            if -(2**63) <= number < 2**63 if kind is int else math.isfinite(number):
+                return number
+    return None
 
 
 def _whole(number: float) -> int | None:
