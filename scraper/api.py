@@ -18,7 +18,7 @@ import httpx
 
 from scraper.clock import Clock
 from scraper.downloader import Downloader
-from scraper.engine import CARRIED, Context, Engine, Links, Seeder, check_url
+from scraper.engine import CARRIED, Context, Engine, Links, Parsing, Seeder, check_url
 from scraper.errors import FetchError, SettingsError, SpiderError, UsageError
 from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Observer, Warned, notify
 from scraper.guard import Guard
@@ -194,7 +194,8 @@ class Crawl:
             spider=spider, definition=self.definition, settings=self.settings, clock=clock, frontier=frontier,
             politeness=politeness, robots=Robots(clock.unix),
             retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items,
-            links=links, selectors=self._selectors, headers=self._headers(), plain_headers=self._headers(CARRIED),
+            links=links, selectors=self._selectors, parsing=Parsing(inline=self._inline),
+            headers=self._headers(), plain_headers=self._headers(CARRIED),
             user_agent=self._user_agent(), observers=self._observers,
         )  # fmt: skip
         seeder = Seeder(self._starts(spider, run), links, frontier, clock)
@@ -205,7 +206,10 @@ class Crawl:
         if self._stopping is not None:
             engine.stop(*self._stopping)
         notify(self._observers, CrawlStarted(run.id, self.resumed))
-        return await engine.run()
+        try:
+            return await engine.run()
+        finally:
+            await context.parsing.aclose()
 
     async def _begin(self, database: Database, clock: Clock) -> Run:
         """A new run, or the one to go on with; its stored options then count."""

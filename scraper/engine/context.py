@@ -12,6 +12,7 @@ import httpx
 from scraper.clock import Clock
 from scraper.downloader import Downloader
 from scraper.engine.links import Links
+from scraper.engine.parsing import Parsing
 from scraper.events import Observer
 from scraper.frontier import Frontier
 from scraper.items import Items
@@ -70,6 +71,7 @@ class Context:
     items: Items
     links: Links
     selectors: SelectorCounts
+    parsing: Parsing
     headers: httpx.Headers
     plain_headers: httpx.Headers
     user_agent: str

@@ -79,6 +79,7 @@ class SubFetcher:
             )
         running = self._request.options
         page = page_of(context, reply, replace(options, callback=running.callback, args=running.args), self)
+        await context.parsing.ready(page, context.politeness.key(parts.host))
         if 200 <= reply.status < 300 or reply.status in options.accept:
             return page
         at = self._asked_for(reply) if reply.status in RETRY_STATUSES else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -178,6 +179,7 @@ class Visit:
             data = self._data(options)
         except (TypeError, ValueError) as error:
             return self._ending.broken("callback-args", f"{options.callback}: {error}")
+        await self._context.parsing.ready(page, self._lane.name)
         self._ending.counts["parsed"] += 1
 
         def call() -> Any:
@@ -291,6 +293,9 @@ class Visit:
         if function is None or function is Spider.failed:
             return self._ending.done(outcome)
         error.request = Request.of(request.url, request.options)
+        if error.page is not None and error.kind != "parse":
+            with suppress(FetchError):  # the page raises it when it is asked for an element
+                await context.parsing.ready(error.page, self._lane.name)
         collector = Collector(context.items, name)
         handler = function
         return await self._judge(

@@ -14,10 +14,11 @@ import httpx
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from scraper import urls
+from scraper.errors import FetchError
 from scraper.models import Options
 from scraper.page.numbers import DecimalPoint
 
-__all__ = ["HTTP", "Document", "Site", "attribute_of", "join"]
+__all__ = ["HTTP", "Document", "Site", "attribute_of", "is_markup", "join"]
 
 #: Characters of base and link together up to which a join is worth remembering. Beyond it a hostile page
 #: could fill the process-wide cache with megabytes per entry.
@@ -48,7 +49,8 @@ class Document:
     """What a page and its nodes share.
 
     Invariants: the text is decoded and the tree parsed at most once, and the tree is never changed. A
-    document refers to no page, so that pages are freed without the garbage collector. `counts` grows only by
+    document refers to no page, so that pages are freed without the garbage collector. A refused one is never
+    parsed. `counts` grows only by
     links left out: "links.broken" (no browser could join them), "links.scheme" (neither http nor https),
     "links.no-href". `hits` says of every selector that was asked for, and where, whether it ever matched.
     """
@@ -57,6 +59,7 @@ class Document:
         "_base",
         "_decode",
         "_parsed",
+        "_refusal",
         "_root",
         "_source",
         "counts",
@@ -85,6 +88,7 @@ class Document:
         self._decode = decode
         self._source: str | None = None
         self._parsed = False
+        self._refusal: FetchError | None = None
         self._root: LexborNode | None = None
         self._base: str | None = None
 
@@ -106,13 +110,22 @@ class Document:
         return self._source
 
     def root(self) -> LexborNode | None:
-        """The `html` element; None where Lexbor would make up a document: no text, or no markup."""
+        """The `html` element; None where Lexbor would make up a document: no text, or no markup.
+
+        Raises FetchError `parse` once the document is refused.
+        """
         if not self._parsed:
+            if self._refusal is not None:
+                raise self._refusal
             html = self.source()
-            if html and (_TAG_FIRST.match(html) or _is_markup(self.headers.get("content-type", ""))):
+            if html and (_TAG_FIRST.match(html) or is_markup(self.headers.get("content-type", ""))):
                 self._root = LexborHTMLParser(html).root
             self._parsed = True
         return self._root
+
+    def refuse(self, error: FetchError) -> None:
+        """Never parse it: whoever asks for an element gets this error."""
+        self._refusal = error
 
     def base(self) -> str:
         """What links are relative to: the first `<base href>` where it is usable, else the page's URL.
@@ -163,7 +176,7 @@ def join(base: str, link: str) -> str:
     return urls.join(base, link)
 
 
-def _is_markup(content_type: str) -> bool:
+def is_markup(content_type: str) -> bool:
     """Whether a type may be HTML or XML. So may none at all, and text/plain: servers are careless."""
     kind = content_type.partition(";")[0].strip().lower()
     if "json" in kind or "javascript" in kind:

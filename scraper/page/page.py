@@ -11,7 +11,7 @@ import httpx
 from scraper.errors import BadValue, FetchError, PageError
 from scraper.models import Options, Request, Requests
 from scraper.page.bind import options_for
-from scraper.page.document import HTTP, Document, Site, join
+from scraper.page.document import HTTP, Document, Site, is_markup, join
 from scraper.page.node import Selecting
 from scraper.page.numbers import DecimalPoint
 from scraper.page.suggest import suggest
@@ -19,6 +19,8 @@ from scraper.page.suggest import suggest
 __all__ = ["Fetcher", "Page"]
 
 P = ParamSpec("P")
+#: Octets in which the first tag of a document that does not say what it is may stand.
+EARLY = 1_024
 _WIRE_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
@@ -89,6 +91,14 @@ class Page(Selecting):
     def parse(self) -> None:
         """Parse now. For a caller that wants it done in a thread; otherwise the first selector does it."""
         self._document.root()
+
+    def may_be_markup(self) -> bool:
+        """Whether `parse` would parse: the type says so, or a tag comes early. Costs nothing, decodes nothing."""
+        return is_markup(self.headers.get("content-type", "")) or b"<" in self.body[:EARLY]
+
+    def refuse(self, error: FetchError) -> None:
+        """Never parse: every selector raises this error."""
+        self._document.refuse(error)
 
     def json(self) -> Any:
         """The body read as JSON (RFC 8259). Raises BadValue naming the page."""
