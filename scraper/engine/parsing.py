@@ -1,0 +1,161 @@
+"""Parsing that cannot hold the loop: large pages in a thread, dubious ones only after a trial elsewhere.
+
+Lexbor gives up the interpreter's lock while it parses, so that a thread is enough for what surely ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from scraper.errors import FetchError
+from scraper.page import Page
+from scraper.page import trial as trial_script
+from scraper.page.danger import DEEPEST, Risk, is_small, risk_of
+
+__all__ = ["Parsing"]
+
+#: CPU seconds and memory of one trial. 64 MiB of ordinary markup take 2 s and 600 MiB.
+SECONDS: Final = 4.0
+MEMORY: Final = 1 << 30
+#: Trials of one domain that may fail before its dubious pages are refused without one.
+STRIKES: Final = 3
+#: Domains whose failed trials are remembered.
+DOMAINS: Final = 10_000
+THREADS: Final = 2
+
+
+class Parsing:
+    """Makes the pages of a crawl ready to be asked, within time.
+
+    Invariant: a document that is not known to be harmless is parsed in this process only when a process that
+    can be killed has done it before. One thread and one process are for trials, so that a queue of dubious
+    pages holds up no others. `inline` parses nothing ahead: for simulation, where a thread moves no clock.
+    """
+
+    def __init__(self, *, inline: bool = False) -> None:
+        self._inline = inline
+        self._threads: ThreadPoolExecutor | None = None
+        self._trials: ThreadPoolExecutor | None = None
+        self._trial: _Trial | None = None
+        self._strikes: Counter[str] = Counter()
+
+    async def ready(self, page: Page, domain: str) -> None:
+        """Parse a page that is not small. Raises FetchError `parse` for one that cannot be parsed safely, as
+        every selector does from then on.
+        """
+        if is_small(page.body) or not page.may_be_markup():
+            return
+        try:
+            await self._parse(page, domain)
+        except FetchError as error:
+            error.page = page
+            page.refuse(error)
+            raise
+
+    async def _parse(self, page: Page, domain: str) -> None:
+        risk = risk_of(page.body)
+        if risk is Risk.CERTAIN:
+            raise _refused(f"nested deeper than {DEEPEST:,} levels")
+        if self._inline:
+            return
+        loop = asyncio.get_running_loop()
+        if risk is Risk.NONE:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(THREADS, "scraper-parse")
+            await loop.run_in_executor(self._threads, page.parse)
+        else:
+            if self._trials is None:
+                self._trials = ThreadPoolExecutor(1, "scraper-trial")
+            await loop.run_in_executor(self._trials, self._try, page, domain)
+
+    async def aclose(self) -> None:
+        """End the threads and the process. What is being parsed is given up."""
+        if self._trial is not None:
+            self._trial.kill()
+        for executor in (self._threads, self._trials):
+            if executor is not None:
+                await asyncio.to_thread(executor.shutdown, cancel_futures=True)
+        if self._trial is not None:
+            self._trial.close()
+
+    def _try(self, page: Page, domain: str) -> None:
+        """In the thread of trials."""
+        if self._strikes[domain] >= STRIKES:
+            raise _refused(f"{STRIKES} pages of {domain} before it could not be parsed")
+        if self._trial is None:
+            self._trial = _Trial()
+        try:
+            self._trial.ask(page.source.encode("utf-8", "replace"))
+        except FetchError:
+            if len(self._strikes) > DOMAINS:
+                self._strikes.clear()
+            self._strikes[domain] += 1
+            raise
+        self._strikes.pop(domain, None)
+        page.parse()
+
+
+class _Trial:
+    """The process of `scraper.page.trial`, started when it is needed and again after it was ended."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, text: bytes) -> None:
+        """Have `text` parsed. Raises FetchError `parse` when that does not end well."""
+        process = self._process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        answer = b""
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(trial_script.LENGTH.pack(len(text)) + text)
+            process.stdin.flush()
+            answer = process.stdout.read(1)
+        if answer == b"n":
+            raise _refused(f"nested deeper than {DEEPEST:,} levels, or larger than {MEMORY >> 20} MiB parsed")
+        if answer != b"y":
+            late = self._ended(process) == -signal.SIGPROF
+            raise _refused(f"not parsed within {SECONDS:g} s" if late else "the parser broke down")
+
+    def kill(self) -> None:
+        """End the process; whoever waits for its answer gets none."""
+        if (process := self._process) is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """Forget the process, which was killed."""
+        if self._process is not None:
+            self._ended(self._process)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # -P: the script's folder has modules named like some of the standard library.
+        command = [sys.executable, "-P", str(Path(trial_script.__file__)), str(SECONDS), str(MEMORY), str(DEEPEST)]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise _refused(f"no process to try it in: {error}") from error
+        return self._process
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> int:
+        self._process = None
+        with contextlib.suppress(BrokenPipeError):
+            process.communicate()
+        return process.returncode
+
+
+def _refused(why: str) -> FetchError:
+    return FetchError("parse", f"the page cannot be parsed safely: {why}")
