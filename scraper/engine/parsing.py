@@ -17,19 +17,20 @@ from typing import Final
 
 from scraper.errors import FetchError
 from scraper.page import Page
-from scraper.page import trial as trial_script
 from scraper.page.danger import DEEPEST, Risk, is_small, risk_of
+from scraper.page.trial import DEEP, GOOD, LARGE, LENGTH
 
 __all__ = ["Parsing"]
 
-#: CPU seconds and memory of one trial. 64 MiB of ordinary markup take 2 s and 600 MiB.
-SECONDS: Final = 4.0
-MEMORY: Final = 1 << 30
+#: CPU seconds and memory of one trial. Ordinary markup of 20 MiB takes 0.7 s and 400 MiB.
+SECONDS: Final = 2.0
+MEMORY: Final = 512 << 20
 #: Trials of one domain that may fail before its dubious pages are refused without one.
 STRIKES: Final = 3
 #: Domains whose failed trials are remembered.
 DOMAINS: Final = 10_000
 THREADS: Final = 2
+SCRIPT: Final = Path(__file__).resolve().parents[1] / "page" / "trial.py"
 
 
 class Parsing:
@@ -37,14 +38,15 @@ class Parsing:
 
     Invariant: a document that is not known to be harmless is parsed in this process only when a process that
     can be killed has done it before. One thread and one process are for trials, so that a queue of dubious
-    pages holds up no others. `inline` parses nothing ahead: for simulation, where a thread moves no clock.
+    pages holds up no others. `seconds` is the CPU time of one trial; `inline` parses nothing ahead: for
+    simulation, where a thread moves no clock.
     """
 
-    def __init__(self, *, inline: bool = False) -> None:
+    def __init__(self, *, inline: bool = False, seconds: float = SECONDS) -> None:
         self._inline = inline
         self._threads: ThreadPoolExecutor | None = None
         self._trials: ThreadPoolExecutor | None = None
-        self._trial: _Trial | None = None
+        self._trial = _Trial(seconds)
         self._strikes: Counter[str] = Counter()
 
     async def ready(self, page: Page, domain: str) -> None:
@@ -78,20 +80,16 @@ class Parsing:
 
     async def aclose(self) -> None:
         """End the threads and the process. What is being parsed is given up."""
-        if self._trial is not None:
-            self._trial.kill()
+        self._trial.kill()
         for executor in (self._threads, self._trials):
             if executor is not None:
                 await asyncio.to_thread(executor.shutdown, cancel_futures=True)
-        if self._trial is not None:
-            self._trial.close()
+        self._trial.close()
 
     def _try(self, page: Page, domain: str) -> None:
         """In the thread of trials."""
         if self._strikes[domain] >= STRIKES:
             raise _refused(f"{STRIKES} pages of {domain} before it could not be parsed")
-        if self._trial is None:
-            self._trial = _Trial()
         try:
             self._trial.ask(page.source.encode("utf-8", "replace"))
         except FetchError:
@@ -106,7 +104,8 @@ class Parsing:
 class _Trial:
     """The process of `scraper.page.trial`, started when it is needed and again after it was ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
 
     def ask(self, text: bytes) -> None:
@@ -116,14 +115,17 @@ class _Trial:
         assert process.stdout is not None
         answer = b""
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(trial_script.LENGTH.pack(len(text)) + text)
+            process.stdin.write(LENGTH.pack(len(text)) + text)
             process.stdin.flush()
             answer = process.stdout.read(1)
-        if answer == b"n":
-            raise _refused(f"nested deeper than {DEEPEST:,} levels, or larger than {MEMORY >> 20} MiB parsed")
-        if answer != b"y":
-            late = self._ended(process) == -signal.SIGPROF
-            raise _refused(f"not parsed within {SECONDS:g} s" if late else "the parser broke down")
+        if answer == GOOD:
+            return
+        if answer == DEEP:
+            raise _refused(f"nested deeper than {DEEPEST:,} levels")
+        if answer == LARGE:
+            raise _refused(f"it does not fit into {MEMORY >> 20} MiB")
+        late = self._ended(process) == -signal.SIGPROF
+        raise _refused(f"not parsed within {self._seconds:g} s" if late else "the parser broke down")
 
     def kill(self) -> None:
         """End the process; whoever waits for its answer gets none."""
@@ -137,7 +139,14 @@ class _Trial:
 
     def _start(self) -> subprocess.Popen[bytes]:
         # -P: the script's folder has modules named like some of the standard library.
-        command = [sys.executable, "-P", str(Path(trial_script.__file__)), str(SECONDS), str(MEMORY), str(DEEPEST)]
+        command = [
+            sys.executable,
+            "-P",
+            str(SCRIPT),
+            str(self._seconds),
+            str(MEMORY),
+            str(DEEPEST),
+        ]
         try:
             self._process = subprocess.Popen(
                 command,

@@ -1,8 +1,8 @@
 """A process that parses documents on trial, so that one which never ends takes nobody else's time.
 
 Run as a script: it needs nothing of this package. On standard input it gets documents, each as its length in
-octets (8, little endian) and its UTF-8 text; on standard output it answers each with one octet: `y` for one
-that may be parsed, `n` for one nested too deep or too large for the memory it has. A document that takes more
+octets (8, little endian) and its UTF-8 text; on standard output it answers each with one octet, `GOOD`, `DEEP`
+(more levels than allowed) or `LARGE` (more memory than allowed, or a breakdown of the parser). A document that takes more
 than its CPU time ends the process, by the system's timer: no Python code runs while the parser does. So does
 the end of standard input, which comes with the end of the parent.
 """
@@ -17,7 +17,11 @@ from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-__all__ = ["LENGTH", "main"]
+__all__ = ["DEEP", "GOOD", "LARGE", "LENGTH", "main"]
+
+GOOD: Final = b"y"
+DEEP: Final = b"d"
+LARGE: Final = b"l"
 
 LENGTH: Final = struct.Struct("<Q")
 #: Nodes whose depth is looked at; a page of more has shown its shape by then.
@@ -31,9 +35,9 @@ def main(seconds: float, octets: int, deepest: int) -> None:
     while len(head := source.read(LENGTH.size)) == LENGTH.size:
         text = source.read(LENGTH.unpack(head)[0])
         signal.setitimer(signal.ITIMER_PROF, seconds)
-        good = _is_good(text, deepest)
+        answer = _tried(text, deepest)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        answers.write(b"y" if good else b"n")
+        answers.write(answer)
         answers.flush()
 
 
@@ -43,12 +47,12 @@ def _limit_memory(octets: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (octets, hard))
 
 
-def _is_good(text: bytes, deepest: int) -> bool:
+def _tried(text: bytes, deepest: int) -> bytes:
     try:
         root = LexborHTMLParser(text.decode()).root
     except Exception:  # whatever the parser says when memory runs out
-        return False
-    return root is None or _levels(root, deepest) <= deepest
+        return LARGE
+    return DEEP if root is not None and _levels(root, deepest) > deepest else GOOD
 
 
 def _levels(root: LexborNode, most: int) -> int:
