@@ -4,17 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from functools import partial
+from typing import Any, Final
 
 from scraper.errors import FetchError, Verdict
 from scraper.pipeline import Collector, consume
 
-__all__ = ["OutOfTime", "is_async", "only_error", "place_of", "run_in_time"]
+__all__ = ["BLOCKED", "OutOfTime", "Watch", "is_async", "only_error", "place_of", "run_in_time"]
+
+#: Seconds a callback may hold the loop before that is said.
+BLOCKED: Final = 1.0
 
 
 class OutOfTime(Exception):
     """A callback did not end within `callback_timeout`."""
+
+
+class Watch:
+    """Knows the longest step of a callback: the time in which no other task could run. `now` is loop time."""
+
+    __slots__ = ("_began", "_now", "longest")
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._began = 0.0
+        self.longest = 0.0
+
+    def __enter__(self) -> None:
+        self._began = self._now()
+
+    def __exit__(self, *error: object) -> None:
+        self.longest = max(self.longest, self._now() - self._began)
+
+
+class _Stepped:
+    """A coroutine to be awaited whose steps are watched one by one."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], watch: Watch) -> None:
+        self._coroutine = coroutine
+        self._watch = watch
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        step: Callable[[], Any] = partial(self._coroutine.send, None)
+        while True:
+            try:
+                with self._watch:
+                    awaited = step()
+            except StopIteration:
+                return
+            try:
+                answer = yield awaited
+            except BaseException as error:
+                step = partial(self._coroutine.throw, error)
+            else:
+                step = partial(self._coroutine.send, answer)
 
 
 def only_error(error: BaseException) -> BaseException:
@@ -31,18 +75,21 @@ def place_of(function: Callable[..., Any]) -> str:
     return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
 
 
-async def run_in_time(call: Callable[[], Any], collector: Collector, place: str, limit: float) -> None:
+async def run_in_time(
+    call: Callable[[], Any], collector: Collector, place: str, limit: float, watch: Watch
+) -> None:
     """Call and drain a callback. Raises what it raised, or OutOfTime after `limit` seconds.
 
-    Only what awaits can be timed out; a plain function or generator runs to its end.
+    Only what awaits can be timed out; a plain function or generator runs to its end. `watch` sees each step.
     """
-    result = call()
-    if not inspect.isawaitable(result) and not isinstance(result, AsyncIterator):
-        return await consume(result, collector, place)
+    with watch:
+        result = call()
+        if not inspect.isawaitable(result) and not isinstance(result, AsyncIterator):
+            return await consume(result, collector, place)  # awaits nothing: one step
     scope = asyncio.timeout(limit)
     try:
         async with scope:
-            await consume(result, collector, place)
+            await _Stepped(consume(result, collector, place), watch)
     except TimeoutError as error:
         if scope.expired():
             raise OutOfTime from error

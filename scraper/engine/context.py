@@ -13,7 +13,7 @@ from scraper.clock import Clock
 from scraper.downloader import Downloader
 from scraper.engine.links import Links
 from scraper.engine.parsing import Parsing
-from scraper.events import Observer
+from scraper.events import Observer, Warned, notify
 from scraper.frontier import Frontier
 from scraper.items import Items
 from scraper.politeness import Politeness
@@ -77,3 +77,11 @@ class Context:
     user_agent: str
     observers: Sequence[Observer]
     control: Control = field(init=False)
+    _blocking: set[str] = field(default_factory=set)
+
+    def blocked(self, callback: str, seconds: float) -> None:
+        """Say once that a callback kept all other tasks from running."""
+        if callback not in self._blocking:
+            self._blocking.add(callback)
+            message = f"callback {callback} blocked the loop for {seconds:.1f} s: use asyncio.to_thread"
+            notify(self.observers, Warned(message))

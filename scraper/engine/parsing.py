@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from scraper.errors import FetchError
@@ -102,15 +103,21 @@ class Parsing:
 
 
 class _Trial:
-    """The process of `scraper.page.trial`, started when it is needed and again after it was ended."""
+    """The process of `scraper.page.trial`, started when it is needed and again after it was ended.
+
+    Invariant: after `kill` none is started. The lock is held for starting and killing alone.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._lock = Lock()
+        self._over = False
 
     def ask(self, text: bytes) -> None:
         """Have `text` parsed. Raises FetchError `parse` when that does not end well."""
-        process = self._process or self._start()
+        with self._lock:
+            process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         answer = b""
@@ -128,9 +135,11 @@ class _Trial:
         raise _refused(f"not parsed within {self._seconds:g} s" if late else "the parser broke down")
 
     def kill(self) -> None:
-        """End the process; whoever waits for its answer gets none."""
-        if (process := self._process) is not None:
-            process.kill()
+        """End the process, for good; whoever waits for its answer gets none."""
+        with self._lock:
+            self._over = True
+            if self._process is not None:
+                self._process.kill()
 
     def close(self) -> None:
         """Forget the process, which was killed."""
@@ -138,6 +147,8 @@ class _Trial:
             self._ended(self._process)
 
     def _start(self) -> subprocess.Popen[bytes]:
+        if self._over:
+            raise _refused("the crawl has ended")
         # -P: the script's folder has modules named like some of the standard library.
         command = [
             sys.executable,

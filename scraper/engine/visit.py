@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from scraper.downloader import Reply
-from scraper.engine.callbacks import OutOfTime, is_async, only_error, place_of, run_in_time
+from scraper.engine.callbacks import BLOCKED, OutOfTime, Watch, is_async, only_error, place_of, run_in_time
 from scraper.engine.context import Context
 from scraper.engine.ending import Ending
 from scraper.engine.subfetch import SubFetcher, page_of
@@ -206,9 +206,9 @@ class Visit:
         url: str,
     ) -> Done:
         """Run a callback or errback and turn what it does into the outcome. One place, one kind each."""
-        place, began = place_of(function), self._context.clock.mono()
+        place, watch = place_of(function), Watch(self._context.clock.mono)
         try:
-            await run_in_time(call, collector, place, self._context.settings.callback_timeout)
+            await run_in_time(call, collector, place, self._context.settings.callback_timeout, watch)
         except (LeaseLost, StoreError, KeyboardInterrupt):
             raise
         except asyncio.CancelledError as error:
@@ -219,7 +219,9 @@ class Visit:
             return await self._chosen(only_error(error), collector, good, place)
         finally:
             if not is_async(function):
-                self._context.control.parsed(self._context.clock.mono() - began)
+                self._context.control.parsed(watch.longest)
+            if watch.longest >= BLOCKED:
+                self._context.blocked(collector.name, watch.longest)
         links = self._context.links.follow(collector.requests, self._request, self._ending.counts)
         done = self._ending.done(good, url=url)
         return replace(done, items=collector.rows, rejected=collector.rejected, links=links)
