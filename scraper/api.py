@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -120,7 +121,12 @@ class Crawl:
         self._seed = seed
         self._selectors = SelectorCounts()
         self._engine: Engine | None = None
+        self._clock: Clock | None = None
         self._stopping: tuple[str, float | None] | None = None
+
+    def observe(self, *observers: Observer) -> None:
+        """Tell these what happens, after those told already."""
+        self._observers.extend(observers)
 
     def stop(self, reason: str = INTERRUPTED, grace: float | None = None) -> None:
         """Start nothing new; what is under way ends and is stored. The run can be resumed.
@@ -131,6 +137,15 @@ class Crawl:
         if self._engine is not None:
             self._engine.stop(reason, grace)
 
+    @property
+    def starts(self) -> Sequence[str]:
+        """The start URLs that are known beforehand: those given, or the spider's own."""
+        return self.options.start or tuple(self.definition.cls.start_urls)
+
+    def now(self) -> float:
+        """The time of this crawl in unix seconds."""
+        return self._clock.unix() if self._clock is not None else time.time()
+
     def status(self) -> CrawlStatus:
         """What is going on right now in this process; empty before and after the crawl."""
         return self._engine.status() if self._engine is not None else CrawlStatus()
@@ -140,7 +155,7 @@ class Crawl:
 
         Raises UsageError, StoreError or DatabaseInUse; whatever the web does is in the summary.
         """
-        clock = Clock()
+        clock = self._clock = Clock()
         holder = f"{self.definition.name}, scraper {VERSION}"
         database = await Database.open(self.database, holder=holder, now=clock.unix(), inline=self._inline)
         try:

@@ -47,7 +47,8 @@ class Summary:
 
     `items` maps tables to what happened to their rows: new, changed, same, merged. `state` is complete,
     finished or stopped (resumable); `reason` why it is not complete. `silent` are selectors that matched
-    nowhere, `lost` those of them that matched in the run before.
+    nowhere, `lost` those of them that matched in the run before. `example` is a question worth asking, as an
+    argument of `scraper query`.
     """
 
     run: int
@@ -69,6 +70,7 @@ class Summary:
     sends: int = 0
     silent: Sequence[Silent] = ()
     lost: Sequence[Silent] = ()
+    example: str = ""
 
     @property
     def rows(self) -> int:
@@ -116,8 +118,31 @@ def summarize(
         sends=counted.get("sends", 0),
         silent=silent_selectors(conn, run.id),
         lost=lost_selectors(conn, run.id),
+        example=_example(conn, items),
     )
     return _judged(made, max_failed)
+
+
+def _example(conn: sqlite3.Connection, items: Mapping[str, Mapping[str, int]]) -> str:
+    """A question to the table with most rows: its names and its largest numbers, where it has both."""
+    if not items:
+        return ""
+    table = max(items, key=lambda name: sum(items[name].values()))
+    columns = [
+        (name, kind)
+        for name, kind, pk in conn.execute("SELECT name, type, pk FROM pragma_table_info(?)", (table,))
+        if name.isidentifier() and not name.startswith("_")
+    ]
+    texts = [name for name, kind in columns if kind == "TEXT"]
+    named = next((name for name in texts if name in _NAMES), texts[0] if texts else None)
+    amount = next((name for name, kind in columns if kind in {"NUMERIC", "REAL", "INTEGER"}), None)
+    if named is None or amount is None or not table.isidentifier():
+        return table
+    return f'"select {named}, {amount} from {table} order by {amount} desc limit 10"'  # noqa: S608 - to read, and of identifiers only
+
+
+#: Columns that say what a row is about.
+_NAMES = ("title", "name", "headline", "product", "label")
 
 
 def _judged(summary: Summary, max_failed: float) -> Summary:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from scraper.api import Crawl
+from scraper.cli.jsonevents import JsonEvents
+from scraper.cli.region import Region, is_terminal, screen
 from scraper.cli.report import Reporter
 from scraper.cli.target import change_to, find_target, stored_target
 from scraper.errors import QueryError, UsageError
@@ -21,7 +25,7 @@ from scraper.query import open_readonly
 from scraper.store.runs import Run, unfinished
 from scraper.summary import Summary
 
-__all__ = ["crawl", "crawl_and_report", "resume"]
+__all__ = ["Look", "crawl", "crawl_and_report", "resume"]
 
 
 @click.command()
@@ -38,58 +42,55 @@ __all__ = ["crawl", "crawl_and_report", "resume"]
 @click.option("--no-robots", is_flag=True, help="Do not ask robots.txt.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting.")
 @click.option("--resume", "go_on", is_flag=True, help="Go on with the unfinished run, or start one.")
+@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
+@click.option("-v", "--verbose", is_flag=True, help="A line for every page.")
 @click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")
 def crawl(target: str, folder: str | None, **given: Any) -> int:
     """Run the spider TARGET: a name, a file, file.py:Class, or module:Class."""
     if folder is not None:
         change_to(folder)
-    found = find_target(target)
-    reporter = Reporter(quiet=given["quiet"])
-    prepared = Crawl(
-        found.cls,
-        db=given["db"] or found.database(),
-        layers=found.layers,
-        arguments=_pairs(given["arguments"], "-a"),
-        start=given["start"],
-        settings=_settings(given),
-        resume="continue" if given["go_on"] else "new",
-        target=stored_target(target),
-        observers=[reporter],
-    )
-    return crawl_and_report(prepared, reporter)
+    look = Look(quiet=given["quiet"], verbose=given["verbose"], as_json=given["as_json"])
+    with look.stage() as region:
+        found = find_target(target)
+        prepared = Crawl(
+            found.cls,
+            db=given["db"] or found.database(),
+            layers=found.layers,
+            arguments=_pairs(given["arguments"], "-a"),
+            start=given["start"],
+            settings=_settings(given),
+            resume="continue" if given["go_on"] else "new",
+            target=stored_target(target),
+        )
+        return crawl_and_report(prepared, look, region)
 
 
 @click.command()
 @click.argument("database")
+@click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
-def resume(database: str, quiet: bool) -> int:
+@click.option("-v", "--verbose", is_flag=True, help="A line for every page.")
+def resume(database: str, quiet: bool, verbose: bool, as_json: bool) -> int:
     """Go on with the unfinished run of DATABASE (a file, or a spider's name)."""
     path = find_database(database)
     with closing(open_readonly(path)) as conn:
         run = _unfinished(conn, path)
-    reporter = Reporter(quiet=quiet)
-    return crawl_and_report(_continued(run, path, reporter), reporter)
+    look = Look(quiet=quiet, verbose=verbose, as_json=as_json)
+    with look.stage() as region:
+        return crawl_and_report(_continued(run, path), look, region)
 
 
-def _continued(run: Run, path: str, reporter: Reporter) -> Crawl:
+def _continued(run: Run, path: str) -> Crawl:
     """The crawl that goes on with a run; the demo's shop opens again where the run knows it."""
     if run.target.startswith("scraper.demo."):
         from scraper.demo import DemoCrawl, DemoServer
 
         server = DemoServer(run.options["settings"]["allowed"])
-        return DemoCrawl(server, db=path, resume="must", observers=[reporter])
+        return DemoCrawl(server, db=path, resume="must")
     same = {name: run.options[name] for name in ("arguments", "start", "settings")}
     found = find_target(run.target, near=Path(path).resolve().parent)
-    return Crawl(
-        found.cls,
-        db=path,
-        layers=found.layers,
-        resume="must",
-        target=run.target,
-        observers=[reporter],
-        **same,
-    )
+    return Crawl(found.cls, db=path, layers=found.layers, resume="must", target=run.target, **same)
 
 
 def _unfinished(conn: Any, path: str) -> Run:
@@ -104,14 +105,36 @@ def _unfinished(conn: Any, path: str) -> Run:
     return run
 
 
-def crawl_and_report(crawl: Crawl, reporter: Reporter) -> int:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a person wants to see a crawl."""
+
+    quiet: bool = False
+    verbose: bool = False
+    as_json: bool = False
+
+    def stage(self) -> AbstractContextManager[Region | None]:
+        """A region to draw in where stderr is a terminal. It begins before the spider is imported, whose log
+        handlers keep the stderr they find."""
+        return screen() if is_terminal(sys.stderr) and not self.quiet else nullcontext()
+
+
+def crawl_and_report(crawl: Crawl, look: Look, region: Region | None) -> int:
     """Crawl with the signals a person sends, report, and return the exit code."""
-    summary = asyncio.run(_interruptible(crawl, reporter))
+    reporter = Reporter(quiet=look.quiet, verbose=look.verbose, region=region)
+    events = JsonEvents(crawl) if look.as_json else None
+    crawl.observe(reporter, *([events] if events else []))
+    try:
+        summary = asyncio.run(_interruptible(crawl, reporter))
+    finally:
+        reporter.close()
     if summary is None:
         reporter.left(crawl.database)
-        return 130
-    reporter.ended(summary)
-    return summary.exit_code
+    else:
+        reporter.ended(summary)
+    if events is not None:
+        events.left() if summary is None else events.ended(summary)
+    return 130 if summary is None else summary.exit_code
 
 
 async def _interruptible(crawl: Crawl, reporter: Reporter) -> Summary | None:
@@ -131,6 +154,7 @@ async def _interruptible(crawl: Crawl, reporter: Reporter) -> Summary | None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)
+    loop.add_signal_handler(signal.SIGCONT, reporter.redraw)
     ticker = asyncio.create_task(reporter.tick())
     try:
         return await task

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import click
 
-from scraper.cli.crawl import crawl_and_report
+from scraper.cli.crawl import Look, crawl_and_report
 from scraper.cli.query import query
-from scraper.cli.report import Reporter
 from scraper.cli.words import shown_database
 from scraper.demo import TARGET, DemoCrawl, DemoServer
 from scraper.errors import UsageError
@@ -37,10 +36,10 @@ def demo(context: click.Context, db: str | None) -> int:
     """
     database = db or default_database("demo")
     _refuse_another_spiders(database)
-    reporter = Reporter()
-    with closing(DemoServer()) as server:
-        crawl = DemoCrawl(server, db=database, observers=[_announcing(server), reporter])
-        code = crawl_and_report(crawl, reporter)
+    look = Look()
+    with look.stage() as region, closing(DemoServer()) as server:
+        crawl = DemoCrawl(server, db=database, observers=[_announcing(server)])
+        code = crawl_and_report(crawl, look, region)
     if code == 0:
         click.echo(f'\n$ scraper query {shown_database(database)} "{QUESTION}"', err=True)
         context.invoke(query, database=database, question=QUESTION)

@@ -1,43 +1,87 @@
-"""What a person reads about a crawl, on stderr: a line at the start, one every ten seconds, a short end."""
+"""What a person reads about a crawl while it runs, on stderr: a live region on a terminal, else a line at times."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import click
 
 from scraper.api import Crawl
-from scraper.cli.findings import findings
+from scraper.cli.display import Display, counted
+from scraper.cli.ending import ending
+from scraper.cli.region import Region
 from scraper.cli.words import duration, number, plural, shown_database
-from scraper.events import INTERRUPTED, STOPPED, CrawlStarted, DomainParked, Event, PageDone, Stopping, Warned
+from scraper.events import (
+    INTERRUPTED,
+    STOPPED,
+    CrawlStarted,
+    DomainParked,
+    Event,
+    PageDone,
+    Stalled,
+    Stopping,
+    Warned,
+)
+from scraper.guard import refuse
+from scraper.query import open_readonly
+from scraper.query.progress import Progress, progress_of
 from scraper.summary import Summary
 from scraper.trace import printable
+from scraper.urls import is_ip, normalize, split
 
-__all__ = ["Reporter"]
+__all__ = ["Reporter", "say"]
 
-EVERY = 10.0
+#: Seconds between two lines where nothing can be drawn, two drawings, and two looks at the numbers.
+LINE, FRAME, LOOK = 10.0, 0.125, 1.0
+#: Milliseconds the display waits for a database that is locked; then it shows what it knew.
+BUSY = 100
+
+_COLOURS = {"✓": "green", "!": "yellow", "✗": "red"}
+
+
+def say(line: str) -> None:
+    """A line for a person, on stderr; its mark in colour where colours are wanted."""
+    text = printable(line)
+    colour = _COLOURS.get(text[:1])
+    mark = click.style(text[:1], fg=colour) if colour else text[:1]
+    # no-color.org; click itself leaves colours out where the stream is no terminal
+    click.echo(mark + text[1:], err=True, color=False if os.environ.get("NO_COLOR") else None)
 
 
 class Reporter:
-    """An observer that says what happens. `quiet` leaves only what went wrong."""
+    """An observer that says what happens. `quiet` leaves only what went wrong, `verbose` adds a line per page.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    With a `region` the numbers stand in it and move; without one there is a line every ten seconds.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, region: Region | None = None) -> None:
         self._quiet = quiet
-        self._pages = self._items = 0
+        self._verbose = verbose
+        self._region = None if quiet else region
         self._crawl: Crawl | None = None
+        self._display = Display()
+        self._numbers: sqlite3.Connection | None = None
+        self._known: Progress | None = None
         self._time: Callable[[], float] = lambda: 0.0
-        self._started = 0.0
+        self._began = self._looked = 0.0
 
     def __call__(self, event: Event) -> None:
         match event:
             case PageDone(done, _):
-                self._pages += done.outcome.name == "ok"
-                self._items += len(done.items)
+                self._display.page(done.request.domain)
+                if self._verbose:
+                    self._say(_page_line(event))
             case CrawlStarted(run, resumed):
-                self._first_line(run, resumed)
+                self._started(run, resumed)
             case Warned(message):
                 self._say(f"! {message}", always=True)
+            case Stalled(seconds, why):
+                self._say(f"! no page for {seconds:.0f} s: {why}", always=True)
             case Stopping(reason, grace) if reason in {INTERRUPTED, STOPPED}:
                 self._stopping(reason, grace)
             case DomainParked(domain, why):
@@ -46,26 +90,52 @@ class Reporter:
                 return
 
     def begin(self, crawl: Crawl, time: Callable[[], float]) -> None:
-        self._crawl, self._time, self._started = crawl, time, time()
-
-    def _first_line(self, run: int, resumed: bool) -> None:
-        if (crawl := self._crawl) is None:
-            return
-        settings = crawl.settings
-        rate = f"{settings.rate} per domain" if settings.rate else "no rate limit"
-        robots = "robots.txt obeyed" if settings.robots else "robots.txt ignored"
-        again = " goes on" if resumed else ""
-        self._say(f"{crawl.definition.name} → {crawl.database}   run {run}{again} · {rate} · {robots}")
+        self._crawl, self._time, self._began = crawl, time, time()
+        self._display = Display(crawl.settings.max_pages)
 
     async def tick(self) -> None:
-        """A line every ten seconds; under pytest's or a pipe's eyes nothing moves."""
+        """Keep the numbers moving until cancelled."""
         while True:
-            await asyncio.sleep(EVERY)
-            seconds = self._time() - self._started
-            rate = self._pages / seconds if seconds else 0.0
-            self._say(
-                f"  {duration(seconds)}  {number(self._pages)} pages · {number(self._items)} items · {rate:.1f}/s"
-            )
+            await asyncio.sleep(LINE if self._region is None else FRAME)
+            if (progress := self._progress()) is None:
+                continue
+            if self._region is not None:
+                self._draw(self._region)
+            elif not self._quiet:
+                self._line(progress)
+
+    def redraw(self) -> None:
+        """The process was stopped and goes on: what stands on the terminal is not ours any more."""
+        if self._region is not None:
+            self._region.forget()
+
+    def left(self, database: str) -> None:
+        """A person did not want to wait."""
+        self.close()
+        shown = shown_database(database)
+        self._say(
+            f"✗ stopped at once; nothing stored is lost. Continue with: scraper resume {shown}", always=True
+        )
+
+    def ended(self, summary: Summary) -> None:
+        """The end, in six lines at most."""
+        self.close()
+        if self._quiet and summary.exit_code == 0:
+            return
+        for line in ending(summary):
+            self._say(line, always=True)
+
+    # ------------------------------------------------------------------ how it begins
+
+    def _started(self, run: int, resumed: bool) -> None:
+        if (crawl := self._crawl) is None:
+            return
+        self._say(_first_line(crawl, run, resumed))
+        if (warning := _no_contact(crawl)) is not None:
+            self._say(warning)
+        if crawl.database != ":memory:":
+            self._numbers = open_readonly(crawl.database)
+            self._numbers.execute(f"PRAGMA busy_timeout = {BUSY}")
 
     def _stopping(self, reason: str, grace: float | None) -> None:
         why = "" if reason == INTERRUPTED else f" ({reason})"
@@ -74,62 +144,71 @@ class Reporter:
             f"! stopping{why}: no new requests; those under way{time}. Ctrl-C again leaves now.", always=True
         )
 
-    def left(self, database: str) -> None:
-        self._say(
-            f"✗ stopped at once; nothing stored is lost. Continue with: scraper resume {shown_database(database)}",
-            always=True,
-        )
+    # ------------------------------------------------------------------ the numbers
 
-    def ended(self, summary: Summary) -> None:
-        """The end in six lines at most."""
-        if self._quiet and summary.exit_code == 0:
-            return
-        for line in _end(summary)[:6]:
-            self._say(line, always=True)
+    def _progress(self) -> Progress | None:
+        """The numbers in the database, looked up once a second; None before there are any."""
+        conn, crawl, now = self._numbers, self._crawl, self._time()
+        if conn is None or crawl is None or crawl.run_id is None:
+            return None
+        if now - self._looked >= LOOK or self._region is None:
+            with suppress(sqlite3.OperationalError):  # locked for a moment: the old numbers stay
+                self._known, self._looked = progress_of(conn, crawl.run_id), now
+                self._display.update(now, self._known, crawl.status())
+        return self._known
+
+    def _draw(self, region: Region) -> None:
+        seconds = self._time() - self._began
+        lines = self._display.lines(seconds, time.time(), region.columns())
+        region.draw([printable(line) for line in lines])
+
+    def _line(self, progress: Progress) -> None:
+        seconds = duration(self._time() - self._began)
+        queued, pace = number(progress.queued), self._display.pace()
+        self._say(f"  {seconds}  {counted(progress)} · {queued} queued · {pace:.1f}/s")
+
+    def close(self) -> None:
+        """Nothing moves any more."""
+        if self._numbers is not None:
+            self._numbers.close()
+            self._numbers = None
+        if self._region is not None:
+            self._region.clear()
+            self._region = None
 
     def _say(self, line: str, *, always: bool = False) -> None:
         if always or not self._quiet:
-            click.echo(printable(line), err=True)
+            say(line)
 
 
-def _end(summary: Summary) -> list[str]:
-    mark = {0: "✓"}.get(summary.exit_code, "!" if summary.exit_code in {5, 130} else "✗")
-    database = shown_database(summary.database)
-    if summary.exit_code == 4:
-        return [f"{mark} {summary.start_problem}. Nothing crawled."]
-    lines = [
-        f"{mark} {summary.spider}: {_counted(summary)} in {duration(summary.seconds)}{_because(summary)}"
-    ]
-    lines += findings(summary)
-    if summary.rejected:
-        told = f"{plural(summary.rejected, 'item')} could not be stored"
-        lines.append(f"  rejected  {told}      → scraper query {database} _rejected")
-    if summary.state == "stopped":
-        lines.append(f"  continue with: scraper resume {database}")
-    elif summary.rows:
-        lines.append(f"  next      scraper query {database} {_example(summary)}")
-    return lines
+def _first_line(crawl: Crawl, run: int, resumed: bool) -> str:
+    settings = crawl.settings
+    rate = f"{str(settings.rate).replace('/', ' req/', 1)} per domain" if settings.rate else "no rate limit"
+    robots = "robots.txt obeyed" if settings.robots else "robots.txt ignored"
+    again = " goes on" if resumed else ""
+    return f"{crawl.definition.name} → {crawl.database}   run {run}{again} · {rate} · {robots}"
 
 
-def _counted(summary: Summary) -> str:
-    parts = [plural(summary.pages, "page")]
-    for table, counts in summary.items.items():
-        rows = sum(counts.values())
-        told = [f"{number(counts[what])} {what}" for what in ("new", "changed") if counts.get(what)]
-        parts.append(f"{number(rows)} {table}" + (f" ({', '.join(told)})" if told else ""))
-    if not summary.rows:
-        parts.append("no items")
-    return ", ".join(parts)
+def _no_contact(crawl: Crawl) -> str | None:
+    """A site that cannot write to us blocks us; nobody minds on this machine."""
+    settings = crawl.settings
+    if settings.user_agent is not None or settings.contact is not None or _is_local(crawl.starts):
+        return None
+    return '! nobody can write to you: set contact = "you@example.com" (a setting), sites see it in the User-Agent'
 
 
-def _because(summary: Summary) -> str:
-    if summary.exit_code == 3 and summary.empty_tables and summary.rows:
-        return f"; no {', no '.join(summary.empty_tables)}"
-    if summary.reason and summary.exit_code in {0, 5, 130} and summary.reason != "pages failed":
-        left = f", {number(summary.queued)} queued" if summary.state == "stopped" else ""
-        return f"; {summary.reason}{left}"
-    return ""
+def _is_local(starts: Sequence[str]) -> bool:
+    """Whether all start URLs that are known lie on this machine."""
+    hosts = [split(normalize(url)).host for url in starts]
+    return bool(hosts) and all(host == "localhost" or (is_ip(host) and refuse(host)) for host in hosts)
 
 
-def _example(summary: Summary) -> str:
-    return max(summary.items, key=lambda name: sum(summary.items[name].values()))
+def _page_line(event: PageDone) -> str:
+    """What became of a request, for `-v`."""
+    done, outcome = event.done, event.done.outcome
+    took = f"  {done.sends[-1].ended - done.sends[-1].sent:.2f} s" if done.sends else ""
+    if outcome.name == "ok":
+        what = f"{plural(len(done.items), 'item')}, {plural(len(done.links), 'link')}"
+    else:
+        what = f"{outcome.name}  {outcome.why}"
+    return f"  {outcome.status or '---'}  {done.url}  {what}{took}"

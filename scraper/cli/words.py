@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scraper.project import project_folder
 
-__all__ = ["duration", "number", "plural", "shown_database", "shown_place"]
+__all__ = ["duration", "number", "of_table", "plural", "shown_database", "shown_place"]
 
 
 def shown_place(place: str) -> str:
@@ -27,6 +27,15 @@ def shown_database(path: str) -> str:
 
 def plural(count: int, noun: str) -> str:
     return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def of_table(rows: int, table: str) -> str:
+    """So many rows of a table: 1 240 books, 3 categories; a name that is a plural already stays."""
+    if rows == 1 or table.endswith("s"):
+        return f"{number(rows)} {table}"
+    if table.endswith("y") and table[-2:-1] not in set("aeiou"):
+        return f"{number(rows)} {table[:-1]}ies"
+    return f"{number(rows)} {table}s"
 
 
 def number(count: int) -> str:

@@ -1,0 +1,80 @@
+"""`--json`: what happens during a crawl as JSON, one object a line on stdout (https://jsonlines.org)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from scraper.api import Crawl
+from scraper.clock import iso
+from scraper.events import CrawlStarted, DomainParked, Event, PageDone, Stalled, Stopping, Warned
+from scraper.summary import Summary
+
+__all__ = ["JsonEvents"]
+
+
+class JsonEvents:
+    """An observer that writes each event at once. Every object has `event` and `at` (UTC)."""
+
+    def __init__(self, crawl: Crawl) -> None:
+        self._crawl = crawl
+        self._now = 0.0
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case CrawlStarted(run, resumed):
+                spider, database = self._crawl.definition.name, self._crawl.database
+                self._write("started", run=run, resumed=resumed, spider=spider, database=database)
+            case PageDone():
+                self._write("page", **_page(event))
+            case DomainParked(domain, why):
+                self._write("parked", domain=domain, why=why)
+            case Warned(message):
+                self._write("warning", message=message)
+            case Stalled(seconds, why):
+                self._write("stalled", seconds=round(seconds, 1), why=why)
+            case Stopping(reason, grace):
+                self._write("stopping", reason=reason, grace=grace)
+            case _:
+                return
+
+    def ended(self, summary: Summary) -> None:
+        """The last line: the whole summary."""
+        told = asdict(summary)
+        told["time_ms"] = {n[5:]: ms for n, ms in summary.counters.items() if n.startswith("time.")}
+        self._write("ended", **told)
+
+    def left(self) -> None:
+        """The last line where a person did not want to wait: the run can be resumed."""
+        self._write("ended", run=self._crawl.run_id, state="stopped", exit_code=130)
+
+    def _write(self, event: str, **values: Any) -> None:
+        line = {"event": event, "at": iso(self._crawl.now()), **values}
+        sys.stdout.write(json.dumps(line, default=_plain) + "\n")
+        sys.stdout.flush()
+
+
+def _page(event: PageDone) -> dict[str, Any]:
+    """A request that ended, or is to be tried again."""
+    done, outcome = event.done, event.done.outcome
+    return {
+        "url": done.request.url,
+        "final_url": done.url,
+        "outcome": outcome.name,
+        "status": outcome.status,
+        "kind": outcome.kind or None,
+        "why": outcome.why or None,
+        "callback": done.request.options.callback,
+        "depth": done.request.depth,
+        "items": dict(event.completed.stored),
+        "rejected": len(done.rejected),
+        "links": len(done.links),
+        "seconds": round(done.sends[-1].ended - done.sends[-1].sent, 3) if done.sends else None,
+    }
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)
