@@ -170,7 +170,7 @@ def test_a_good_crawl_is_short_and_can_be_queried(person: Person) -> None:
     lines = ran.err.splitlines()
     assert len(lines) <= 6
     assert lines[0].startswith("shop → data/shop.db   run 1")
-    assert f"✓ shop: {PAGES + 1} pages, {PAGES} product ({PAGES} new)" in lines[1]
+    assert f"✓ shop: {PAGES + 1} pages, {PAGES} products ({PAGES} new)" in lines[1]
     asked = person.types("query", "shop", "select count(*) as n, sum(price) as total from product")
     assert asked.out.split() == ["n", "total", "──", "──────", "60", "1800.0"]
     assert person.types("tables", "shop").out.startswith("product  60 rows  (name TEXT, price NUMERIC)")

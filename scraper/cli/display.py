@@ -103,8 +103,9 @@ class Display:
         domains = self._status.domains
         if len(domains) == 1:
             return [self._lane(domains[0], self._most_time(), 0)]
-        longest = max((width(domain.name) for domain in domains[:LANES]), default=0)
-        lines = [self._lane(domain, _wait(domain, unix), longest) for domain in domains[:LANES]]
+        shown = sorted(domains[:LANES], key=lambda domain: domain.name)
+        longest = max((width(domain.name) for domain in shown), default=0)
+        lines = [self._lane(domain, _wait(domain, unix), longest) for domain in shown]
         if (more := self._status.held - LANES) > 0:
             lines.append(f"   … and {plural(more, 'more domain')}")
         return lines

@@ -24,6 +24,7 @@ COMMANDS = {
     "tables": ("scraper.cli.query:tables", "The tables of a database, with their columns."),
     "query": ("scraper.cli.query:query", "Ask a database a question in SQL, or show a table."),
     "runs": ("scraper.cli.operate:runs", "The runs of a database."),
+    "status": ("scraper.cli.status:status", "How a crawl is doing, live or dead, from any terminal."),
     "errors": ("scraper.cli.errors:errors", "What failed, grouped by kind and place."),
     "hosts": ("scraper.cli.operate:hosts", "The domains of a run, and what they wait for."),
     "explain": ("scraper.cli.explain:explain", "Why a URL was fetched, skipped or retried."),

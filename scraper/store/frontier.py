@@ -20,7 +20,7 @@ from scraper.models import (
 )
 from scraper.store.commands import commands_after
 from scraper.store.counters import Counters, Deltas
-from scraper.store.leases import Leases
+from scraper.store.leases import Leases, upcoming_domains
 from scraper.store.queue import Queue
 from scraper.store.results import Results
 from scraper.store.writer import Writer
@@ -173,7 +173,7 @@ class SqliteFrontier:
         await self._submit(work)
 
     async def upcoming(self, n: int, *, now: float) -> Sequence[Upcoming]:
-        return await self._writer.read(lambda conn: self._leases.upcoming(conn, now, n))
+        return await self._writer.read(lambda conn: upcoming_domains(conn, self._run, now, n))
 
     async def commands(self, after: int) -> Sequence[Command]:
         return await self._writer.read(lambda conn: commands_after(conn, self._run, after))

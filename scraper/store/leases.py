@@ -15,7 +15,7 @@ from typing import NamedTuple
 from scraper.models import DomainFacts, DomainLease, OriginFacts, QueuedRequest, Upcoming
 from scraper.store.queue import LONGEST_HOLD, Queue
 
-__all__ = ["DomainRow", "Leases"]
+__all__ = ["DomainRow", "Leases", "upcoming_domains"]
 
 #: Origins whose robots.txt travels with a lease.
 ORIGINS = 32
@@ -35,6 +35,17 @@ class DomainRow(NamedTuple):
     def is_held(self, lease: DomainLease) -> bool:
         """Whether the lease is still the last one given; it may be over, but nobody has taken it over."""
         return self.epoch == lease.epoch and self.owner == lease.owner
+
+
+def upcoming_domains(conn: sqlite3.Connection, run: int, now: float, limit: int) -> list[Upcoming]:
+    """Up to `limit` domains of a run without an owner that are due later, soonest first."""
+    rows = conn.execute(
+        "SELECT d.name, q.ready_at, CASE WHEN d.not_before > ?2 THEN 'Retry-After' ELSE 'retries' END"
+        " FROM _queues q JOIN _domains d ON d.id = q.domain"
+        " WHERE q.run = ?1 AND q.ready_at > ?2 AND q.owner IS NULL ORDER BY q.ready_at LIMIT ?3",
+        (run, now, limit),
+    ).fetchall()
+    return [Upcoming(*row) for row in rows]
 
 
 class Leases:
@@ -78,16 +89,6 @@ class Leases:
             "SELECT min(ready_at) FROM _queues WHERE run = ? AND ready_at IS NOT NULL", (self._run,)
         ).fetchone()
         return None if row[0] is None else float(row[0])
-
-    def upcoming(self, conn: sqlite3.Connection, now: float, limit: int) -> list[Upcoming]:
-        """Up to `limit` domains without an owner that are due later, soonest first."""
-        rows = conn.execute(
-            "SELECT d.name, q.ready_at, CASE WHEN d.not_before > ?2 THEN 'Retry-After' ELSE 'retries' END"
-            " FROM _queues q JOIN _domains d ON d.id = q.domain"
-            " WHERE q.run = ?1 AND q.ready_at > ?2 AND q.owner IS NULL ORDER BY q.ready_at LIMIT ?3",
-            (self._run, now, limit),
-        ).fetchall()
-        return [Upcoming(*row) for row in rows]
 
     def grant(
         self,
