@@ -199,7 +199,10 @@ def _no_contact(crawl: Crawl) -> str | None:
 
 def _is_local(starts: Sequence[str]) -> bool:
     """Whether all start URLs that are known lie on this machine."""
-    hosts = [split(normalize(url)).host for url in starts]
+    try:
+        hosts = [split(normalize(url)).host for url in starts]
+    except ValueError:  # no URL: the crawl says so
+        return True
     return bool(hosts) and all(host == "localhost" or (is_ip(host) and refuse(host)) for host in hosts)
 
 
