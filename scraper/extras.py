@@ -12,7 +12,9 @@ from scraper.errors import UsageError
 __all__ = ["EXTRAS", "pip_command", "present", "require"]
 
 #: The extras of pyproject.toml (but `dev`): the module that an extra is for, as it is imported.
-EXTRAS: Mapping[str, str] = MappingProxyType({})
+EXTRAS: Mapping[str, str] = MappingProxyType(
+    {"parquet": "pyarrow", "xlsx": "xlsxwriter", "browse": "datasette"}
+)
 
 
 def require(extra: str, what: str) -> ModuleType:

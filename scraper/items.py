@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from scraper.errors import ItemError, SpiderError
 from scraper.models import Column, ItemRow, Table
 from scraper.names import fold
-from scraper.typed import Field, Rule, fields_of, getter_of, is_typed, members_of, rule_of, show
+from scraper.typed import Field, Rule, fields_of, getter_of, is_typed, kind_of, members_of, rule_of, show
 
 __all__ = ["INTERNAL", "Items", "table"]
 
@@ -181,7 +181,9 @@ class Items:
                 f'{cls.__name__}: merge="fill" needs a key: annotate a field Annotated[str, Key]'
             )
         columns = tuple(
-            Column(field.name, rule.type, field.key, not rule.nullable)
+            Column(
+                field.name, rule.type, field.key, not rule.nullable, kind_of(field.annotation, field.exact)
+            )
             for field, rule in zip(fields, rules, strict=True)
         )
         for names in (*options.index, *options.unique):
@@ -238,7 +240,10 @@ class Items:
             raise ItemError(problem[1], item=self._spider, field=problem[0])
         names = [str.__str__(name) for name in obj]
         rules = [_value_rule(self._spider, name, value) for name, value in obj.items()]
-        columns = tuple(Column(name, rule.type) for name, rule in zip(names, rules, strict=True))
+        columns = tuple(
+            Column(name, rule.type, kind=kind_of(type(value)))
+            for name, rule, value in zip(names, rules, obj.values(), strict=True)
+        )
         get = itemgetter(*names) if len(names) > 1 else _dict_getter(names)
         return _Plan(Table(self._spider, columns, open=True), get, tuple(rule.convert for rule in rules))
 

@@ -173,7 +173,7 @@ def test_a_good_crawl_is_short_and_can_be_queried(person: Person) -> None:
     assert f"✓ shop: {PAGES + 1} pages, {PAGES} products ({PAGES} new)" in lines[1]
     asked = person.types("query", "shop", "select count(*) as n, sum(price) as total from product")
     assert asked.out.split() == ["n", "total", "──", "──────", "60", "1800.0"]
-    assert person.types("tables", "shop").out.startswith("product  60 rows  (name TEXT, price NUMERIC)")
+    assert person.types("tables", "shop").out.startswith("product  60 rows\n  name   text     key   100 %\n")
 
 
 @pytest.mark.parametrize(

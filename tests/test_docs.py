@@ -329,7 +329,7 @@ def test_views_are_documented(database: sqlite3.Connection) -> None:
     views = {
         name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'view'").fetchall()
     }
-    tables = {info.name: [column for column, _ in info.columns] for info in list_tables(database)}
+    tables = {info.name: [column.name for column in info.columns] for info in list_tables(database)}
     history = [name for name in tables["book_history"] if name.startswith("_")]
     assert documented.pop("<table>_history") == history
     assert documented == {name: tables[name] for name in views if not name.endswith("_history")}

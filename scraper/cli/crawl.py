@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from scraper.api import Crawl
+from scraper.cli.export import check_run_output, export_run
 from scraper.cli.jsonevents import JsonEvents
 from scraper.cli.region import Region, is_terminal, screen
 from scraper.cli.report import Reporter
@@ -43,6 +44,12 @@ __all__ = ["Look", "crawl", "crawl_and_report", "resume"]
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting.")
 @click.option("--resume", "go_on", is_flag=True, help="Go on with the unfinished run, or start one.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="This run's rows, at the end: .jsonl, .csv, .parquet, .json, .xlsx.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for every page.")
 @click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")
@@ -50,7 +57,11 @@ def crawl(target: str, folder: str | None, **given: Any) -> int:
     """Run the spider TARGET: a name, a file, file.py:Class, or module:Class."""
     if folder is not None:
         change_to(folder)
-    look = Look(quiet=given["quiet"], verbose=given["verbose"], as_json=given["as_json"])
+    if given["output"] is not None:
+        check_run_output(given["output"])
+    look = Look(
+        quiet=given["quiet"], verbose=given["verbose"], as_json=given["as_json"], output=given["output"]
+    )
     with look.stage() as region:
         found = find_target(target)
         prepared = Crawl(
@@ -112,6 +123,7 @@ class Look:
     quiet: bool = False
     verbose: bool = False
     as_json: bool = False
+    output: str | None = None
 
     def stage(self) -> AbstractContextManager[Region | None]:
         """A region to draw in where stderr is a terminal. It begins before the spider is imported, whose log
@@ -120,7 +132,7 @@ class Look:
 
 
 def crawl_and_report(crawl: Crawl, look: Look, region: Region | None) -> int:
-    """Crawl with the signals a person sends, report, and return the exit code."""
+    """Crawl with the signals a person sends, report, write the run's rows to a file where asked, and return the exit code."""
     reporter = Reporter(quiet=look.quiet, verbose=look.verbose, region=region)
     events = JsonEvents(crawl) if look.as_json else None
     crawl.observe(reporter, *([events] if events else []))
@@ -132,6 +144,8 @@ def crawl_and_report(crawl: Crawl, look: Look, region: Region | None) -> int:
         reporter.left(crawl.database)
     else:
         reporter.ended(summary)
+        for path, rows in export_run(summary, look.output) if look.output else ():
+            reporter.wrote(path, rows)
     if events is not None:
         events.left() if summary is None else events.ended(summary)
     return 130 if summary is None else summary.exit_code

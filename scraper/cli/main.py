@@ -23,6 +23,11 @@ COMMANDS = {
     "info": ("scraper.cli.spiders:info", "What a spider says of itself."),
     "tables": ("scraper.cli.query:tables", "The tables of a database, with their columns."),
     "query": ("scraper.cli.query:query", "Ask a database a question in SQL, or show a table."),
+    "export": (
+        "scraper.cli.export:export_command",
+        "Write a table or an answer to a file: CSV, JSON, Parquet, Excel.",
+    ),
+    "browse": ("scraper.cli.browse:browse", "Look at a database in a web browser (datasette)."),
     "runs": ("scraper.cli.operate:runs", "The runs of a database."),
     "status": ("scraper.cli.status:status", "How a crawl is doing, live or dead, from any terminal."),
     "errors": ("scraper.cli.errors:errors", "What failed, grouped by kind and place."),

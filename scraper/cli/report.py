@@ -176,6 +176,10 @@ class Reporter:
             self._region.clear()
             self._region = None
 
+    def wrote(self, path: str, rows: int) -> None:
+        """A file of this run's rows is there."""
+        self._say(f"  wrote     {path}: {plural(rows, 'row')}")
+
     def _say(self, line: str, *, always: bool = False) -> None:
         if always or not self._quiet:
             say(line)

@@ -24,12 +24,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of an item table. `type` is an SQLite type name: TEXT, INTEGER, REAL, NUMERIC, BLOB."""
+    """One column of an item table. `type` is an SQLite type name: TEXT, INTEGER, REAL, NUMERIC, BLOB.
+
+    `kind` says what the values are (`scraper.typed.kind_of`): a datetime is TEXT as well.
+    """
 
     name: str
     type: str
     key: bool = False
     required: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,97 +1,209 @@
-"""Questions to a database, on a connection that cannot write."""
+"""Questions to a database, on a connection that cannot write.
+
+Three things keep it so, each enough by itself: the file is opened with `mode=ro`, `query_only` is on, and an
+authorizer refuses every statement that is not a question, before it runs (`ATTACH`, `VACUUM INTO`, `PRAGMA x = y`).
+"""
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from scraper.errors import QueryError
 from scraper.names import quoted
-from scraper.settings import did_you_mean
+from scraper.query.explain import explained
 
-__all__ = ["Answer", "TableInfo", "ask", "list_tables", "open_readonly"]
+__all__ = ["Answer", "Parameters", "answering", "ask", "open_readonly", "own_columns"]
 
+Parameters = Sequence[Any] | Mapping[str, Any]
 
-@dataclass(frozen=True, slots=True)
-class TableInfo:
-    """A table or view: how many rows, and its columns as (name, type)."""
-
-    name: str
-    rows: int
-    columns: Sequence[tuple[str, str]]
-    internal: bool
+#: What a statement may do: SELECT, read a column, call a function, recurse, take a snapshot.
+_QUESTIONS = frozenset(
+    {
+        sqlite3.SQLITE_SELECT,
+        sqlite3.SQLITE_READ,
+        sqlite3.SQLITE_FUNCTION,
+        sqlite3.SQLITE_RECURSIVE,
+        sqlite3.SQLITE_TRANSACTION,
+    }
+)
+#: Pragmas whose argument names something; those that only show a value are allowed without one.
+_NAMING = re.compile(r"(table_(x?info|list)|index_(list|x?info)|foreign_key_list|(integrity|quick)_check)")
+_SHOWING = re.compile(
+    r"((collation|database|function|module|pragma)_list|(application|user)_(id|version)|compile_options|encoding"
+    r"|freelist_count|journal_mode|page_(count|size)|query_only|schema_version)"
+)
+_FORBIDDEN = frozenset({"load_extension", "fts3_tokenizer"})
+_NAME = re.compile(r"[^\s;()'\"]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The columns of a result and its rows, read as they are consumed."""
+    """The columns of a result and its rows, read as they are consumed; an error may still come then.
+
+    `sources` maps a result column to the one (table, column) of its name that the statement reads.
+    """
 
     columns: Sequence[str]
     rows: Iterable[tuple[Any, ...]]
+    sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def open_readonly(path: str) -> sqlite3.Connection:
-    """A read-only connection. Raises QueryError when the file is no database."""
-    if not Path(path).is_file():
-        raise QueryError(f"no database {path}")
+def open_readonly(path: str, attach: Mapping[str, str] | None = None) -> sqlite3.Connection:
+    """A connection that can only read; `attach` maps names to further files, read as `name.table`.
+
+    Raises QueryError when a file is no database.
+    """
+    conn = _open(path)
     try:
-        conn = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=30)
+        for name, other in (attach or {}).items():
+            _attach(conn, name, other)
         conn.execute("PRAGMA query_only = ON")
-        conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-    except sqlite3.Error as error:
-        raise QueryError(f"{path} cannot be read: {error}") from error
+    except BaseException:
+        conn.close()
+        raise
+    conn.set_authorizer(_authorize)
     return conn
 
 
-def list_tables(conn: sqlite3.Connection) -> list[TableInfo]:
-    """All tables and views, item tables first."""
-    rows = conn.execute(
-        "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-    ).fetchall()
-    views = {"runs", "requests", "errors"}
-    names = sorted((name for (name,) in rows), key=lambda n: (n.startswith("_"), n in views, n))
-    return [_info(conn, name, name.startswith("_") or name in views) for name in names]
+def _open(path: str) -> sqlite3.Connection:
+    if not Path(path).is_file():
+        raise QueryError(f"no database {path}")
+    error: sqlite3.Error | None = None
+    for uri in _uris(path):
+        conn = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+        try:
+            conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+        except sqlite3.Error as problem:
+            conn.close()
+            error = error or problem
+        else:
+            return conn
+    raise QueryError(f"{path} cannot be read: {error}") from error
 
 
-def _info(conn: sqlite3.Connection, name: str, internal: bool) -> TableInfo:
-    count = conn.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0]  # noqa: S608 - quoted name
-    columns = conn.execute(f"PRAGMA table_info({quoted(name)})").fetchall()
-    return TableInfo(name, count, [(column[1], column[2]) for column in columns], internal)
+def _uris(path: str) -> list[str]:
+    """How to open a file. One in a folder that cannot be written has no log to share when nobody writes it."""
+    uri = f"file:{quote(path)}?mode=ro"
+    return [uri] if Path(f"{path}-wal").exists() else [uri, f"{uri}&immutable=1"]
 
 
-def ask(conn: sqlite3.Connection, question: str, limit: int | None = None) -> Answer:
-    """The answer to an SQL statement, or all rows of the table that is named.
+def _attach(conn: sqlite3.Connection, name: str, path: str) -> None:
+    if not Path(path).is_file():
+        raise QueryError(f"no database {path}")
+    try:
+        conn.execute(f"ATTACH DATABASE ? AS {quoted(name)}", (_uris(path)[0],))
+        conn.execute(f"SELECT 1 FROM {quoted(name)}.sqlite_master LIMIT 1").fetchall()  # noqa: S608 - quoted name
+    except sqlite3.Error as error:
+        raise QueryError(f"{path} cannot be attached as {name}: {error}") from error
+
+
+def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    if action == sqlite3.SQLITE_PRAGMA:
+        name = (first or "").lower()
+        allowed = bool(_NAMING.fullmatch(name) or (second is None and _SHOWING.fullmatch(name)))
+    elif action == sqlite3.SQLITE_UPDATE:
+        # A table-valued function (json_each) declares itself so; writing there is refused by SQLite itself.
+        allowed = first == "sqlite_master"
+    elif action == sqlite3.SQLITE_FUNCTION:
+        allowed = (second or "").lower() not in _FORBIDDEN
+    else:
+        allowed = action in _QUESTIONS
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+
+class answering:
+    """Translates what SQLite says of a statement into a QueryError; an interrupted one is a KeyboardInterrupt.
+
+    `interrupted` comes of Ctrl-C: the signal's exception stops the statement in its progress handler.
+    """
+
+    def __init__(self, conn: sqlite3.Connection, sql: str) -> None:
+        self._conn, self._sql = conn, sql
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (sqlite3.Error, sqlite3.Warning)):
+            if str(error) == "interrupted":
+                raise KeyboardInterrupt from error
+            raise QueryError(explained(self._conn, str(error), self._sql)) from error
+        if isinstance(error, (OverflowError, UnicodeEncodeError)):
+            raise QueryError(f"a value that SQLite cannot take: {error}") from error
+
+
+def ask(
+    conn: sqlite3.Connection,
+    question: str,
+    parameters: Parameters = (),
+    *,
+    limit: int | None = None,
+    everything: bool = False,
+) -> Answer:
+    """The answer to an SQL statement, or the rows of the table that is named: its own columns, or `everything`.
 
     Raises QueryError with what is wrong and, for a misspelt name, what was probably meant.
     """
-    names = [
-        name for (name,) in conn.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
-    ]
-    is_name = re.fullmatch(r"[^\s;()]+", question.strip()) is not None
-    sql = f"SELECT * FROM {quoted(question.strip())}" if is_name else question.strip().rstrip(";")  # noqa: S608 - quoted name
-    if limit is not None:
-        sql = f"SELECT * FROM ({sql}) LIMIT {int(limit)}"  # noqa: S608 - the person's own statement
+    question = question.strip()
+    sql = _select(conn, question, everything) if _NAME.fullmatch(question) else question
+    read: dict[str, set[tuple[str, str]]] = {}
+
+    def note(action: int, first: str | None, second: str | None, *rest: str | None) -> int:
+        if action == sqlite3.SQLITE_READ and first and second:
+            read.setdefault(second.lower(), set()).add((first, second))
+        return _authorize(action, first, second, *rest)
+
+    conn.set_authorizer(note)
     try:
-        cursor = conn.execute(sql)
-    except (sqlite3.Error, sqlite3.Warning) as error:
-        raise QueryError(_explained(conn, str(error), names)) from error
+        with answering(conn, sql):
+            cursor = conn.execute(sql, parameters)
+    finally:
+        conn.set_authorizer(_authorize)
     if cursor.description is None:
-        raise QueryError("the database is open for reading only; ask with SELECT")
-    return Answer([column[0] for column in cursor.description], cursor)
+        raise QueryError("that is no question; ask with SELECT (the database is open for reading only)")
+    columns = [column[0] for column in cursor.description]
+    found = {name: read.get(name.lower(), set()) for name in columns}
+    sources = {name: next(iter(places)) for name, places in found.items() if len(places) == 1}
+    return Answer(columns, islice(_rows(conn, sql, cursor), limit), sources)
 
 
-def _explained(conn: sqlite3.Connection, message: str, names: Sequence[str]) -> str:
-    if match := re.match(r"no such table: (.+)", message):
-        told = ", ".join(f"{info.name} ({info.rows})" for info in list_tables(conn) if not info.internal)
-        return f"no table {match[1]!r}{did_you_mean(match[1], names)} Tables: {told or 'none yet'}"
-    if match := re.match(r"no such column: (?:.*\.)?(.+)", message):
-        columns = {column for info in list_tables(conn) for column, _ in info.columns}
-        return f"no column {match[1]!r}{did_you_mean(match[1], columns)}"
-    if "readonly" in message or "read-only" in message or "query_only" in message:
-        return "the database is open for reading only; ask with SELECT"
-    return f"{message}"
+def _rows(conn: sqlite3.Connection, sql: str, cursor: sqlite3.Cursor) -> Iterable[tuple[Any, ...]]:
+    with answering(conn, sql):
+        yield from cursor
+
+
+def _select(conn: sqlite3.Connection, name: str, everything: bool) -> str:
+    """The statement that shows a table, also one of an attached database (`other.book`)."""
+    columns = [] if everything else own_columns(conn, name)
+    listed = ", ".join(map(quoted, columns)) or "*"
+    return f"SELECT {listed} FROM {_place(conn, name)}"  # noqa: S608 - quoted names
+
+
+def own_columns(conn: sqlite3.Connection, name: str) -> list[str]:
+    """The columns of a table that are the user's: all but those an item table has besides its own.
+
+    Of a table that is internal itself, and of a view, all.
+    """
+    schema, table = _split(conn, name)
+    rows = conn.execute("SELECT name FROM pragma_table_info(?, ?)", (table, schema)).fetchall()
+    names = [column for (column,) in rows]
+    own = [column for column in names if not column.startswith("_")]
+    return own if own and "_request" in names and not table.startswith("_") else names
+
+
+def _split(conn: sqlite3.Connection, name: str) -> tuple[str, str]:
+    schema, dot, table = name.partition(".")
+    known = {row[1] for row in conn.execute("PRAGMA database_list")}
+    return (schema, table) if dot and schema in known else ("main", name)
+
+
+def _place(conn: sqlite3.Connection, name: str) -> str:
+    schema, table = _split(conn, name)
+    return quoted(table) if schema == "main" else f"{quoted(schema)}.{quoted(table)}"

@@ -1,38 +1,58 @@
-"""Answers as text: an aligned table, CSV, JSON, JSON lines. Rows are written as they are read."""
+"""Answers as text: an aligned table, CSV, JSON, JSON lines. Rows are written as they are read.
+
+NULL is `NULL` in a table, an empty field in CSV (where an empty text is `""`), null in JSON. Bytes are hexadecimal
+in all of them but the table.
+"""
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, TextIO
 
 from scraper.query.database import Answer
 from scraper.trace import printable
 
-__all__ = ["FORMATS", "write_answer"]
+__all__ = ["FORMATS", "excel_safe", "write_answer"]
 
 #: Rows looked at to choose column widths, and the widest a column gets.
 SAMPLE, WIDEST = 500, 60
+#: What makes a spreadsheet take a text for a formula when it stands first (OWASP, CSV injection).
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+
+Rows = Iterable[tuple[Any, ...]]
 
 
-def write_answer(answer: Answer, out: TextIO, form: str = "table") -> int:
-    """Write an answer in a format of `FORMATS`. Returns the number of rows."""
-    return FORMATS[form](answer.columns, answer.rows, out)
+def write_answer(answer: Answer, out: TextIO, form: str = "table", *, safe: bool = False) -> int:
+    """Write an answer in a format of `FORMATS`; returns the number of rows. `safe`: CSV made `excel_safe`."""
+    write = partial(_csv, safe=True) if safe and form == "csv" else FORMATS[form]
+    return write(answer.columns, answer.rows, out)
 
 
-def _table(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], out: TextIO) -> int:
+def excel_safe(value: Any) -> Any:
+    """A text that a spreadsheet would run as a formula, with an apostrophe before it; all else as it is."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def _table(columns: Sequence[str], rows: Rows, out: TextIO) -> int:
     rows = iter(rows)
-    head = [[_cell(value) for value in row] for row in islice(rows, SAMPLE)]
-    numeric = [bool(head) and all(_is_number(row[i]) for row in head) for i in range(len(columns))]
-    widths = [min(WIDEST, max([len(name), *(len(row[i]) for row in head)])) for i, name in enumerate(columns)]
+    first = list(islice(rows, SAMPLE))
+    head = [[_cell(value) for value in row] for row in first]
+    right = [
+        any(row[i] is not None for row in first)
+        and all(row[i] is None or isinstance(row[i], (int, float)) for row in first)
+        for i in range(len(columns))
+    ]
+    names = [printable(name) for name in columns]
+    widths = [min(WIDEST, max([len(name), *(len(row[i]) for row in head)])) for i, name in enumerate(names)]
 
     def line(cells: Sequence[str]) -> None:
-        shown = [_fit(cell, width, right) for cell, width, right in zip(cells, widths, numeric, strict=True)]
+        shown = [_fit(cell, width, number) for cell, width, number in zip(cells, widths, right, strict=True)]
         out.write("  ".join(shown).rstrip() + "\n")
 
-    line(columns)
+    line(names)
     out.write("  ".join("─" * width for width in widths) + "\n")
     count = 0
     for cells in head:
@@ -47,14 +67,10 @@ def _table(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], out: TextIO)
 def _cell(value: Any) -> str:
     """A value on one line, without control characters: what a site wrote must not steer a terminal."""
     if value is None:
-        return ""
+        return "NULL"
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     return printable(str(value))
-
-
-def _is_number(cell: str) -> bool:
-    return cell == "" or cell.replace(".", "", 1).removeprefix("-").isdigit()
 
 
 def _fit(cell: str, width: int, right: bool) -> str:
@@ -63,17 +79,29 @@ def _fit(cell: str, width: int, right: bool) -> str:
     return cell.rjust(width) if right else cell.ljust(width)
 
 
-def _csv(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], out: TextIO) -> int:
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(columns)
+def _csv(columns: Sequence[str], rows: Rows, out: TextIO, *, safe: bool = False) -> int:
+    field = (lambda value: _field(excel_safe(value))) if safe else _field
+    out.write(",".join(map(field, columns)) + "\n")
     count = 0
     for row in rows:
-        writer.writerow([value.hex() if isinstance(value, bytes) else value for value in row])
+        out.write(",".join(map(field, row)) + "\n")
         count += 1
     return count
 
 
-def _jsonl(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], out: TextIO) -> int:
+def _field(value: Any) -> str:
+    """One field of a CSV line (RFC 4180): text is quoted where it must be, and where it is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return value.hex()
+    text = str(value)
+    if not text or any(c in text for c in ',"\n\r') or text[0].isspace() or text[-1].isspace():
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def _jsonl(columns: Sequence[str], rows: Rows, out: TextIO) -> int:
     count = 0
     for row in rows:
         out.write(_record(columns, row) + "\n")
@@ -81,7 +109,7 @@ def _jsonl(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], out: TextIO)
     return count
 
 
-def _json(columns: Sequence[str], rows: Iterable[tuple[Any, ...]], out: TextIO) -> int:
+def _json(columns: Sequence[str], rows: Rows, out: TextIO) -> int:
     count = 0
     out.write("[")
     for row in rows:
@@ -97,11 +125,13 @@ def _record(columns: Sequence[str], row: tuple[Any, ...]) -> str:
         name: value.hex() if isinstance(value, bytes) else value
         for name, value in zip(columns, row, strict=True)
     }
-    return json.dumps(values, ensure_ascii=False)
+    return _dumps(values)
 
 
-#: Writers by name; bytes are hex in all of them but the table.
-FORMATS: Mapping[str, Callable[[Sequence[str], Iterable[tuple[Any, ...]], TextIO], int]] = {
+_dumps = json.JSONEncoder(ensure_ascii=False).encode
+
+#: Writers by name.
+FORMATS: Mapping[str, Callable[[Sequence[str], Rows, TextIO], int]] = {
     "table": _table,
     "csv": _csv,
     "json": _json,

@@ -187,6 +187,36 @@ CREATE TABLE _commands (              -- orders to a running crawl, from other p
 CREATE INDEX _commands_run ON _commands (run, id);
 """
 
+QUALITY = """
+CREATE TABLE _columns (               -- what the columns of item tables hold, as their classes declared it last
+    "table" TEXT NOT NULL COLLATE NOCASE,
+    "column" TEXT NOT NULL COLLATE NOCASE,
+    kind TEXT NOT NULL,               -- decimal, datetime, json, …; empty: several
+    PRIMARY KEY ("table", "column")
+) WITHOUT ROWID;
+
+CREATE TABLE _fill (                  -- how well the columns of item tables were filled
+    run INTEGER NOT NULL,
+    "table" TEXT NOT NULL,
+    "column" TEXT NOT NULL,
+    filled INTEGER NOT NULL,          -- rows with a value; counted for tables of plain dicts only
+    empty INTEGER NOT NULL,           -- rows without
+    url TEXT,                         -- the first page with an empty one, and the place in the code (file:line)
+    place TEXT,
+    PRIMARY KEY (run, "table", "column")
+) WITHOUT ROWID;
+
+CREATE TABLE _visits (                -- pages that `revisit` may spare a later run; across runs
+    key BLOB PRIMARY KEY,             -- series and fingerprint
+    request INTEGER NOT NULL,         -- the request that stands for it now: its rows are of this one
+    run INTEGER NOT NULL,             -- the last run that saw it, fetched or not
+    visited REAL NOT NULL,            -- when it was fetched, or found unchanged
+    etag TEXT,
+    modified TEXT,                    -- its Last-Modified
+    links BLOB NOT NULL               -- fingerprints of what it links to, which that run knows
+) WITHOUT ROWID;
+"""
+
 HISTORY = """
 CREATE TABLE _migrations (            -- what was altered: the schema by a newer version, a table by a changed class
     id INTEGER PRIMARY KEY,
@@ -214,7 +244,7 @@ def _history(conn: sqlite3.Connection) -> None:
 
 #: What each schema version adds, oldest first: a new database runs all of them, an older one those it lacks. A
 #: step that was published is never changed.
-STEPS = (FIRST, COMMANDS, HISTORY)
+STEPS = (FIRST, COMMANDS, HISTORY, QUALITY)
 #: What a step does beside its SQL: to tables whose names only the database knows.
 BESIDE: Mapping[str, Callable[[sqlite3.Connection], None]] = {HISTORY: _history}
 #: `PRAGMA user_version`: the schema version this code writes.

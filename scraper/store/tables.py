@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from scraper.errors import ItemError
 from scraper.models import ItemRow, Rejected, Table
 from scraper.names import fold, quoted
+from scraper.store.kinds import remember_kinds
 from scraper.store.merge import SOURCE, Merge, Provenance, merge_of
 from scraper.store.shapes import FILLED, INTERNAL, Occasion, ensure
 
@@ -102,6 +103,7 @@ class ItemTables:
     def _prepare(self, conn: sqlite3.Connection, table: Table, origin: Provenance) -> _Plan:
         occasion = Occasion(origin.run)
         kinds = ensure(conn, table, occasion)
+        remember_kinds(conn, table)
         self.notes += occasion.notes
         if len(self._plans) >= MAX_PLANS:
             self._plans.clear()

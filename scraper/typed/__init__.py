@@ -14,6 +14,7 @@ from scraper.typed.classes import (
 )
 from scraper.typed.codec import build, decode, decode_arguments, encode, encode_arguments
 from scraper.typed.columns import Rule, rule_of
+from scraper.typed.kinds import kind_of
 from scraper.typed.restore import restore
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "fits",
     "getter_of",
     "is_typed",
+    "kind_of",
     "members_of",
     "restore",
     "rule_of",
