@@ -132,7 +132,7 @@ class Look:
 
 
 def crawl_and_report(crawl: Crawl, look: Look, region: Region | None) -> int:
-    """Crawl with the signals a person sends, report, write the run's rows to a file where asked, and return the exit code."""
+    """Crawl with the signals a person sends, report, write the rows to a file where asked; return the exit code."""
     reporter = Reporter(quiet=look.quiet, verbose=look.verbose, region=region)
     events = JsonEvents(crawl) if look.as_json else None
     crawl.observe(reporter, *([events] if events else []))

@@ -33,8 +33,10 @@ _QUESTIONS = frozenset(
         sqlite3.SQLITE_TRANSACTION,
     }
 )
-#: Pragmas whose argument names something; those that only show a value are allowed without one.
-_NAMING = re.compile(r"(table_(x?info|list)|index_(list|x?info)|foreign_key_list|(integrity|quick)_check)")
+#: Pragmas whose argument names something, or is about waiting; those that only show a value are allowed without one.
+_NAMING = re.compile(
+    r"(table_(x?info|list)|index_(list|x?info)|foreign_key_list|(integrity|quick)_check|busy_timeout)"
+)
 _SHOWING = re.compile(
     r"((collation|database|function|module|pragma)_list|(application|user)_(id|version)|compile_options|encoding"
     r"|freelist_count|journal_mode|page_(count|size)|query_only|schema_version)"
