@@ -33,7 +33,7 @@ class Column:
     type: str
     key: bool = False
     required: bool = False
-    kind: str = ""
+    kind: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Outcome:
     """How a visit ended. Build it with the class methods; there are five ways and no other."""
 
     name: Literal["ok", "retry", "failed", "skipped", "moved"]
-    kind: str = ""
+    kind: str = field(default="", compare=False)
     why: str = ""
     status: int | None = None
     at: float = 0.0
