@@ -106,7 +106,7 @@ class Outcome:
     """How a visit ended. Build it with the class methods; there are five ways and no other."""
 
     name: Literal["ok", "retry", "failed", "skipped", "moved"]
-    kind: str = field(default="", compare=False)
+    kind: str = ""
     why: str = ""
     status: int | None = None
     at: float = 0.0
