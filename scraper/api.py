@@ -19,7 +19,7 @@ import httpx
 
 from scraper.clock import Clock
 from scraper.downloader import Downloader
-from scraper.engine import CARRIED, Context, Engine, Links, Parsing, Seeder, check_url
+from scraper.engine import CARRIED, Context, Engine, Links, Meanings, Parsing, Seeder, check_url
 from scraper.errors import FetchError, SettingsError, SpiderError, UsageError
 from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Observer, Warned, notify
 from scraper.guard import Guard
@@ -29,7 +29,6 @@ from scraper.politeness import Politeness
 from scraper.project import default_database
 from scraper.retry import RetryPolicy
 from scraper.robots import Robots
-from scraper.selectors import SelectorCounts
 from scraper.settings import NO_LAYERS, Layers, Settings
 from scraper.spider import Definition, Spider, define, instantiate
 from scraper.store.database import Database
@@ -119,7 +118,6 @@ class Crawl:
         self._transport = transport
         self._inline = inline
         self._seed = seed
-        self._selectors = SelectorCounts()
         self._engine: Engine | None = None
         self._clock: Clock | None = None
         self._stopping: tuple[str, float | None] | None = None
@@ -181,7 +179,7 @@ class Crawl:
                 why = str(error)
                 await database.writer.submit(lambda conn: finish(conn, run.id, "finished", why, clock.unix()))
                 raise
-        await database.writer.submit(lambda conn: self._selectors.store(conn, run.id))
+        await frontier.store_selectors()
         await frontier.count(self._engine.time_spent() if self._engine is not None else {})
         summary = await database.writer.read(
             lambda conn: summarize(
@@ -209,7 +207,7 @@ class Crawl:
             spider=spider, definition=self.definition, settings=self.settings, clock=clock, frontier=frontier,
             politeness=politeness, robots=Robots(clock.unix),
             retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items,
-            links=links, selectors=self._selectors, parsing=Parsing(inline=self._inline),
+            links=links, meanings=Meanings(), parsing=Parsing(inline=self._inline),
             headers=self._headers(), plain_headers=self._headers(CARRIED),
             user_agent=self._user_agent(), observers=self._observers,
         )  # fmt: skip

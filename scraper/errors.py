@@ -106,6 +106,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "type": "a content type the spider does not accept",
         "parse": "the page cannot be parsed safely",
         "callback": "the callback raised",
+        "selector": "a selector of the spider is no CSS: the crawl stops, resumable",
         "callback-timeout": "the callback did not end in time",
         "callback-missing": "the spider has no such callback any more",
         "callback-args": "the stored data does not fit the callback any more",
@@ -150,7 +151,14 @@ class NoMatch(PageError):
 
 
 class BadSelector(PageError):
-    """A selector that is not valid CSS; the message carries a caret below the place."""
+    """A selector that is not valid CSS; the message carries a caret below the place.
+
+    `selector` is its CSS, without what stands behind `::`.
+    """
+
+    def __init__(self, message: str, selector: str = "") -> None:
+        super().__init__(message)
+        self.selector = selector.partition("::")[0].rstrip()
 
 
 class BadValue(PageError):

@@ -17,7 +17,7 @@ from scraper.models import DomainFacts, Limit, Rate
 from scraper.settings import Settings
 from scraper.urls import domain_of
 
-__all__ = ["PAUSE", "RATE", "Domain", "Politeness", "Turn"]
+__all__ = ["PAUSE", "RATE", "REFUSALS", "Domain", "Politeness", "Turn"]
 
 #: Why a domain waits, as people read it.
 RATE, PAUSE = "rate limit", "crawl delay"

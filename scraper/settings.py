@@ -254,6 +254,9 @@ class Settings:
         ("html", "xml", "json", "text/"), _words, "content types fetched; others are cut at the headers"
     )
     headers: Mapping[str, str] = _setting(MappingProxyType({}), _headers, "headers of every request")
+    keep_failed: bool = _setting(
+        True, _flag, "keep some pages a callback failed on, to try again (5 per place, up to 2 MiB each)"
+    )
     ignore_params: frozenset[str] = _setting(
         frozenset(), _names, "query parameters that do not make another page"
     )

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scraper.events import INTERRUPTED, STOPPED
-from scraper.selectors import Silent, lost_selectors, silent_selectors
-from scraper.store.runs import Run, counters, failures, rows_by_table
+from scraper.store.failures import Problem, problems_of
+from scraper.store.runs import Run, counters, rows_by_table
+from scraper.store.selectors import SelectorHits, missed_selectors
 
 __all__ = ["EXIT_CODES", "Problem", "Summary", "summarize"]
 
@@ -30,29 +31,18 @@ BUDGETS = ("max_pages", "max_items", "max_time")
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Failed requests of one kind: how many, and the first of them."""
-
-    kind: str
-    status: int | None
-    count: int
-    url: str
-    why: str
-    place: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
     """A finished run.
 
-    `items` maps tables to what happened to their rows: new, changed, same, merged. `state` is complete,
-    finished or stopped (resumable); `reason` why it is not complete. `silent` are selectors that matched
-    nowhere, `lost` those of them that matched in the run before. `example` is a question worth asking, as an
-    argument of `scraper query`.
+    `items` maps tables to what happened to their rows: new, changed, same, merged. `target` is what was asked
+    for when the run began, "" for a crawl from a program. `state` is complete, finished or stopped
+    (resumable); `reason` why it is not complete. `silent` are selectors that matched nowhere. `example` is
+    a question worth asking, as an argument of `scraper query`.
     """
 
     run: int
     spider: str
+    target: str
     database: str
     state: str
     reason: str | None
@@ -68,8 +58,7 @@ class Summary:
     start_problem: str = ""
     exit_code: int = 0
     sends: int = 0
-    silent: Sequence[Silent] = ()
-    lost: Sequence[Silent] = ()
+    silent: Sequence[SelectorHits] = ()
     example: str = ""
 
     @property
@@ -91,7 +80,6 @@ def summarize(
     """Read a run's numbers. `reason` is why the engine stopped, None when its queue drained."""
     counted = counters(conn, run.id)
     items = rows_by_table(counted)
-    problems = [_problem(conn, run.id, *row) for row in failures(conn, run.id)]
     parked = dict(
         conn.execute(
             "SELECT d.name, q.parked FROM _queues q JOIN _domains d ON d.id = q.domain"
@@ -102,6 +90,7 @@ def summarize(
     made = Summary(
         run=run.id,
         spider=run.spider,
+        target=run.target,
         database=database,
         state="",
         reason=reason,
@@ -110,14 +99,13 @@ def summarize(
         seconds=seconds,
         items=items,
         rejected=counted.get("rejected", 0),
-        problems=problems,
+        problems=problems_of(conn, run.id),
         parked=parked,
         counters=counted,
         empty_tables=[name for name in declared if not sum(items.get(name, {}).values())],
         start_problem=_start_problem(conn, run.id, counted),
         sends=counted.get("sends", 0),
-        silent=silent_selectors(conn, run.id),
-        lost=lost_selectors(conn, run.id),
+        silent=missed_selectors(conn, run.id),
         example=_example(conn, items),
     )
     return _judged(made, max_failed)
@@ -183,14 +171,3 @@ def _start_problem(conn: sqlite3.Connection, run: int, counted: Mapping[str, int
     url, why, attempts = row
     tries = f" ({attempts + 1} tries)" if attempts else ""
     return f"{url}  {why}{tries}"
-
-
-def _problem(conn: sqlite3.Connection, run: int, kind: str, status: int | None, count: int) -> Problem:
-    url, why, request = conn.execute(
-        "SELECT url, why, id FROM _requests WHERE run = ? AND state = 2 AND kind = ? AND status IS ? ORDER BY id LIMIT 1",
-        (run, kind, status),
-    ).fetchone()
-    row = conn.execute(
-        "SELECT place FROM _errors WHERE request = ? ORDER BY id DESC LIMIT 1", (request,)
-    ).fetchone()
-    return Problem(kind, status, count, url, why or "", row[0] if row else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import sysconfig
 import traceback
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import TracebackType
 from scraper.errors import ScraperError
 from scraper.models import ErrorRecord
 
-__all__ = ["describe", "printable", "storable", "user_frames"]
+__all__ = ["describe", "printable", "stands_in_source", "storable", "user_frames"]
 
 _OWN = str(Path(__file__).resolve().parent)
 _LIBRARIES = tuple(
@@ -49,6 +50,12 @@ def describe(error: BaseException, kind: str, callback: str, fallback: str = "")
     return ErrorRecord(
         kind, message, f"{last.filename}:{last.lineno} in {last.name}", storable("\n".join(shown))
     )
+
+
+def stands_in_source(trace: TracebackType | None, text: str) -> bool:
+    """Whether the author wrote `text` down as it is, in a file of theirs that was running."""
+    files = {frame.filename for frame in user_frames(trace)}
+    return bool(text) and any(text in line for file in files for line in linecache.getlines(file))
 
 
 def storable(text: str) -> str:

@@ -331,7 +331,7 @@ BAD = {
     "not found": ("", "    start_urls = ['{url}/nope']\n    def parse(self, page): pass\n", 4, ["HTTP 404"]),
     "wrong yield": ("", "    start_urls = ['{url}/']\n    def parse(self, page): yield 42\n", 1, ["s.py:5", "parse yielded int 42"]),
     "raises": ("", "    start_urls = ['{url}/']\n    def parse(self, page): yield {{'x': float('£1')}}\n", 1, ["s.py:5 in parse", "could not convert"]),
-    "selector": ("", "    start_urls = ['{url}/']\n    def parse(self, page): page.css('a..b')\n", 1, ["s.py:5", "a..b", "^"]),
+    "selector": ("", "    start_urls = ['{url}/']\n    def parse(self, page): page.css('a..b')\n", 5, ["s.py:5", "a..b", "^"]),
     "no match": ("", "    start_urls = ['{url}/']\n    def parse(self, page): page.text('h7')\n", 1, ["s.py:5", "h7"]),
 }  # fmt: skip
 
@@ -395,8 +395,17 @@ def test_looking_at_a_crawl_from_another_terminal(person: Person) -> None:
         "    def product(self, page):\n        yield {'price': float(page.text('b'))}\n",
     )
     assert person.types("crawl", "broken.py").code == 1
-    assert "20 pages  callback  broken.py:10 in product  ValueError" in person.types("errors", "broken").out
-    assert "float(page.text('b'))" in person.types("errors", "broken", "--full", "--kind", "callback").out
+    told = person.types("errors", "broken").out.splitlines()
+    assert (
+        told[0]
+        == "✗ broken.py:10 in product   ValueError: could not convert string to float: '£0.50'     20 pages"
+    )
+    assert told[2].endswith(f"reproduce: scraper try broken.py {person.url}/p/0")
+    assert told[3] == "  hint: page.decimal('b') reads prices"
+    assert (
+        person.types("errors", "broken", "--full", "--kind", "callback").out.count("float(page.text('b'))")
+        == 2
+    )
     assert person.types("errors", "broken", "--kind", "dns").err == "nothing failed\n"
     assert person.types("runs", "broken").out.splitlines()[2].split()[:3] == ["1", "broken", "finished"]
     assert person.types("hosts", "broken").out.splitlines()[2].split()[:2] == ["127.0.0.1", "22"]

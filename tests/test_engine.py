@@ -1057,7 +1057,7 @@ def test_parked_before_any_page_is_resumable() -> None:
     made = spider(parse, start_urls=[f"https://a.test/{i}" for i in range(30)], concurrency=1)
     done = simulate(made, Site(lambda r: Answer(status=403)), settings=NO_ROBOTS)
     assert (done.summary.exit_code, done.summary.state) == (5, "stopped")
-    assert done.summary.queued == 11
+    assert done.summary.queued == 30
 
 
 def test_a_selector_that_never_matches_is_named_with_what_was_meant() -> None:
@@ -1088,7 +1088,7 @@ def test_a_selector_that_matched_in_the_run_before_is_named(tmp_path) -> None:
     made = spider(parse)
     simulate(made, Site(lambda r: "<h1>x</h1><b>1</b>"), settings=NO_ROBOTS, db=tmp_path / "a.db")
     done = simulate(made, Site(lambda r: "<h1>x</h1><i>1</i>"), settings=NO_ROBOTS, db=tmp_path / "a.db")
-    assert [silent.selector for silent in done.summary.lost] == ["b"]
+    assert [(silent.selector, silent.before) for silent in done.summary.silent] == [("b", 1)]
 
 
 def test_a_cancelled_wait_in_a_callback_fails_its_page() -> None:

@@ -8,11 +8,11 @@ from contextlib import closing
 
 import pytest
 
+from scraper.store.failures import problems_of
 from scraper.store.runs import (
     Run,
     begin,
     counters,
-    failures,
     finish,
     latest,
     reopen,
@@ -97,7 +97,7 @@ def test_a_run_that_goes_on_has_not_ended(conn: sqlite3.Connection) -> None:
 
 def test_an_empty_database_has_no_run(conn: sqlite3.Connection) -> None:
     """Nothing was run, nothing is unfinished, nothing was counted."""
-    assert (latest(conn), unfinished(conn), counters(conn, 1), failures(conn, 1)) == (None, None, {}, [])
+    assert (latest(conn), unfinished(conn), counters(conn, 1), problems_of(conn, 1)) == (None, None, {}, [])
 
 
 def test_counters_are_those_of_their_run(conn: sqlite3.Connection) -> None:
@@ -117,7 +117,10 @@ def test_failures_are_counted_by_kind(conn: sqlite3.Connection) -> None:
         failed(conn, run, f"gone{n}", "http", 404)
     failed(conn, run, "slow", "timeout")
     failed(conn, other, "slow", "timeout")
-    assert failures(conn, run.id) == [("http", 404, 3), ("timeout", None, 1)]
+    assert [(p.kind, p.status, p.count) for p in problems_of(conn, run.id)] == [
+        ("http", 404, 3),
+        ("timeout", None, 1),
+    ]
 
 
 def test_failed_requests_are_queued_again(conn: sqlite3.Connection) -> None:

@@ -1,12 +1,17 @@
-"""`scraper errors`: what failed in a run."""
+"""`scraper errors`: what failed in a run, and which selectors found nothing."""
 
 from __future__ import annotations
 
 import click
 
+from scraper.cli.findings import error_lines, kind_of, missed_lines
 from scraper.cli.opened import opened
-from scraper.cli.words import plural, shown_place
-from scraper.query.crawls import FailureGroup, errors_of, latest_run
+from scraper.cli.words import plural
+from scraper.project import find_database
+from scraper.query.crawls import latest_run
+from scraper.store.failures import Problem, problems_of
+from scraper.store.runs import run_of
+from scraper.store.selectors import missed_selectors
 from scraper.trace import printable
 
 __all__ = ["errors"]
@@ -14,25 +19,35 @@ __all__ = ["errors"]
 
 @click.command()
 @click.argument("database")
-@click.option("--run", type=int, metavar="N", help="This run instead of the newest.")
+@click.option("--run", "number", type=int, metavar="N", help="This run instead of the newest.")
 @click.option("--kind", metavar="KIND", help="Only this kind of failure.")
-@click.option("--full", is_flag=True, help="With the lines of code that led there.")
-def errors(database: str, run: int | None, kind: str | None, full: bool) -> None:
-    """What failed in a run of DATABASE, grouped by kind and place."""
+@click.option(
+    "--full",
+    is_flag=True,
+    help="With all lines of code on the way, and selectors that missed on some pages only.",
+)
+def errors(database: str, number: int | None, kind: str | None, full: bool) -> None:
+    """What failed in a run of DATABASE, grouped by kind and place; and the selectors that found nothing."""
     with opened(database) as conn:
-        groups = errors_of(conn, latest_run(conn, run), kind)
-    for group in groups:
-        _show(group, full=full)
-    if not groups:
+        run = run_of(conn, latest_run(conn, number))
+        problems = problems_of(conn, run.id, kind)
+        missed = missed_selectors(conn, run.id, partly=full) if kind is None else ()
+    path = find_database(database)
+    for problem in problems:
+        for line in error_lines(problem, missed, run.target, path) if problem.place else _site(problem):
+            click.echo(printable(line))
+        for line in problem.detail.splitlines() if full else ():
+            click.echo(f"    {printable(line)}")
+    for hits in missed:
+        for line in missed_lines(hits):
+            click.echo(printable(line))
+    if not problems and not missed:
         click.echo("nothing failed", err=True)
 
 
-def _show(group: FailureGroup, *, full: bool) -> None:
-    what = f"HTTP {group.status}" if group.kind == "http" else group.kind
-    message = printable(group.message.partition("\n")[0])
+def _site(problem: Problem) -> list[str]:
+    """A failure that is not the author's: how often, what was said, the first URL."""
+    what = kind_of(problem)
+    message = problem.why.partition("\n")[0]
     said = f"  {message}" if message and message != what else ""
-    click.echo(f"{plural(group.count, 'page')}  {what}  {shown_place(group.place)}{said}".rstrip())
-    click.echo(f"    first: {printable(group.url)}")
-    if full and group.detail:
-        for line in group.detail.splitlines():
-            click.echo(f"    {printable(line)}")
+    return [f"{plural(problem.count, 'page')}  {what}{said}", f"    first: {problem.url}"]

@@ -12,6 +12,7 @@ import httpx
 from scraper.clock import Clock
 from scraper.downloader import Downloader
 from scraper.engine.links import Links
+from scraper.engine.meant import Meanings
 from scraper.engine.parsing import Parsing
 from scraper.events import Observer, Warned, notify
 from scraper.frontier import Frontier
@@ -20,7 +21,6 @@ from scraper.politeness import Politeness
 from scraper.retry import RetryPolicy
 from scraper.robots import Robots
 from scraper.schedule import Lane
-from scraper.selectors import SelectorCounts
 from scraper.settings import Settings
 from scraper.spider import Definition, Spider
 
@@ -70,7 +70,7 @@ class Context:
     downloader: Downloader
     items: Items
     links: Links
-    selectors: SelectorCounts
+    meanings: Meanings
     parsing: Parsing
     headers: httpx.Headers
     plain_headers: httpx.Headers

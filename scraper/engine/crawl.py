@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 
 from scraper.engine.context import Context
+from scraper.engine.failfast import FailFast
 from scraper.engine.lanes import EXTEND_EVERY, Lanes
 from scraper.engine.seeds import Seeder
 from scraper.engine.travel import LeaseLost
@@ -25,8 +26,6 @@ __all__ = ["Engine"]
 
 #: Seconds between two looks at what other processes have to say.
 LISTEN = 1.0
-#: Pages in a row on which a callback may fail before the crawl stops.
-FAILURES = 50
 
 
 class Engine:
@@ -46,15 +45,13 @@ class Engine:
         self._slots = self._most = context.settings.in_flight
         self._open = 0
         self._items = items
-        self._failing: dict[str, list[int]] = {}
+        self._failfast = FailFast(self.stop)
         self._beat = asyncio.Event()
         self._over = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: BaseException | None = None
         #: Why the crawl stopped early; None while it runs, and when the queue drained.
         self.reason: str | None = None
-        #: Failed requests to put back into the queue: a broken callback stopped the crawl.
-        self.to_requeue: list[int] = []
         context.control = self
 
     async def run(self) -> str | None:
@@ -75,6 +72,11 @@ class Engine:
         if self._error is not None:
             raise self._error
         return self.reason
+
+    @property
+    def to_requeue(self) -> list[int]:
+        """Failed requests to put back into the queue: what made them fail can be mended."""
+        return self._failfast.to_requeue
 
     def is_busy(self) -> bool:
         """Whether a commit may wait for company: there is plenty under way meanwhile."""
@@ -194,7 +196,7 @@ class Engine:
             return
         self._waits.moved()
         self._context.links.proved(done.links)
-        self._watch(done)
+        self._failfast.watch(done)
         for domain, due in completed.due.items():
             self._lanes.new_work(domain, due)
         self._items += sum(completed.stored.values())
@@ -204,18 +206,6 @@ class Engine:
         for note in completed.notes:
             notify(self._context.observers, Warned(note))
         notify(self._context.observers, PageDone(done, completed))
-
-    def _watch(self, done: Done) -> None:
-        """A callback that fails on every page is broken: stop, and keep those pages for a resume after the fix."""
-        callback = done.request.options.callback
-        if done.outcome.name == "failed" and done.outcome.kind.startswith("callback"):
-            failed = self._failing.setdefault(callback, [])
-            failed.append(done.request.id)
-            if len(failed) >= FAILURES:
-                self.to_requeue = failed
-                self.stop(f"broken callback: {callback} failed on {FAILURES} pages in a row")
-        elif done.outcome.name == "ok" and self.to_requeue is not self._failing.get(callback, ()):
-            self._failing.pop(callback, None)
 
     # ------------------------------------------------------------------ the feeder, and the end
 

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
-from scraper.models import Done, ErrorRecord, Outcome, QueuedRequest, Send
+from scraper.models import Done, ErrorRecord, KeptPage, Outcome, QueuedRequest, Send, Site
+from scraper.page import Page
 from scraper.trace import describe, storable
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "kept"]
+
+#: Octets of a body that is kept when a callback fails on it.
+KEPT = 2 << 20
+#: Headers of an answer that may hold a secret are not.
+_SECRET = re.compile(r"cookie|auth|token|secret|session|csrf|xsrf|key|credential", re.IGNORECASE)
+
+
+def kept(page: Page) -> KeptPage | None:
+    """A page as it is stored when the callback failed on it; None for one that is too large."""
+    if len(page.body) > KEPT:
+        return None
+    headers = [(n, v) for n, v in page.headers.multi_items() if not _SECRET.search(n)]
+    return KeptPage(page.url, page.status, headers, page.body)
 
 
 class Ending:
-    """Makes the `Done` of one visit. `sends` and `counts` grow while the visit is under way.
+    """Makes the `Done` of one visit. `sends`, `counts` and `hits` grow while the visit is under way.
 
     `place` is where the spider is defined (file:line): it stands in for a place in the author's code.
     """
 
-    __slots__ = ("_place", "counts", "request", "sends")
+    __slots__ = ("_place", "counts", "hits", "meant", "request", "sends")
 
     def __init__(self, request: QueuedRequest, place: str) -> None:
         self.request = request
         self.sends: list[Send] = []
         self.counts: Counter[str] = Counter()
+        self.hits: Mapping[Site, bool] = {}
+        self.meant: dict[Site, tuple[str, int]] = {}
         self._place = place
 
     def done(
@@ -47,6 +65,8 @@ class Ending:
             sends=self.sends,
             error=error,
             counts=self.counts,
+            hits=self.hits,
+            meant=self.meant,
         )
 
     def again(self, at: float, kind: str, why: str, status: int | None = None) -> Done:
@@ -62,6 +82,11 @@ class Ending:
         """A callback raised; `place` is where it is defined."""
         record = describe(error, "callback", callback, place)
         return self.done(Outcome.failed("callback", record.message, status), error=record)
+
+    def misspelt(self, error: BaseException, callback: str, place: str, now: float) -> Done:
+        """A selector of the author's is no CSS: no page can do, so this one is queued for after the correction."""
+        record = describe(error, "selector", callback, place)
+        return self.done(Outcome.retry(now, "selector", record.message), error=record)
 
     def internal(self, error: Exception) -> Done:
         """A fault of ours that some page brought out: it must not end the crawl of all others."""

@@ -16,7 +16,7 @@ import httpx
 from scraper.downloader import Reply
 from scraper.engine.callbacks import BLOCKED, OutOfTime, Watch, is_async, only_error, place_of, run_in_time
 from scraper.engine.context import Context
-from scraper.engine.ending import Ending
+from scraper.engine.ending import Ending, kept
 from scraper.engine.subfetch import SubFetcher, page_of
 from scraper.engine.travel import (
     Disallowed,
@@ -26,13 +26,14 @@ from scraper.engine.travel import (
     redirect_target,
     redirected,
 )
-from scraper.errors import Blocked, FetchError, Retry, Skip, Stop, StoreError, Verdict
+from scraper.errors import BadSelector, Blocked, FetchError, Retry, Skip, Stop, StoreError, Verdict
 from scraper.models import Done, Options, Outcome, QueuedRequest, Request
 from scraper.page import Page
 from scraper.pipeline import Collector
 from scraper.retry import retry_after
 from scraper.schedule import Lane
 from scraper.spider import Spider
+from scraper.trace import stands_in_source
 from scraper.typed import decode_arguments
 from scraper.urls import split
 
@@ -160,7 +161,10 @@ class Visit:
             return self._ending.done(
                 Outcome.skipped("type", f"content type {kind} (accept_types)", status), url=page.url
             )
-        return await self._parse(page)
+        done = await self._parse(page)
+        if done.error is not None and self._context.settings.keep_failed:
+            done = replace(done, page=kept(page))
+        return done
 
     def _asked_to_wait(self, reply: Reply) -> float | None:
         if reply.status not in {429, 503}:
@@ -187,9 +191,10 @@ class Visit:
             return function(self._context.spider, page, **data)
 
         collector = Collector(self._context.items, options.callback)
+        self._ending.hits = page.hits
         done = await self._judge(call, function, collector, Outcome.ok(page.status), page.url)
         self._ending.counts.update(page.counts)
-        self._context.selectors.record(self._lane.name, page)
+        self._ending.meant.update(self._context.meanings.of(page))
         return done
 
     def _data(self, options: Options) -> dict[str, Any]:
@@ -239,6 +244,10 @@ class Visit:
             return self._ending.broken(
                 "callback-timeout", f"{collector.name} did not end within {limit:g} s (callback_timeout)"
             )
+        if isinstance(error, BadSelector) and stands_in_source(error.__traceback__, error.selector):
+            done = self._ending.misspelt(error, collector.name, place, self._context.clock.unix())
+            self._context.control.stop(f"bad selector: {done.error.place if done.error else place}")
+            return done
         return self._ending.raised(error, collector.name, place, good.status)
 
     async def _verdict(self, verdict: Verdict, good: Outcome) -> Done:

@@ -10,10 +10,12 @@ from scraper.models.result import (
     Done,
     ErrorRecord,
     ItemRow,
+    KeptPage,
     Outcome,
     Rejected,
     Send,
     SendKind,
+    Site,
     Table,
 )
 from scraper.models.status import CrawlStatus, DomainStatus, Upcoming
@@ -29,6 +31,7 @@ __all__ = [
     "Done",
     "ErrorRecord",
     "ItemRow",
+    "KeptPage",
     "Limit",
     "Options",
     "OriginFacts",
@@ -41,6 +44,7 @@ __all__ = [
     "Requests",
     "Send",
     "SendKind",
+    "Site",
     "State",
     "Table",
     "Upcoming",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from scraper.models.request import QueuedRequest
 
@@ -14,10 +14,12 @@ __all__ = [
     "Done",
     "ErrorRecord",
     "ItemRow",
+    "KeptPage",
     "Outcome",
     "Rejected",
     "Send",
     "SendKind",
+    "Site",
     "Table",
 ]
 
@@ -101,6 +103,23 @@ class ErrorRecord:
     detail: str = ""
 
 
+#: A place in the author's code that asks for a selector: file, line, function, method, selector.
+Site: TypeAlias = tuple[str, int, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPage:
+    """The page a callback failed on, as it came, so that it can be tried again without a network.
+
+    `headers` hold nothing secret.
+    """
+
+    url: str
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a visit ended. Build it with the class methods; there are five ways and no other."""
@@ -137,7 +156,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Everything one visit produced; written in one transaction or not at all."""
+    """Everything one visit produced; written in one transaction or not at all.
+
+    `hits` says of each selector that was asked for whether it matched, `meant` what was probably meant by one
+    that did not, and how often that matches. `page` is there when the callback failed on it.
+    """
 
     request: QueuedRequest
     outcome: Outcome
@@ -148,6 +171,9 @@ class Done:
     sends: Sequence[Send] = ()
     error: ErrorRecord | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    hits: Mapping[Site, bool] = field(default_factory=dict)
+    meant: Mapping[Site, tuple[str, int]] = field(default_factory=dict)
+    page: KeptPage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def _error(sel: str, place: int, hint: str) -> BadSelector:
         start = max(0, at - 100)
         shown, at = shown[start : start + 200], at - start
     head = 'bad CSS selector "'
-    return BadSelector(f'{head}{shown}"\n{" " * (len(head) + at)}^ {hint}')
+    return BadSelector(f'{head}{shown}"\n{" " * (len(head) + at)}^ {hint}', sel)
 
 
 def _visible(text: str) -> str:

@@ -7,29 +7,25 @@ import sys
 from collections.abc import Callable, Iterable
 from enum import Enum
 from pathlib import Path
-from types import FrameType
-from typing import TypeAlias
 
 import httpx
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from scraper import urls
 from scraper.errors import FetchError
-from scraper.models import Options
+from scraper.models import Options, Site
 from scraper.page.numbers import DecimalPoint
 
-__all__ = ["HTTP", "Document", "Site", "attribute_of", "is_markup", "join"]
+__all__ = ["HTTP", "Document", "attribute_of", "is_markup", "join"]
 
 #: Characters of base and link together up to which a join is worth remembering. Beyond it a hostile page
 #: could fill the process-wide cache with megabytes per entry.
 CACHED_LENGTH = 2_048
 _TAG_FIRST = re.compile(r"[\s\ufeff]*<")
 HTTP = ("http://", "https://")
-#: Frames of this package are not the author's.
+#: Frames of this package are not the author's. Whether a file is ours is looked up once per file.
 _OWN = str(Path(__file__).resolve().parents[1])
-
-#: A place in the author's code that asks for a selector: file, line, method, selector.
-Site: TypeAlias = tuple[str, int, str, str]
+_is_own: dict[str, bool] = {}
 
 
 class _Absent(Enum):
@@ -95,13 +91,19 @@ class Document:
     def note(self, css: str, matched: bool) -> None:
         """Remember whether a selector matched, under the place in the author's code that asked."""
         inner = sys._getframe(2)
-        frame: FrameType | None = inner
-        while frame is not None and frame.f_code.co_filename.startswith(_OWN):
+        frame = inner.f_back
+        while frame is not None:
+            code = frame.f_code
+            file = code.co_filename
+            own = _is_own.get(file)
+            if own is None:
+                own = _is_own[file] = file.startswith(_OWN)
+            if not own:
+                site = (file, frame.f_lineno, code.co_name, inner.f_code.co_name, css)
+                if matched or site not in self.hits:
+                    self.hits[site] = matched
+                return
             inner, frame = frame, frame.f_back
-        if frame is not None:
-            site = (frame.f_code.co_filename, frame.f_lineno, inner.f_code.co_name, css)
-            if matched or site not in self.hits:
-                self.hits[site] = matched
 
     def source(self) -> str:
         """The body as text."""

@@ -262,7 +262,7 @@ class Selecting:
     def _elements(self, sel: str, instead: str) -> Selector:
         selector = compile_selector(sel)
         if selector.suffix:
-            raise BadSelector(f'"{sel}" asks for a value, not for elements: use {instead}')
+            raise BadSelector(f'"{sel}" asks for a value, not for elements: use {instead}', sel)
         return selector
 
     def _attribute(self, sel: str, name: str | None) -> Selector:
@@ -275,7 +275,7 @@ class Selecting:
         if name is not None and not selector.suffix:
             return Selector(selector.css, attribute=name, several=selector.several)
         if name is not None or selector.attribute is None:
-            raise BadSelector(f'"{sel}": name one attribute, as in ("a", "href") or ("a::attr(href)")')
+            raise BadSelector(f'"{sel}": name one attribute, as in ("a", "href") or ("a::attr(href)")', sel)
         return selector
 
     def _value(self, sel: str | None) -> str | None:
@@ -304,7 +304,7 @@ class Selecting:
     def _hrefs(self, sel: str, first: bool = False) -> list[str | None]:
         selector = compile_selector(sel)
         if selector.text:
-            raise BadSelector(f'"{sel}" asks for text, not for links: leave out ::text')
+            raise BadSelector(f'"{sel}" asks for text, not for links: leave out ::text', sel)
         name = selector.attribute or "href"
         return [_href(raw, name) for raw in self._select(selector, first)]
 

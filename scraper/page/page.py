@@ -9,9 +9,9 @@ from typing import Any, Concatenate, ParamSpec, Protocol, overload
 import httpx
 
 from scraper.errors import BadValue, FetchError, PageError
-from scraper.models import Options, Request, Requests
+from scraper.models import Options, Request, Requests, Site
 from scraper.page.bind import options_for
-from scraper.page.document import HTTP, Document, Site, is_markup, join
+from scraper.page.document import HTTP, Document, is_markup, join
 from scraper.page.node import Selecting
 from scraper.page.numbers import DecimalPoint
 from scraper.page.suggest import suggest
@@ -75,7 +75,7 @@ class Page(Selecting):
 
     @property
     def hits(self) -> Mapping[Site, bool]:
-        """Whether each selector matched, by the place in the author's code that asked (file, line, method, selector)."""
+        """Whether each selector matched, by the place in the author's code that asked for it."""
         return self._document.hits
 
     def suggest(self, css: str) -> tuple[str, int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from itertools import islice
 
 from selectolax.lexbor import LexborNode, SelectolaxError
 
@@ -12,8 +13,11 @@ __all__ = ["suggest"]
 
 #: A class, id or tag name of a selector; what stands in brackets, quotes or after a colon is none.
 _WORD = re.compile(r"""\[[^]]*\]|"[^"]*"|'[^']*'|:[\w-]+(?:\([^)]*\))?|([.#]?)([A-Za-z_][\w-]*)""")
-#: Elements looked at; the beginning of a huge page is enough.
-MOST = 20_000
+#: Elements looked at, words kept of each sort, and characters of a word: the beginning of a huge page is enough,
+#: and a hostile one costs some tens of milliseconds.
+ELEMENTS, WORDS, LONGEST = 10_000, 400, 40
+#: Words of a selector that are looked up.
+PARTS = 4
 
 
 def suggest(root: LexborNode, css: str) -> tuple[str, int] | None:
@@ -22,11 +26,14 @@ def suggest(root: LexborNode, css: str) -> tuple[str, int] | None:
     Each tag, class and id that does not occur is replaced by the most similar one that does.
     """
     known = _vocabulary(root)
+    left = PARTS
 
     def nearest(match: re.Match[str]) -> str:
+        nonlocal left
         mark, word = match[1], match[2]
-        if word is None or word in known[mark or ""]:
+        if word is None or not left or len(word) > LONGEST or word in known[mark or ""]:
             return match[0]
+        left -= 1
         close = difflib.get_close_matches(word, known[mark or ""], n=1, cutoff=0.7)
         return f"{mark}{close[0]}" if close else match[0]
 
@@ -40,20 +47,18 @@ def suggest(root: LexborNode, css: str) -> tuple[str, int] | None:
     return (meant, found) if found else None
 
 
-def _vocabulary(root: LexborNode) -> dict[str, set[str]]:
-    """Tags (""), classes (".") and ids ("#") of the page."""
-    words: dict[str, set[str]] = {"": set(), ".": set(), "#": set()}
-    for node in _first(root.traverse(include_text=False), MOST):
-        words[""].add(node.tag or "")
-        attributes = node.attributes
-        words["."].update((attributes.get("class") or "").split())
-        if name := attributes.get("id"):
-            words["#"].add(name)
+def _vocabulary(root: LexborNode) -> dict[str, dict[str, None]]:
+    """Tags (""), classes (".") and ids ("#") of the page, in the order in which they come."""
+    words: dict[str, dict[str, None]] = {"": {}, ".": {}, "#": {}}
+    for node in islice(root.traverse(include_text=False), ELEMENTS):
+        _add(words[""], (node.tag or "",))
+        attributes = node.attrs
+        _add(words["."], (attributes.get("class") or "")[:1_000].split())
+        _add(words["#"], (attributes.get("id") or "",))
     return words
 
 
-def _first(nodes: Iterable[LexborNode], most: int) -> Iterable[LexborNode]:
-    for count, node in enumerate(nodes):
-        if count == most:
-            return
-        yield node
+def _add(words: dict[str, None], found: Iterable[str]) -> None:
+    for word in found:
+        if word and len(word) <= LONGEST and len(words) < WORDS:
+            words[word] = None

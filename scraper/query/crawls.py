@@ -10,7 +10,7 @@ from scraper.errors import QueryError
 from scraper.query.database import Answer
 from scraper.urls import normalize
 
-__all__ = ["FailureGroup", "Trail", "errors_of", "hosts_of", "latest_run", "runs_of", "trail_of"]
+__all__ = ["Trail", "hosts_of", "latest_run", "runs_of", "trail_of"]
 
 
 def latest_run(conn: sqlite3.Connection, run: int | None = None) -> int:
@@ -37,41 +37,6 @@ def runs_of(conn: sqlite3.Connection) -> Answer:
         " FROM _runs r ORDER BY r.id DESC"
     )
     return Answer([column[0] for column in cursor.description], cursor)
-
-
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
-    """Failures of one kind at one place: how many, what was said, the first URL, the lines of user code."""
-
-    kind: str
-    status: int | None
-    place: str
-    message: str
-    count: int
-    url: str
-    detail: str
-
-
-def errors_of(conn: sqlite3.Connection, run: int, kind: str | None = None) -> Sequence[FailureGroup]:
-    """Failed requests of a run, and those queued again after an error, by kind, status and place."""
-    rows = conn.execute(
-        "SELECT coalesce(r.kind, e.kind) AS fault, r.status, coalesce(e.place, ''),"
-        " coalesce(e.message, r.why, ''), count(*), min(r.id),"
-        " coalesce(e.detail, '')"
-        " FROM _requests r LEFT JOIN _errors e"
-        " ON e.id = (SELECT max(id) FROM _errors WHERE request = r.id)"
-        " WHERE r.run = ?1 AND (r.state = 2 OR (r.state = 0 AND e.id IS NOT NULL)) AND (?2 IS NULL OR fault = ?2)"
-        " GROUP BY fault, r.status, coalesce(e.place, '') ORDER BY count(*) DESC",
-        (run, kind),
-    ).fetchall()
-    return [
-        FailureGroup(kind, status, place, message, count, _url(conn, request), detail)
-        for kind, status, place, message, count, request, detail in rows
-    ]
-
-
-def _url(conn: sqlite3.Connection, request: int) -> str:
-    return str(conn.execute("SELECT url FROM _requests WHERE id = ?", (request,)).fetchone()[0])
 
 
 def hosts_of(conn: sqlite3.Connection, run: int) -> Answer:

@@ -55,7 +55,7 @@ class SqliteFrontier:
         self._leases = Leases(run, self._queue)
         self._results = Results(run, self._queue)
         self._counters = Counters(run)
-        writer.before_commit.append(self._counters.flush)
+        writer.before_commit += [self._counters.flush, self._results.selectors.flush_some]
 
     # ------------------------------------------------------------------ the protocol
 
@@ -179,6 +179,10 @@ class SqliteFrontier:
         return await self._writer.read(lambda conn: commands_after(conn, self._run, after))
 
     # ------------------------------------------------------------------ beyond the protocol
+
+    async def store_selectors(self) -> None:
+        """Write what is counted of selectors and not written yet: whoever reads the run next sees all of it."""
+        await self._writer.submit(self._results.selectors.flush)
 
     async def free_all(self, *, now: float) -> None:
         """End every lease of the run: the caller holds the database's lock, so their owners are dead.

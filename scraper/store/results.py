@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
@@ -11,10 +12,13 @@ from scraper.clock import iso
 from scraper.models import Completed, Done, ErrorRecord, Rejected, State
 from scraper.store.counters import Deltas
 from scraper.store.queue import Queue, encode_options
+from scraper.store.selectors import SelectorCounts
 from scraper.store.tables import ItemTables, Provenance
 
 __all__ = ["Results"]
 
+#: Failed pages kept of one place in the author's code.
+KEPT = 5
 _END_STATES = {"ok": State.DONE, "moved": State.DONE, "failed": State.FAILED, "skipped": State.SKIPPED}
 _COUNTED = {"ok": "pages", "moved": "moved", "failed": "failed", "skipped": "skipped", "retry": "retries"}
 
@@ -26,6 +30,7 @@ class Results:
         self._run = run
         self._queue = queue
         self._tables = ItemTables()
+        self.selectors = SelectorCounts(run)
         self._second = -1
         self._at = ""
 
@@ -45,7 +50,7 @@ class Results:
         deltas["links"] += added
         self._sends(conn, deltas, domain, done)
         if done.error is not None:
-            self._error(conn, done.request.id, done.error, now)
+            self._error(conn, done, done.error, now)
         if outcome.name == "retry":
             self._again(conn, done)
             due[request.domain] = min(outcome.at, due.get(request.domain, outcome.at))
@@ -55,6 +60,8 @@ class Results:
         for name, value in done.counts.items():
             deltas[name] += value
         deltas[_COUNTED[outcome.name]] += 1
+        if done.hits:
+            self.selectors.add(domain, done)
         return Completed(written=True, due=due, stored=stored, notes=self._notes())
 
     def _notes(self) -> tuple[str, ...]:
@@ -106,11 +113,28 @@ class Results:
             deltas["bytes"] += send.bytes
         deltas["sends"] += len(done.sends)
 
-    def _error(self, conn: sqlite3.Connection, request: int, error: ErrorRecord, now: float) -> None:
+    def _error(self, conn: sqlite3.Connection, done: Done, error: ErrorRecord, now: float) -> None:
+        request = done.request.id
         conn.execute(
             "INSERT INTO _errors (run, request, kind, message, place, detail, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (self._run, request, error.kind, error.message, error.place, error.detail, now),
         )
+        if (page := done.page) is not None:
+            conn.execute(
+                "INSERT OR REPLACE INTO _pages (request, run, url, status, headers, body, place)"
+                " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7"
+                " WHERE (SELECT count(*) FROM _pages WHERE run = ?2 AND place = ?7 AND request <> ?1) < ?8",
+                (
+                    request,
+                    self._run,
+                    page.url,
+                    page.status,
+                    json.dumps(page.headers),
+                    page.body,
+                    error.place,
+                    KEPT,
+                ),
+            )
 
     def _again(self, conn: sqlite3.Connection, done: Done) -> None:
         """Queued again, taken by nobody."""

@@ -14,12 +14,12 @@ __all__ = [
     "Run",
     "begin",
     "counters",
-    "failures",
     "finish",
     "latest",
     "reopen",
     "requeue",
     "rows_by_table",
+    "run_of",
     "unfinished",
 ]
 
@@ -65,6 +65,11 @@ def latest(conn: sqlite3.Connection) -> Run | None:
     """The newest run of the database."""
     row = conn.execute(f"SELECT {_COLUMNS} FROM _runs ORDER BY id DESC LIMIT 1").fetchone()  # noqa: S608 - constant text
     return _run(row) if row else None
+
+
+def run_of(conn: sqlite3.Connection, number: int) -> Run:
+    """A run by its number, which exists."""
+    return _run(conn.execute(f"SELECT {_COLUMNS} FROM _runs WHERE id = ?", (number,)).fetchone())  # noqa: S608 - constant text
 
 
 def unfinished(conn: sqlite3.Connection, series: str | None = None) -> Run | None:
@@ -113,7 +118,14 @@ def requeue(conn: sqlite3.Connection, run: int, requests: Sequence[int], now: fl
 
 
 def finish(conn: sqlite3.Connection, run: int, state: str, reason: str | None, now: float) -> None:
-    """A run ends: stopped (work is left), finished, or complete."""
+    """A run ends: stopped (work is left), finished, or complete. Pages kept because they failed, and that did
+    not in the end, are of no use any more.
+    """
+    conn.execute(
+        "DELETE FROM _pages WHERE run = ? AND place <> ''"
+        " AND (SELECT state FROM _requests WHERE id = _pages.request) IN (1, 3)",
+        (run,),
+    )
     conn.execute("UPDATE _runs SET state = ?, reason = ?, ended = ? WHERE id = ?", (state, reason, now, run))
 
 
@@ -130,12 +142,3 @@ def rows_by_table(counted: Mapping[str, int]) -> dict[str, dict[str, int]]:
             table, _, what = name[5:].rpartition(".")
             tables.setdefault(table, {})[what] = value
     return tables
-
-
-def failures(conn: sqlite3.Connection, run: int) -> list[tuple[str, int | None, int]]:
-    """Failed requests of a run by kind and status, most frequent first: (kind, status, count)."""
-    return conn.execute(
-        "SELECT kind, status, count(*) FROM _requests WHERE run = ? AND state = 2 GROUP BY kind, status"
-        " ORDER BY count(*) DESC",
-        (run,),
-    ).fetchall()

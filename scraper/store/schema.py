@@ -242,9 +242,16 @@ def _history(conn: sqlite3.Connection) -> None:
         keep_history(conn, table)
 
 
+DIAGNOSIS = """
+ALTER TABLE _selectors ADD COLUMN function TEXT NOT NULL DEFAULT '';  -- of the author's, in which it stands
+ALTER TABLE _pages ADD COLUMN place TEXT NOT NULL DEFAULT '';         -- where the callback failed on it
+CREATE INDEX _errors_request ON _errors (request);
+CREATE INDEX _pages_place ON _pages (run, place);
+"""
+
 #: What each schema version adds, oldest first: a new database runs all of them, an older one those it lacks. A
 #: step that was published is never changed.
-STEPS = (FIRST, COMMANDS, HISTORY, QUALITY)
+STEPS = (FIRST, COMMANDS, HISTORY, QUALITY, DIAGNOSIS)
 #: What a step does beside its SQL: to tables whose names only the database knows.
 BESIDE: Mapping[str, Callable[[sqlite3.Connection], None]] = {HISTORY: _history}
 #: `PRAGMA user_version`: the schema version this code writes.
