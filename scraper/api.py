@@ -9,22 +9,34 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, cast
+from typing import Any, TypedDict, Unpack, cast
 
 import httpx
 
 from scraper.clock import Clock
 from scraper.downloader import Downloader
-from scraper.engine import CARRIED, Context, Engine, Links, Meanings, Parsing, Seeder, check_url
-from scraper.errors import FetchError, SettingsError, SpiderError, UsageError
-from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Observer, Warned, notify
+from scraper.engine import (
+    CARRIED,
+    Context,
+    Engine,
+    Links,
+    Meanings,
+    Parsing,
+    Seeder,
+    check_url,
+    request_headers,
+    user_agent,
+)
+from scraper.errors import FetchError, SpiderError, UsageError
+from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Event, Observer, Warned, notify
 from scraper.guard import Guard
 from scraper.items import Items
 from scraper.models import CrawlStatus, Request
+from scraper.options import Ended, Member, Options, Resume
 from scraper.politeness import Politeness
 from scraper.project import default_database
 from scraper.retry import RetryPolicy
@@ -33,46 +45,23 @@ from scraper.settings import NO_LAYERS, Layers, Settings
 from scraper.spider import Definition, Spider, define, instantiate
 from scraper.store.database import Database
 from scraper.store.frontier import Budget, SqliteFrontier
-from scraper.store.runs import Run, begin, counters, finish, reopen, requeue, unfinished
+from scraper.store.runs import (
+    Run,
+    begin,
+    counters,
+    finish,
+    latest,
+    reopen,
+    requeue,
+    requeue_failed,
+    unfinished,
+)
 from scraper.store.shapes import Occasion, adapt
 from scraper.summary import Summary, summarize
 from scraper.transport.wire import Wire
 from scraper.version import VERSION
 
-__all__ = ["Crawl", "CrawlOptions", "Options", "Resume", "crawl", "run"]
-
-#: new: begin a run; continue: go on with the unfinished run of the series or begin one; must: go on or fail.
-Resume = Literal["new", "continue", "must"]
-
-
-@dataclass(slots=True)
-class Options:
-    """What a run is begun with; stored with it, and used again when it is resumed."""
-
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    start: Sequence[str] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def merged(self, run: Run) -> Options:
-        """The stored options of `run`, which these may repeat but not change."""
-        for name in ("arguments", "settings"):
-            for key, value in getattr(self, name).items():
-                if (old := run.options[name].get(key)) != value:
-                    raise SettingsError(
-                        f"run {run.id} was begun with {key} = {old!r}, not {value!r}; resume without it, or begin a new run"
-                    )
-        if self.start and list(self.start) != run.options["start"]:
-            raise SettingsError(
-                f"run {run.id} was begun with another start; resume without --start, or begin a new run"
-            )
-        return Options(**run.options)
-
-    def series(self, spider: str) -> str:
-        """What two runs must share to be compared: spider, arguments, start."""
-        return json.dumps([spider, dict(self.arguments), list(self.start)], sort_keys=True, default=str)
-
-    def stored(self) -> dict[str, Any]:
-        return {"arguments": dict(self.arguments), "start": list(self.start), "settings": dict(self.settings)}
+__all__ = ["Crawl", "CrawlOptions", "Ended", "Member", "Options", "Resume", "crawl", "run"]
 
 
 class Crawl:
@@ -80,9 +69,9 @@ class Crawl:
 
     `spider` is a class. `arguments` are its own attributes by name; `start` replaces its start URLs;
     `settings` win over the spider's, and `layers` stand around it: what a configuration says, which nobody here
-    reads. `target` is stored, so that `scraper resume` finds the spider again.
-    `observers` are told what happens. `transport` replaces the default wire; `inline` and `loop`'s virtual
-    time are for simulation.
+    reads. `failed` is the kind of failures that `resume="failed"` does again, None for all. `target` is stored,
+    so that `scraper resume` finds the spider again. `observers` are told what happens. `transport` replaces the
+    default wire; `inline` and `loop`'s virtual time are for simulation.
     """
 
     def __init__(
@@ -95,6 +84,7 @@ class Crawl:
         settings: Mapping[str, Any] | None = None,
         layers: Layers = NO_LAYERS,
         resume: Resume = "new",
+        failed: str | None = None,
         target: str = "",
         observers: Sequence[Observer] = (),
         transport: httpx.AsyncBaseTransport | None = None,
@@ -113,6 +103,7 @@ class Crawl:
         self.earlier: Run | None = None
         self.resumed = False
         self._resume = resume
+        self._failed = failed
         self._target = target
         self._observers = list(observers)
         self._transport = transport
@@ -154,53 +145,89 @@ class Crawl:
         Raises UsageError, StoreError or DatabaseInUse; whatever the web does is in the summary.
         """
         clock = self._clock = Clock()
-        holder = f"{self.definition.name}, scraper {VERSION}"
-        database = await Database.open(self.database, holder=holder, now=clock.unix(), inline=self._inline)
+        started = clock.mono()
+        database = await self.open(clock)
         try:
-            return await self._run_in(database, clock)
+            run = await self.begin(database, clock)
+            try:
+                ended = await self.work(database, run, clock, Member(f"{run.id}:{id(self):x}"))
+            except UsageError as error:
+                await self.give_up(database, run, error, clock)
+                raise
+            return await self.conclude(database, run, ended, clock, clock.mono() - started)
         finally:
             await database.close()
 
-    async def _run_in(self, database: Database, clock: Clock) -> Summary:
-        started = clock.mono()
+    # ------------------------------------------------------------------ its parts, for several processes
+
+    async def open(self, clock: Clock) -> Database:
+        """The database, locked for this crawl."""
+        holder = f"{self.definition.name}, scraper {VERSION}"
+        return await Database.open(self.database, holder=holder, now=clock.unix(), inline=self._inline)
+
+    async def begin(self, database: Database, clock: Clock) -> Run:
+        """The run to work on, with all leases of the dead ended."""
         run = await self._begin(database, clock)
         self.run_id = run.id
-        spider = instantiate(self.definition, self.options.arguments)
-        items = Items(self.definition.name, self.definition.items)
-        declared = items.tables
-        budget = Budget(self.settings.max_pages, self.settings.max_pages_per_domain)
-        frontier = SqliteFrontier(database.writer, run.id, budget)
         if self.resumed:
-            await frontier.free_all(now=clock.unix())
+            await self.frontier(database, run).free_all(now=clock.unix())
+        return run
+
+    async def work(self, database: Database, run: Run, clock: Clock, member: Member) -> Ended:
+        """Fetch until nothing is left or something stops it; what selectors found is stored at the end."""
+        frontier = self.frontier(database, run)
         async with self._wires() as downloader:
-            try:
-                reason = await self._crawl(run, spider, items, frontier, downloader, clock, database)
-            except UsageError as error:
-                why = str(error)
-                await database.writer.submit(lambda conn: finish(conn, run.id, "finished", why, clock.unix()))
-                raise
+            reason = await self._crawl(frontier, database, run, downloader, clock, member)
         await frontier.store_selectors()
         await frontier.count(self._engine.time_spent() if self._engine is not None else {})
+        return Ended(reason, self._engine.to_requeue if self._engine is not None else [])
+
+    async def conclude(
+        self, database: Database, run: Run, ended: Ended, clock: Clock, seconds: float
+    ) -> Summary:
+        """Read what became of the run, and end it."""
+        declared = [table.name for table in Items(self.definition.name, self.definition.items).tables]
         summary = await database.writer.read(
             lambda conn: summarize(
-                conn, run, database=self.database, seconds=clock.mono() - started, reason=reason,
-                max_failed=self.settings.max_failed, declared=[table.name for table in declared],
+                conn, run, database=self.database, seconds=seconds, reason=ended.reason,
+                max_failed=self.settings.max_failed, declared=declared,
             )
         )  # fmt: skip
-        if (engine := self._engine) is not None and engine.to_requeue:
-            again = engine.to_requeue
-            await database.writer.submit(lambda conn: requeue(conn, run.id, again, clock.unix()))
-            summary = replace(summary, queued=summary.queued + len(again))
+        if ended.again:
+            await database.writer.submit(lambda conn: requeue(conn, run.id, ended.again, clock.unix()))
+            summary = replace(summary, queued=summary.queued + len(ended.again))
         await database.writer.submit(
             lambda conn: finish(conn, run.id, summary.state, summary.reason, clock.unix())
         )
         notify(self._observers, CrawlEnded(summary.reason))
         return summary
 
+    async def give_up(self, database: Database, run: Run, error: UsageError, clock: Clock) -> None:
+        """The run cannot go on: its start is broken."""
+        why = str(error)
+        await database.writer.submit(lambda conn: finish(conn, run.id, "finished", why, clock.unix()))
+
+    def frontier(self, database: Database, run: Run) -> SqliteFrontier:
+        """The run's frontier, within its budget."""
+        budget = Budget(self.settings.max_pages, self.settings.max_pages_per_domain)
+        return SqliteFrontier(database.writer, run.id, budget)
+
+    def tell(self, event: Event) -> None:
+        """Tell the observers."""
+        notify(self._observers, event)
+
+    def report_to(self, observer: Observer) -> None:
+        """This one alone is told from now on."""
+        self._observers = [observer]
+
+    # ------------------------------------------------------------------ within
+
     async def _crawl(
-        self, run: Run, spider: Spider[Any], items: Items, frontier: SqliteFrontier, downloader: Downloader,
-        clock: Clock, database: Database,
+        self, frontier: SqliteFrontier, database: Database, run: Run, downloader: Downloader, clock: Clock,
+        member: Member,
     ) -> str | None:  # fmt: skip
+        spider = instantiate(self.definition, self.options.arguments)
+        items = Items(self.definition.name, self.definition.items)
         politeness = Politeness(self.settings, clock)
         links = Links(self.settings, politeness)
         context = Context(
@@ -208,13 +235,14 @@ class Crawl:
             politeness=politeness, robots=Robots(clock.unix),
             retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items,
             links=links, meanings=Meanings(), parsing=Parsing(inline=self._inline),
-            headers=self._headers(), plain_headers=self._headers(CARRIED),
-            user_agent=self._user_agent(), observers=self._observers,
+            headers=request_headers(self.settings), plain_headers=request_headers(self.settings, CARRIED),
+            user_agent=user_agent(self.settings), observers=self._observers, workers=member.workers,
         )  # fmt: skip
-        seeder = Seeder(self._starts(spider, run), links, frontier, clock)
+        starts = self._starts(spider, run) if member.seeds else None
+        seeder = Seeder(starts, links, frontier, clock)
         counted = await database.writer.read(lambda conn: counters(conn, run.id))
         items_before = sum(n for name, n in counted.items() if name.startswith("item."))
-        self._engine = engine = Engine(context, f"{run.id}:{id(self):x}", seeder, items_before)
+        self._engine = engine = Engine(context, member.owner, seeder, items_before)
         database.writer.patient = engine.is_busy
         if self._stopping is not None:
             engine.stop(*self._stopping)
@@ -227,14 +255,13 @@ class Crawl:
     async def _begin(self, database: Database, clock: Clock) -> Run:
         """A new run, or the one to go on with; its stored options then count."""
         series = self.options.series(self.definition.name)
+        if self._resume == "failed":
+            return await self._begin_failed(database, clock)
         of_series = None if self._resume == "must" else series
         found = await database.writer.read(lambda conn: unfinished(conn, of_series))
         if found is not None and self._resume != "new":
-            self.options = self.options.merged(found)
-            self.settings = self._settings(self.options)
-            self.resumed = True
-            await self._adapted(database, clock, lambda conn: reopen(conn, found))
-            return found
+            self._take_over(found)
+            return await self._adapted(database, clock, lambda conn: reopen(conn, found))
         if self._resume == "must":
             raise UsageError(
                 f"nothing to resume in {self.database}: no run is unfinished; start one with: scraper crawl"
@@ -275,6 +302,28 @@ class Crawl:
             notify(self._observers, Warned(note))
         return run
 
+    async def _begin_failed(self, database: Database, clock: Clock) -> Run:
+        """The newest run once more, with what failed in it queued again."""
+        found = await database.writer.read(latest)
+        if found is None:
+            raise UsageError(f"nothing to resume in {self.database}: it has no run")
+        self._take_over(found)
+        done = []
+
+        def begun(conn: sqlite3.Connection) -> Run:
+            done.append(requeue_failed(conn, found.id, self._failed, clock.unix()))
+            return reopen(conn, found)
+
+        run = await self._adapted(database, clock, begun)
+        self.tell(Warned(str(done[0])))
+        return run
+
+    def _take_over(self, run: Run) -> None:
+        """Go on with a run: its stored options count."""
+        self.options = self.options.merged(run)
+        self.settings = self._settings(self.options)
+        self.resumed = True
+
     def _check_start(self, resume: Resume) -> None:
         """Before anything is opened: there is a start, and the ones given are URLs."""
         cls = self.definition.cls
@@ -298,24 +347,6 @@ class Crawl:
     def _settings(self, options: Options) -> Settings:
         own = (self.definition.place, self.definition.settings)
         return Settings.of(*self._layers.around(own, ("flags", options.settings)))
-
-    def _headers(self, only: Collection[str] | None = None) -> httpx.Headers:
-        """What every request says about itself, unless it has a header of its own; `only` those of a setting."""
-        made = httpx.Headers(
-            {
-                "User-Agent": self._user_agent(),
-                "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-                "Accept-Encoding": "gzip, deflate, br, zstd",
-            }
-        )
-        own = {n: v for n, v in self.settings.headers.items() if only is None or n.lower() in only}
-        made.update(own)
-        return made
-
-    def _user_agent(self) -> str:
-        if self.settings.user_agent is not None:
-            return self.settings.user_agent
-        return f"scraper/{VERSION}" + (f" (+{self.settings.contact})" if self.settings.contact else "")
 
     @asynccontextmanager
     async def _wires(self) -> AsyncIterator[Downloader]:
@@ -346,6 +377,7 @@ class CrawlOptions(TypedDict, total=False):
     settings: Mapping[str, Any] | None
     layers: Layers
     resume: Resume
+    failed: str | None
     target: str
     observers: Sequence[Observer]
     transport: httpx.AsyncBaseTransport | None

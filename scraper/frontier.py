@@ -40,12 +40,17 @@ class Frontier(Protocol):
         ...
 
     async def claim(
-        self, owner: str, *, domains: int, per_domain: int, lease: float, now: float
+        self, owner: str, *, domains: int, per_domain: int, lease: float, now: float, workers: int = 1
     ) -> list[DomainLease]:
         """Lease up to `domains` domains that are due, for `lease` seconds, each with up to `per_domain` requests.
 
         Within a domain: priority (high first), depth (small first), order of arrival. Budgets are kept here.
+        Where `workers` owners share the run, one takes beyond its `share` only what nobody else wanted.
         """
+        ...
+
+    async def share(self, workers: int) -> int:
+        """How many domains an owner holds when all that have work are divided among `workers`."""
         ...
 
     async def refill(self, lease: DomainLease, n: int, *, now: float) -> list[QueuedRequest]:

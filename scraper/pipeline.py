@@ -22,10 +22,12 @@ class Collector:
     TypeError naming the callback.
     """
 
-    __slots__ = ("_items", "_ordinal", "name", "rejected", "requests", "rows")
+    __slots__ = ("_items", "_most", "_ordinal", "name", "rejected", "requests", "rows")
 
-    def __init__(self, items: Items, name: str) -> None:
+    def __init__(self, items: Items, name: str, most: int) -> None:
+        """`most` items and as many requests are taken: they are held until the page is stored as a whole."""
         self._items = items
+        self._most = most
         self.name = name
         self._ordinal = 0
         self.rows: list[ItemRow] = []
@@ -37,6 +39,8 @@ class Collector:
         if thing is None:
             return
         if isinstance(thing, Request):
+            if len(self.requests) >= self._most:
+                raise self._too_many("requests")
             self.requests.append(thing)
         elif isinstance(thing, FailedRow):
             self._reject_row(thing, place)
@@ -52,12 +56,20 @@ class Collector:
             )
 
     def _take_item(self, item: Any, place: str) -> None:
+        if self._ordinal >= self._most:
+            raise self._too_many("items")
         self._ordinal += 1
         try:
             self.rows.append(self._items.convert(item, self._ordinal, place))
         except ItemError as error:
             table = error.item or type(item).__name__
             self.rejected.append(Rejected(table, str(error), _shown(item), place))
+
+    def _too_many(self, what: str) -> ValueError:
+        return ValueError(
+            f"{self.name} yielded more than {self._most} {what} for one page (max_yield), which is stored as a "
+            "whole or not at all; spread them over several requests, or raise max_yield"
+        )
 
     def _reject_row(self, row: FailedRow, place: str) -> None:
         record = describe(row.error, "row", self.name, place)

@@ -24,8 +24,8 @@ MAX_ROBOTS = 500 * 1024
 KEEP, KEEP_UNREACHABLE = 86_400.0, 10.0
 #: Kinds of failure that say something about the host, not about its robots.txt.
 NETWORK = frozenset({"dns", "dns-timeout", "connect", "connect-timeout", "tls", "private-address"})
-#: Origins whose parsed rules are in memory.
-CACHE = 2_000
+#: Origins whose parsed rules are in memory, and characters of their texts in all.
+CACHE, CACHE_SIZE = 2_000, 16 * 2**20
 
 
 @dataclass(slots=True)
@@ -65,6 +65,7 @@ class Robots:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._rules: OrderedDict[str, Rules] = OrderedDict()
+        self._size = 0
         self._flights: dict[str, asyncio.Future[None]] = {}
         self._refusals: OrderedDict[str, FetchError] = OrderedDict()
 
@@ -125,8 +126,14 @@ class Robots:
         return error
 
     def _store(self, facts: OriginFacts) -> Rules:
+        self._drop(self._rules.pop(facts.origin, None))
         rules = self._rules[facts.origin] = Rules(facts)
+        self._size += len(facts.robots or "")
         self._refusals.pop(facts.origin, None)
-        if len(self._rules) > CACHE:
-            self._rules.popitem(last=False)
+        while len(self._rules) > CACHE or (self._size > CACHE_SIZE and len(self._rules) > 1):
+            self._drop(self._rules.popitem(last=False)[1])
         return rules
+
+    def _drop(self, rules: Rules | None) -> None:
+        if rules is not None:
+            self._size -= len(rules.facts.robots or "")

@@ -24,7 +24,8 @@ class Lane:
     """A leased domain: its lease, its politeness state, and the batch of requests claimed under it.
 
     `deadline` is the loop time after which nothing may be sent; `open_visits` counts visits not committed;
-    `dry` says the frontier had no more at the last look, `more_at` from when (loop time) it may again.
+    `dry` says the frontier had no more at the last look, `more_at` from when (loop time) it may again;
+    `leaving` that the domain goes to another worker as soon as nothing is under way.
     """
 
     __slots__ = (
@@ -33,6 +34,7 @@ class Lane:
         "dry",
         "entry",
         "lease",
+        "leaving",
         "lost",
         "more_at",
         "open_visits",
@@ -48,7 +50,7 @@ class Lane:
         self.open_visits = 0
         self.dry = False
         self.refilling = False
-        self.lost = False
+        self.lost = self.leaving = False
         self.more_at: float | None = None
         self.entry: tuple[float, int] | None = None
 

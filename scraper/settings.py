@@ -236,6 +236,9 @@ class Settings:
     max_decoded: int = _setting(64 * 2**20, _size, "largest body after decompression")
     max_hops: int = _setting(20, _count, "redirects followed for one request")
     max_url: int = _setting(2083, _positive, "longest URL in characters")
+    max_yield: int = _setting(
+        250_000, _positive, "items, and requests, that a callback may yield for one page"
+    )
     max_pages: int | None = _setting(None, _optional(_positive), "stop after so many pages")
     max_pages_per_domain: int | None = _setting(
         None, _optional(_positive), "stop a domain after so many pages"

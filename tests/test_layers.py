@@ -26,10 +26,10 @@ ROWS = {
     4: "politeness robots retry decode guard items page project",
     5: "transport config",
     6: "downloader store schedule",
-    7: "spider query pipeline summary",
+    7: "spider query pipeline summary options",
     8: "engine",
     9: "api loader diagnose",
-    10: "demo testing",
+    10: "demo testing workers",
     11: "cli",
     12: "__init__ __main__",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 import click
 
-from scraper.api import Crawl
+from scraper.api import Crawl, Resume
 from scraper.cli.export import check_run_output, export_run
 from scraper.cli.jsonevents import JsonEvents
 from scraper.cli.region import Region, is_terminal, screen
@@ -23,7 +24,7 @@ from scraper.errors import QueryError, UsageError
 from scraper.events import GRACE
 from scraper.project import find_database
 from scraper.query import open_readonly
-from scraper.store.runs import Run, unfinished
+from scraper.store.runs import Run, latest, unfinished
 from scraper.summary import Summary
 
 __all__ = ["Look", "crawl", "crawl_and_report", "resume"]
@@ -42,6 +43,7 @@ __all__ = ["Look", "crawl", "crawl_and_report", "resume"]
 @click.option("--max-depth", metavar="N", help="Follow links N steps from the start.")
 @click.option("--no-robots", is_flag=True, help="Do not ask robots.txt.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting.")
+@click.option("--workers", type=click.IntRange(1), default=1, metavar="N", help="Crawl with N processes.")
 @click.option("--resume", "go_on", is_flag=True, help="Go on with the unfinished run, or start one.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout.")
 @click.option(
@@ -74,41 +76,53 @@ def crawl(target: str, folder: str | None, **given: Any) -> int:
             resume="continue" if given["go_on"] else "new",
             target=stored_target(target),
         )
-        return crawl_and_report(prepared, look, region)
+        return crawl_and_report(prepared, look, region, given["workers"])
 
 
 @click.command()
 @click.argument("database")
+@click.option(
+    "--failed",
+    is_flag=False,
+    flag_value="",
+    metavar="[KIND]",
+    help="Do the failed requests of the newest run again, all or those of one kind.",
+)
+@click.option("--workers", type=click.IntRange(1), default=1, metavar="N", help="Crawl with N processes.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for every page.")
-def resume(database: str, quiet: bool, verbose: bool, as_json: bool) -> int:
+def resume(database: str, failed: str | None, workers: int, quiet: bool, verbose: bool, as_json: bool) -> int:
     """Go on with the unfinished run of DATABASE (a file, or a spider's name)."""
     path = find_database(database)
     with closing(open_readonly(path)) as conn:
-        run = _unfinished(conn, path)
+        run = _to_resume(conn, path, finished=failed is not None)
     look = Look(quiet=quiet, verbose=verbose, as_json=as_json)
+    how: Resume = "must" if failed is None else "failed"
     with look.stage() as region:
-        return crawl_and_report(_continued(run, path), look, region)
+        return crawl_and_report(_continued(run, path, how, failed or None), look, region, workers)
 
 
-def _continued(run: Run, path: str) -> Crawl:
+def _continued(run: Run, path: str, how: Resume, failed: str | None) -> Crawl:
     """The crawl that goes on with a run; the demo's shop opens again where the run knows it."""
     if run.target.startswith("scraper.demo."):
         from scraper.demo import DemoCrawl, DemoServer
 
         server = DemoServer(run.options["settings"]["allowed"])
-        return DemoCrawl(server, db=path, resume="must")
+        return DemoCrawl(server, db=path, resume=how, failed=failed)
     same = {name: run.options[name] for name in ("arguments", "start", "settings")}
     found = find_target(run.target, near=Path(path).resolve().parent)
-    return Crawl(found.cls, db=path, layers=found.layers, resume="must", target=run.target, **same)
+    return Crawl(
+        found.cls, db=path, layers=found.layers, resume=how, failed=failed, target=run.target, **same
+    )
 
 
-def _unfinished(conn: Any, path: str) -> Run:
+def _to_resume(conn: Any, path: str, *, finished: bool) -> Run:
+    """The run to go on with: the newest with work left, or the newest of all."""
     import sqlite3
 
     try:
-        run = unfinished(conn)
+        run = latest(conn) if finished else unfinished(conn)
     except sqlite3.OperationalError as error:
         raise QueryError(f"{path} is not a crawl database: {error}") from error
     if run is None:
@@ -131,13 +145,17 @@ class Look:
         return screen() if is_terminal(sys.stderr) and not self.quiet else nullcontext()
 
 
-def crawl_and_report(crawl: Crawl, look: Look, region: Region | None) -> int:
+def crawl_and_report(crawl: Crawl, look: Look, region: Region | None, workers: int = 1) -> int:
     """Crawl with the signals a person sends, report, write the rows to a file where asked; return the exit code."""
     reporter = Reporter(quiet=look.quiet, verbose=look.verbose, region=region)
     events = JsonEvents(crawl) if look.as_json else None
     crawl.observe(reporter, *([events] if events else []))
     try:
-        summary = asyncio.run(_interruptible(crawl, reporter))
+        summary = (
+            asyncio.run(_interruptible(crawl, reporter))
+            if workers == 1
+            else _together(crawl, reporter, workers)
+        )
     finally:
         reporter.close()
     if summary is None:
@@ -149,6 +167,14 @@ def crawl_and_report(crawl: Crawl, look: Look, region: Region | None) -> int:
     if events is not None:
         events.left() if summary is None else events.ended(summary)
     return 130 if summary is None else summary.exit_code
+
+
+def _together(crawl: Crawl, reporter: Reporter, workers: int) -> Summary | None:
+    """The crawl's summary when several processes share it; None when it was left at once."""
+    from scraper.workers import Workers
+
+    reporter.begin(crawl, time.monotonic)
+    return Workers(crawl, workers).run(reporter.every, reporter.look, reporter.forking)
 
 
 async def _interruptible(crawl: Crawl, reporter: Reporter) -> Summary | None:

@@ -96,13 +96,28 @@ class Reporter:
     async def tick(self) -> None:
         """Keep the numbers moving until cancelled."""
         while True:
-            await asyncio.sleep(LINE if self._region is None else FRAME)
-            if (progress := self._progress()) is None:
-                continue
-            if self._region is not None:
-                self._draw(self._region)
-            elif not self._quiet:
-                self._line(progress)
+            await asyncio.sleep(self.every)
+            self.look()
+
+    @property
+    def every(self) -> float:
+        """Seconds between two looks."""
+        return LINE if self._region is None else FRAME
+
+    def look(self) -> None:
+        """Show how far it is."""
+        if (progress := self._progress()) is None:
+            return
+        if self._region is not None:
+            self._draw(self._region)
+        elif not self._quiet:
+            self._line(progress)
+
+    def forking(self) -> None:
+        """No connection may be open when a process forks (sqlite.org/howtocorrupt.html, 2.6)."""
+        if self._numbers is not None:
+            self._numbers.close()
+            self._numbers = None
 
     def redraw(self) -> None:
         """The process was stopped and goes on: what stands on the terminal is not ours any more."""
@@ -133,9 +148,6 @@ class Reporter:
         self._say(_first_line(crawl, run, resumed))
         if (warning := _no_contact(crawl)) is not None:
             self._say(warning)
-        if crawl.database != ":memory:":
-            self._numbers = open_readonly(crawl.database)
-            self._numbers.execute(f"PRAGMA busy_timeout = {BUSY}")
 
     def _stopping(self, reason: str, grace: float | None) -> None:
         why = "" if reason == INTERRUPTED else f" ({reason})"
@@ -148,9 +160,12 @@ class Reporter:
 
     def _progress(self) -> Progress | None:
         """The numbers in the database, looked up once a second; None before there are any."""
-        conn, crawl, now = self._numbers, self._crawl, self._time()
-        if conn is None or crawl is None or crawl.run_id is None:
+        crawl, now = self._crawl, self._time()
+        if crawl is None or crawl.run_id is None or crawl.database == ":memory:":
             return None
+        if (conn := self._numbers) is None:
+            conn = self._numbers = open_readonly(crawl.database)
+            conn.execute(f"PRAGMA busy_timeout = {BUSY}")
         if now - self._looked >= LOOK or self._region is None:
             with suppress(sqlite3.OperationalError):  # locked for a moment: the old numbers stay
                 self._known, self._looked = progress_of(conn, crawl.run_id), now

@@ -2,10 +2,22 @@
 
 from scraper.engine.context import Context
 from scraper.engine.crawl import Engine
+from scraper.engine.identity import request_headers, user_agent
 from scraper.engine.links import Links, check_url
 from scraper.engine.meant import Meanings
 from scraper.engine.parsing import Parsing
 from scraper.engine.seeds import Seeder
 from scraper.engine.travel import CARRIED
 
-__all__ = ["CARRIED", "Context", "Engine", "Links", "Meanings", "Parsing", "Seeder", "check_url"]
+__all__ = [
+    "CARRIED",
+    "Context",
+    "Engine",
+    "Links",
+    "Meanings",
+    "Parsing",
+    "Seeder",
+    "check_url",
+    "request_headers",
+    "user_agent",
+]

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
 from functools import partial
 from typing import Any, Final
 
 from scraper.errors import FetchError, Verdict
 from scraper.pipeline import Collector, consume
 
-__all__ = ["BLOCKED", "OutOfTime", "Watch", "is_async", "only_error", "place_of", "run_in_time"]
+__all__ = [
+    "BLOCKED",
+    "OutOfTime",
+    "Unfit",
+    "Watch",
+    "call_with",
+    "is_async",
+    "only_error",
+    "place_of",
+    "run_in_time",
+]
 
 #: Seconds a callback may hold the loop before that is said.
 BLOCKED: Final = 1.0
+
+
+class Unfit(Exception):
+    """The stored data of a request is not what the callback takes now: the code was changed since."""
 
 
 class OutOfTime(Exception):
@@ -59,6 +73,18 @@ class _Stepped:
                 step = partial(self._coroutine.throw, error)
             else:
                 step = partial(self._coroutine.send, answer)
+
+
+def call_with(function: Callable[..., Any], spider: object, page: object, data: Mapping[str, Any]) -> Any:
+    """Call a callback. Raises Unfit where `data` does not fit its parameters, and what it raises itself."""
+    try:
+        return function(spider, page, **data)
+    except TypeError:
+        try:
+            inspect.signature(function).bind(spider, page, **data)
+        except TypeError as error:
+            raise Unfit(str(error)) from None
+        raise
 
 
 def only_error(error: BaseException) -> BaseException:

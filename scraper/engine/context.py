@@ -56,7 +56,8 @@ class Context:
     """The collaborators of one crawl.
 
     `headers` go to the hosts that were named as starts, `plain_headers`, the ones that cannot be secret, to
-    all others; `user_agent` is among both. `control` is the engine, which sets it when it is made.
+    all others; `user_agent` is among both. `workers` processes share the run, this one included. `control` is
+    the engine, which sets it when it is made.
     """
 
     spider: Spider[Any]
@@ -76,6 +77,7 @@ class Context:
     plain_headers: httpx.Headers
     user_agent: str
     observers: Sequence[Observer]
+    workers: int = 1
     control: Control = field(init=False)
     _blocking: set[str] = field(default_factory=set)
 

@@ -227,7 +227,7 @@ class Engine:
             return False
         if pending is None:
             pending = await self._context.frontier.pending(now=self._context.clock.unix())
-        if pending.taken or self._open or self._lanes.schedule.held():
+        if not pending.seeded or pending.taken or self._open or self._lanes.schedule.held():
             return False
         return not pending.queued or pending.spent or pending.next_due is None
 
@@ -237,6 +237,7 @@ class Engine:
         while True:
             await _wait(self._beat, self._context.clock.mono() + EXTEND_EVERY)
             await self._lanes.extend()
+            await self._lanes.give_away()
 
     async def _seed(self) -> None:
         async for due in self._seeder.run():

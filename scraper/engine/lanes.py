@@ -22,6 +22,8 @@ __all__ = ["EXTEND_EVERY", "Lanes"]
 LEASE, EXTEND_EVERY, LONG_HOLD = 30.0, 10.0, 25.0
 #: Domains leased at a time, requests taken with each, and the most of both that are held in memory.
 CLAIM, FIRST_BATCH, MOST_LANES, MOST_HELD = 64, 16, 1024, 8192
+#: Seconds between two looks at what other workers have queued: the database sends no events.
+LOOK = 0.5
 
 
 class Lanes:
@@ -116,7 +118,7 @@ class Lanes:
         self.room_changed(lane)
 
     def _is_leaving(self, lane: Lane) -> bool:
-        return self.closing or lane.domain.parked is not None
+        return self.closing or lane.leaving or lane.domain.parked is not None
 
     async def release(self, lanes: list[Lane]) -> None:
         """Give domains back with what is known of them, and forget them here."""
@@ -147,13 +149,17 @@ class Lanes:
             return None
         self.claim_at = None
         leases = await context.frontier.claim(
-            self._owner, domains=CLAIM, per_domain=FIRST_BATCH, lease=LEASE, now=context.clock.unix()
-        )
+            self._owner, domains=CLAIM, per_domain=FIRST_BATCH, lease=LEASE, now=context.clock.unix(),
+            workers=context.workers,
+        )  # fmt: skip
         for lease in leases:
             self._adopt(lease, before)
         pending = await context.frontier.pending(now=context.clock.unix())
-        if pending.next_due is not None and not pending.spent:
+        # What is due now and was not given to us is for another worker: asking at once again would not help.
+        if pending.next_due is not None and not pending.spent and (leases or context.workers == 1):
             self.claim_by(context.clock.to_mono(pending.next_due))
+        if context.workers > 1:
+            self.claim_by(before + LOOK)
         return pending
 
     def _adopt(self, lease: DomainLease, before: float) -> Lane:
@@ -169,6 +175,16 @@ class Lanes:
         self.touch(lane)
         self.ready.set()
         return lane
+
+    async def give_away(self) -> None:
+        """Let other workers have the domains beyond a fair share, when what is under way there has ended."""
+        if self._context.workers == 1:
+            return
+        fair = await self._context.frontier.share(self._context.workers)
+        lanes = sorted(self.schedule.lanes.values(), key=lambda lane: lane.open_visits)
+        for lane in lanes[: max(0, len(lanes) - fair)]:
+            lane.leaving = True
+            self.empty([lane])
 
     async def extend(self) -> None:
         """Prolong all leases; what is missing from the answer is lost."""

@@ -24,11 +24,12 @@ class Seeder:
 
     def __init__(
         self,
-        start: Callable[[], AsyncIterator[Request] | Iterable[Request]],
+        start: Callable[[], AsyncIterator[Request] | Iterable[Request]] | None,
         links: Links,
         frontier: Frontier,
         clock: Clock,
     ) -> None:
+        """`start` None: another worker stores the start requests."""
         self._start = start
         self._links = links
         self._frontier = frontier
@@ -40,9 +41,12 @@ class Seeder:
 
         Raises SpiderError for a start that is no URL; what `start()` itself raises goes through.
         """
+        if self._start is None:
+            self.finished = True
+            return
         chunk: list[QueuedRequest] = []
         ordinal = 0
-        async for request in self._requests():
+        async for request in self._requests(self._start):
             ordinal += 1
             try:
                 chunk.append(self._links.seed(request, ordinal))
@@ -57,9 +61,9 @@ class Seeder:
         await self._frontier.seeded()
         self.finished = True
 
-    async def _requests(self) -> AsyncIterator[Request]:
+    async def _requests(self, start: Callable[[], object]) -> AsyncIterator[Request]:
         """What `start()` yields. Raises SpiderError naming the place when it raises or is no generator."""
-        started: object = self._start()
+        started = start()
         try:
             if isinstance(started, AsyncIterator):
                 async for request in started:

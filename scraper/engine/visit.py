@@ -14,7 +14,17 @@ from typing import Any
 import httpx
 
 from scraper.downloader import Reply
-from scraper.engine.callbacks import BLOCKED, OutOfTime, Watch, is_async, only_error, place_of, run_in_time
+from scraper.engine.callbacks import (
+    BLOCKED,
+    OutOfTime,
+    Unfit,
+    Watch,
+    call_with,
+    is_async,
+    only_error,
+    place_of,
+    run_in_time,
+)
 from scraper.engine.context import Context
 from scraper.engine.ending import Ending, kept
 from scraper.engine.subfetch import SubFetcher, page_of
@@ -188,9 +198,9 @@ class Visit:
 
         def call() -> Any:
             self._context.spider.check(page)
-            return function(self._context.spider, page, **data)
+            return call_with(function, self._context.spider, page, data)
 
-        collector = Collector(self._context.items, options.callback)
+        collector = Collector(self._context.items, options.callback, self._context.settings.max_yield)
         self._ending.hits = page.hits
         done = await self._judge(call, function, collector, Outcome.ok(page.status), page.url)
         self._ending.counts.update(page.counts)
@@ -239,6 +249,8 @@ class Visit:
             if good.name == "failed":
                 return self._ending.done(Outcome.failed(error.kind, str(error), error.status))
             return await self._not_fetched(error, sub=True)
+        if isinstance(error, Unfit):
+            return self._ending.broken("callback-args", f"{collector.name}: {error}")
         if isinstance(error, OutOfTime):
             limit = self._context.settings.callback_timeout
             return self._ending.broken(
@@ -307,7 +319,7 @@ class Visit:
         if error.page is not None and error.kind != "parse":
             with suppress(FetchError):  # the page raises it when it is asked for an element
                 await context.parsing.ready(error.page, self._lane.name)
-        collector = Collector(context.items, name)
+        collector = Collector(context.items, name, context.settings.max_yield)
         handler = function
         return await self._judge(
             lambda: handler(context.spider, error), function, collector, outcome, request.url

@@ -13,7 +13,7 @@ __all__ = ["Database"]
 
 
 class Database:
-    """An open, locked database. Made by `Database.open`, ended by `close`.
+    """An open database, locked by this crawl. Made by `Database.open` or `Database.join`, ended by `close`.
 
     `notes` say what opening did to the database of an older version, in sentences.
     """
@@ -38,18 +38,23 @@ class Database:
             lock = CrawlLock(path)
             lock.acquire(holder, iso(now))
         try:
-            executor = InlineExecutor(path) if inline else await AiosqliteExecutor.open(path)
-            try:
-                with explaining(path):
-                    notes = await executor.run(lambda conn: prepare(conn, now))
-            except BaseException:
-                await executor.close()
-                raise
+            executor, notes = await _executor(path, now, inline=inline)
         except BaseException:
             if lock is not None:
                 lock.release()
             raise
         return cls(path, executor, lock, notes)
+
+    @classmethod
+    async def join(cls, path: str, *, now: float, inline: bool = False) -> Database:
+        """Open a database that the crawl this process belongs to has locked."""
+        executor, notes = await _executor(path, now, inline=inline)
+        return cls(path, executor, None, notes)
+
+    def keep_lock(self) -> CrawlLock | None:
+        """The lock outlives this object: whoever asked for it releases it."""
+        lock, self._lock = self._lock, None
+        return lock
 
     async def close(self) -> None:
         """Commit what waits, fold the log into the file, free the lock."""
@@ -58,3 +63,14 @@ class Database:
         finally:
             if self._lock is not None:
                 self._lock.release()
+
+
+async def _executor(path: str, now: float, *, inline: bool) -> tuple[Executor, Sequence[str]]:
+    """A connection with the present schema, and what was done to get there."""
+    executor = InlineExecutor(path) if inline else await AiosqliteExecutor.open(path)
+    try:
+        with explaining(path):
+            return executor, await executor.run(lambda conn: prepare(conn, now))
+    except BaseException:
+        await executor.close()
+        raise

@@ -27,6 +27,9 @@ from scraper.store.writer import Writer
 
 __all__ = ["Budget", "SqliteFrontier"]
 
+#: Seconds after which a domain that is due is taken by a worker that has its share of domains already.
+UNWANTED = 1.0
+
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection, Deltas], T]
 
@@ -68,12 +71,16 @@ class SqliteFrontier:
         return await self._submit(work)
 
     async def claim(
-        self, owner: str, *, domains: int, per_domain: int, lease: float, now: float
+        self, owner: str, *, domains: int, per_domain: int, lease: float, now: float, workers: int = 1
     ) -> list[DomainLease]:
         def work(conn: sqlite3.Connection, deltas: Deltas) -> list[DomainLease]:
             leases = []
             room = self._room(conn)
-            for name, hold, row in self._leases.due(conn, now, domains):
+            most, before = domains, now
+            if workers > 1:
+                fair = self._share(conn, workers) - self._leases.held(conn, owner)
+                most, before = (min(domains, fair), now) if fair > 0 else (domains, now - UNWANTED)
+            for name, hold, row in self._leases.due(conn, before, most):
                 deltas["taken"] -= row.taken
                 room += row.taken
                 may_go = row.parked is None and hold <= now
@@ -88,6 +95,12 @@ class SqliteFrontier:
             return leases
 
         return await self._submit(work)
+
+    async def share(self, workers: int) -> int:
+        return await self._submit(lambda conn, _: self._share(conn, workers))
+
+    def _share(self, conn: sqlite3.Connection, workers: int) -> int:
+        return -(-self._leases.active(conn) // workers)
 
     async def refill(self, lease: DomainLease, n: int, *, now: float) -> list[QueuedRequest]:
         def work(conn: sqlite3.Connection, deltas: Deltas) -> list[QueuedRequest]:
@@ -204,6 +217,23 @@ class SqliteFrontier:
             deltas.update(counts)
 
         await self._submit(work)
+
+    async def free_dead(self, is_dead: Callable[[str], bool], *, now: float) -> int:
+        """End the leases of owners that are dead; how many domains are free now."""
+
+        def work(conn: sqlite3.Connection, deltas: Deltas) -> int:
+            rows = [
+                row
+                for owner in self._leases.owners(conn)
+                if is_dead(owner)
+                for row in self._leases.of_owner(conn, owner)
+            ]
+            for row in rows:
+                deltas["taken"] -= row.taken
+                self._leases.settle(conn, row, now)
+            return len(rows)
+
+        return await self._submit(work)
 
     async def _submit(self, work: Work[T], *, urgent: bool = True) -> T:
         def run(conn: sqlite3.Connection) -> T:

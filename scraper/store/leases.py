@@ -19,6 +19,8 @@ __all__ = ["DomainRow", "Leases", "upcoming_domains"]
 
 #: Origins whose robots.txt travels with a lease.
 ORIGINS = 32
+#: Domains counted at most when they are divided among workers; with so many, all have enough.
+COUNTED = 4_096
 
 
 class DomainRow(NamedTuple):
@@ -73,6 +75,36 @@ class Leases:
             (self._run, now, limit),
         ).fetchall()
         return [(name, not_before, DomainRow(*row)) for name, not_before, *row in rows]
+
+    def active(self, conn: sqlite3.Connection) -> int:
+        """Domains that have work, due or leased; COUNTED at most."""
+        row = conn.execute(
+            "SELECT count(*) FROM (SELECT 1 FROM _queues WHERE run = ? AND ready_at IS NOT NULL LIMIT ?)",
+            (self._run, COUNTED),
+        ).fetchone()
+        return int(row[0])
+
+    def held(self, conn: sqlite3.Connection, owner: str) -> int:
+        """Domains an owner holds."""
+        row = conn.execute(
+            "SELECT count(*) FROM _queues WHERE run = ? AND owner = ?", (self._run, owner)
+        ).fetchone()
+        return int(row[0])
+
+    def owners(self, conn: sqlite3.Connection) -> list[str]:
+        """Everybody who holds a domain, dead or alive."""
+        rows = conn.execute(
+            "SELECT DISTINCT owner FROM _queues WHERE run = ? AND owner IS NOT NULL", (self._run,)
+        ).fetchall()
+        return [owner for (owner,) in rows]
+
+    def of_owner(self, conn: sqlite3.Connection, owner: str) -> list[DomainRow]:
+        """The domains of an owner."""
+        rows = conn.execute(
+            "SELECT domain, epoch, owner, ready_at, taken, ok, parked FROM _queues WHERE run = ? AND owner = ?",
+            (self._run, owner),
+        ).fetchall()
+        return [DomainRow(*row) for row in rows]
 
     def bound(self, conn: sqlite3.Connection) -> list[DomainRow]:
         """All domains with an owner, dead or alive, and all parked ones."""

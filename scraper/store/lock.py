@@ -12,11 +12,15 @@ from pathlib import Path
 
 from scraper.errors import DatabaseInUse, StoreError
 
-__all__ = ["CrawlLock", "holder_of"]
+__all__ = ["CrawlLock", "Living", "holder_of"]
 
 
 class CrawlLock:
-    """Held by the crawl that writes to a database. Invariant: while held, no other crawl opens it."""
+    """Held by the crawl that writes to a database. Invariant: while held, no other crawl opens it.
+
+    It belongs to the open file, not to the process: workers forked from the crawl hold it too, and it is free
+    only when the last of them is gone.
+    """
 
     def __init__(self, database: str) -> None:
         self._database = database
@@ -56,6 +60,42 @@ class CrawlLock:
     def _in_use(self, told: bytes) -> str:
         who = _named(told)
         return f"a crawl is already running on {self._database}: {who}; wait for it, or use another --db"
+
+
+class Living:
+    """Which workers of one crawl are alive: each has locked the byte of its number in a file beside the database.
+
+    The kernel lets go of the byte at any death, in any container. One object in a process: closing any
+    descriptor of the file would drop the lock (POSIX).
+    """
+
+    def __init__(self, database: str) -> None:
+        self._path = Path(f"{os.path.realpath(database)}-workers")
+        self._file: int | None = None
+
+    def enter(self, number: int) -> None:
+        """This process is worker `number` from now on. Raises StoreError where no lock can be had."""
+        try:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
+        except OSError as error:
+            raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
+
+    def is_dead(self, number: int) -> bool:
+        """Whether nobody is worker `number`. Not to be asked about oneself."""
+        if self._file is None:
+            return False
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
+        except OSError:
+            return False
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, number)
+        return True
+
+    def leave(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
 def _lock_path(database: str) -> Path:

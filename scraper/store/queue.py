@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 from scraper.models import Options, QueuedRequest
@@ -16,6 +16,8 @@ __all__ = ["LONGEST_HOLD", "Queue", "decode_options", "encode_options"]
 
 #: Seconds a domain's stored due time may lie ahead; a later one was written by a clock that was wrong.
 LONGEST_HOLD = 86_400.0
+#: Requests inserted with one call: a page may have hundreds of thousands of links.
+CHUNK = 1_000
 
 _DEFAULTS = {f.name: f.default for f in fields(Options)}
 #: Options with a column of their own.
@@ -93,10 +95,11 @@ class Queue:
         added = 0
         due: dict[str, float] = {}
         for (name, not_before), group in groupby(requests, key=lambda r: (r.domain, r.not_before)):
-            if new := self._insert_alike(conn, self.domain_id(conn, name), list(group)):
-                added += new
-                at = max(now, not_before)
-                due[name] = min(at, due.get(name, at))
+            while alike := list(islice(group, CHUNK)):
+                if new := self._insert_alike(conn, self.domain_id(conn, name), alike):
+                    added += new
+                    at = max(now, not_before)
+                    due[name] = min(at, due.get(name, at))
         for name, at in due.items():
             if name != leased:
                 self._due(conn, name, at)

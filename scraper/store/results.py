@@ -160,4 +160,5 @@ class Results:
         if not may_be_repeated and (options.headers or options.body):
             # Working state that may be secret: gone now, kept only while the request may be tried again.
             plain = encode_options(replace(options, headers=(), body=b""))
-            conn.execute("UPDATE _requests SET options = ?, body = NULL WHERE id = ?", (plain, request.id))
+            # An empty body instead of none says so: this request cannot be made again (`runs.requeue_failed`).
+            conn.execute("UPDATE _requests SET options = ?, body = x'' WHERE id = ?", (plain, request.id))

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scraper.errors import UsageError
 from scraper.store.commands import forget_stops
 
 __all__ = [
+    "Requeued",
     "Run",
     "begin",
     "counters",
@@ -18,6 +20,7 @@ __all__ = [
     "latest",
     "reopen",
     "requeue",
+    "requeue_failed",
     "rows_by_table",
     "run_of",
     "unfinished",
@@ -115,6 +118,61 @@ def requeue(conn: sqlite3.Connection, run: int, requests: Sequence[int], now: fl
             "UPDATE _counters SET value = value + ? WHERE run = ? AND name = ?",
             [(1, run, "queued"), (-1, run, "failed"), (-1, run, f"failed.{kind}")],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """How many failed requests are queued again, and how many cannot be: what they sent was cleared."""
+
+    run: int
+    queued: int
+    left: int
+
+    def __str__(self) -> str:
+        told = f"{self.queued} failed requests of run {self.run} are queued again"
+        if not self.left:
+            return told
+        return (
+            f"{told}; {self.left} are left, whose headers or body were cleared when they failed: "
+            "only the page that links to them can make them again"
+        )
+
+
+def requeue_failed(conn: sqlite3.Connection, run: int, kind: str | None, now: float) -> Requeued:
+    """Queue failed requests of a run again, all or of one kind. One statement a table.
+
+    Those whose headers or body were cleared stay failed: without them they would be another request. Raises
+    UsageError where nothing failed.
+    """
+    chosen = "run = :run AND state = 2 AND (:kind IS NULL OR kind = :kind)"
+    values = {"run": run, "kind": kind, "now": now}
+    counted = conn.execute(
+        "SELECT kind, count(*), sum(status IN (404, 410)) FROM _requests"  # noqa: S608 - constant text
+        f" WHERE {chosen} AND body IS NOT x'' GROUP BY kind",
+        values,
+    ).fetchall()
+    left = conn.execute(f"SELECT count(*) FROM _requests WHERE {chosen} AND body IS x''", values)  # noqa: S608 - constant text
+    result = Requeued(run, sum(count for _, count, _ in counted), left.fetchone()[0])
+    if not result.queued and not result.left:
+        raise UsageError(f"nothing failed{f' with {kind!r}' if kind else ''} in run {run}")
+    conn.execute(
+        "UPDATE _queues SET ready_at = coalesce(min(ready_at, :now), :now) WHERE run = :run AND owner IS NULL"  # noqa: S608 - constant text
+        f" AND domain IN (SELECT domain FROM _requests WHERE {chosen} AND body IS NOT x'')",
+        values,
+    )
+    conn.execute(
+        "UPDATE _requests SET state = 0, taken_epoch = 0, not_before = 0, attempts = 0, status = NULL,"  # noqa: S608 - constant text
+        f" kind = NULL, why = NULL, ended = NULL WHERE {chosen} AND body IS NOT x''",
+        values,
+    )
+    deltas = [("queued", result.queued), ("failed", -result.queued)]
+    for name, count, gone in counted:
+        deltas += [(f"failed.{name}", -count), ("failed.gone", -(gone or 0))]
+    conn.executemany(
+        "UPDATE _counters SET value = value + ? WHERE run = ? AND name = ?",
+        [(delta, run, name) for name, delta in deltas],
+    )
+    return result
 
 
 def finish(conn: sqlite3.Connection, run: int, state: str, reason: str | None, now: float) -> None:

@@ -38,6 +38,10 @@ Work = Callable[[sqlite3.Connection], Any]
 #: Pages in one transaction at most, and how long (seconds) a group may wait for more while there is plenty
 #: to fetch meanwhile.
 GROUP, PATIENCE = 256, 0.05
+#: Seconds to wait for another program that has the database locked.
+BUSY = 30.0
+#: Transactions between two looks at the size (bytes) of the log; above LOG it is folded into the file.
+LOOK, LOG = 64, 16 * 2**20
 
 
 class Executor(Protocol):
@@ -101,7 +105,7 @@ def connect(path: str) -> sqlite3.Connection:
     """
     check_path(path)
     with explaining(path):
-        conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+        conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY)
         try:
             check(conn, path)
             conn.execute("PRAGMA journal_mode = WAL")
@@ -156,6 +160,7 @@ def explain(error: sqlite3.Error, path: str) -> StoreError:
     sentences = {
         "SQLITE_NOTADB": f"{path} is not a database; choose another file with --db",
         "SQLITE_FULL": f"the disk is full: {path}; make room, then resume",
+        "SQLITE_IOERR": f"cannot read or write {path}: the disk is full, failing, or a limit was hit; then resume",
         "SQLITE_BUSY": f"{path} is locked by another program; close it, then resume",
         "SQLITE_READONLY": f"{path} is read-only; change its permissions, then resume",
         "SQLITE_CORRUPT": f"{path} is damaged; restore a backup",
@@ -184,6 +189,7 @@ class Writer:
         self._hurry = asyncio.Event()
         self._failed: StoreError | None = None
         self._closing = False
+        self._commits = 0
         self.patient: Callable[[], bool] = lambda: False
         self.before_commit: list[Callable[[sqlite3.Connection], None]] = []
         self._task = asyncio.get_running_loop().create_task(self._drain(), name="scraper-writer")
@@ -265,6 +271,17 @@ class Writer:
                 future.set_result(value)
             else:
                 future.set_exception(self._explained(problem))
+        await self._bound_log()
+
+    async def _bound_log(self) -> None:
+        """Fold a log that readers keep growing: those that come later then read the file alone."""
+        self._commits += 1
+        if self._commits % LOOK or self._path == ":memory:":
+            return
+        # An error here is the next commit's as well, and has somebody to be told then.
+        with suppress(FileNotFoundError, sqlite3.Error):
+            if os.stat(f"{self._path}-wal").st_size > LOG:
+                await self._executor.run(_restart_log)
 
     def _explained(self, problem: BaseException) -> BaseException:
         if not isinstance(problem, sqlite3.Error):
@@ -285,6 +302,15 @@ class Writer:
 def _fold_log(conn: sqlite3.Connection) -> None:
     conn.execute("PRAGMA busy_timeout = 1000")
     conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _restart_log(conn: sqlite3.Connection) -> None:
+    """As far as readers let us, within a tenth of a second; the next look tries again."""
+    conn.execute("PRAGMA busy_timeout = 100")
+    try:
+        conn.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+    finally:
+        conn.execute(f"PRAGMA busy_timeout = {BUSY * 1000:.0f}")
 
 
 def _run_group(

@@ -1,0 +1,290 @@
+"""The supervising process: it starts the workers, replaces one that dies, and listens to all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from scraper.api import Crawl, Ended, Member
+from scraper.clock import Clock
+from scraper.errors import ScraperError, SpiderError, StoreError, UsageError
+from scraper.events import (
+    GRACE,
+    INTERRUPTED,
+    CrawlStarted,
+    DomainParked,
+    Stalled,
+    Stopping,
+    Warned,
+)
+from scraper.store.database import Database
+from scraper.store.lock import CrawlLock
+from scraper.store.runs import Run, counters
+from scraper.summary import Summary
+from scraper.workers.worker import work
+
+__all__ = ["Workers"]
+
+#: So many deaths of a worker and its successors within so many seconds, and no further one is started.
+DEATHS, WITHIN = 5, 60.0
+#: Seconds beyond the grace after which a worker that does not end is killed.
+MARGIN = 5.0
+
+_ERRORS: dict[str, Callable[[str], ScraperError]] = {
+    "StoreError": StoreError,
+    "SpiderError": SpiderError,
+    "UsageError": UsageError,
+}
+
+
+def _nothing() -> None:
+    return
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A worker as its supervisor sees it. `place` is what it was started for, `number` is never used again."""
+
+    place: int
+    number: int
+    pid: int
+    link: socket.socket
+    heard: bytearray = field(default_factory=bytearray)
+    ended: bool = False
+
+
+class Workers:
+    """Runs one crawl in `count` processes.
+
+    Invariant: of each place at most one worker lives, and it alone holds the leases that bear its number; so
+    when it is gone its leases can be ended at once. The worker of place 0 runs `start()`.
+    """
+
+    def __init__(self, crawl: Crawl, count: int) -> None:
+        self._crawl = crawl
+        self._count = count
+        self._ended = Ended()
+        self._error: ScraperError | None = None
+        self._workers: dict[int, _Worker] = {}
+        self._deaths: dict[int, list[float]] = {}
+        self._started = self._items = 0
+        self._forking: Callable[[], None] = _nothing
+        self._moved = time.monotonic()
+        self._stopping: float | None = None
+        self._selector = selectors.DefaultSelector()
+
+    def run(
+        self, every: float = 10.0, tick: Callable[[], None] = _nothing, forking: Callable[[], None] = _nothing
+    ) -> Summary | None:
+        """Crawl to the end; None when it was left at once, by a second signal.
+
+        `tick` is called `every` so many seconds, `forking` before each fork: it must end the threads and close
+        the databases of its caller. Raises what `Crawl.run` raises.
+        """
+        self._forking = forking
+        started = time.monotonic()
+        lock, run = asyncio.run(self._begin())
+        try:
+            with _Signals() as signals:
+                self._crawl.tell(CrawlStarted(run.id, self._crawl.resumed))
+                self._selector.register(signals.wakeup, selectors.EVENT_READ)
+                for place in range(self._count):
+                    self._start(place, run)
+                left = self._supervise(run, signals, every, tick)
+            if left:
+                return None
+            return asyncio.run(self._conclude(run, time.monotonic() - started))
+        finally:
+            self._kill_all()
+            self._selector.close()
+            lock.release()
+
+    # ------------------------------------------------------------------ before and after
+
+    async def _begin(self) -> tuple[CrawlLock, Run]:
+        clock = Clock()
+        database = await self._crawl.open(clock)
+        try:
+            run = await self._crawl.begin(database, clock)
+            counted = await database.writer.read(lambda conn: counters(conn, run.id))
+            self._items = sum(n for name, n in counted.items() if name.startswith("item."))
+            lock = database.keep_lock()
+        finally:
+            await database.close()
+        if lock is None:
+            raise UsageError("several workers need a database in a file")
+        return lock, run
+
+    async def _conclude(self, run: Run, seconds: float) -> Summary:
+        clock = Clock()
+        database = await Database.join(self._crawl.database, now=clock.unix(), inline=True)
+        try:
+            if isinstance(self._error, UsageError):
+                await self._crawl.give_up(database, run, self._error, clock)
+            if self._error is not None:
+                raise self._error
+            return await self._crawl.conclude(database, run, self._ended, clock, seconds)
+        finally:
+            await database.close()
+
+    # ------------------------------------------------------------------ the supervisor
+
+    def _supervise(self, run: Run, signals: _Signals, every: float, tick: Callable[[], None]) -> bool:
+        """Until the last worker is gone. True when the crawl was left at once."""
+        next_tick = time.monotonic() + every
+        while self._workers:
+            for key, _ in self._selector.select(min(1.0, max(0.0, next_tick - time.monotonic()))):
+                if isinstance(key.data, _Worker):
+                    self._listen(key.data, run)
+                elif any(self._interrupted() for _ in range(signals.taken())):
+                    return True
+            if time.monotonic() >= next_tick:
+                next_tick += every
+                tick()
+            if self._stopping is not None and time.monotonic() > self._stopping:
+                self._kill_all()
+        return False
+
+    def _interrupted(self) -> bool:
+        """A person wants it to end: first in good order, then at once (True)."""
+        if self._stopping is not None:
+            return True
+        self._stop(INTERRUPTED)
+        return False
+
+    def _stop(self, reason: str) -> None:
+        """Every worker starts nothing new, ends what is under way, and leaves."""
+        if self._stopping is not None:
+            return
+        self._stopping = time.monotonic() + GRACE + MARGIN
+        self._ended.reason = self._ended.reason or reason
+        self._crawl.tell(Stopping(reason, GRACE))
+        for worker in self._workers.values():
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGTERM)
+
+    def _start(self, place: int, run: Run) -> None:
+        """Fork a worker. Nothing here has threads or an open database, so a fork is safe."""
+        ours, theirs = socket.socketpair()
+        self._forking()
+        number, self._started = self._started, self._started + 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            for other in self._workers.values():
+                other.link.close()
+            self._selector.close()
+            member = Member(f"worker {number}", self._count, seeds=place == 0)
+            work(self._crawl, run, member, number, theirs)
+        theirs.close()
+        worker = self._workers[place] = _Worker(place, number, pid, ours)
+        self._selector.register(ours, selectors.EVENT_READ, worker)
+
+    def _listen(self, worker: _Worker, run: Run) -> None:
+        try:
+            received = worker.link.recv(65_536)
+        except OSError:
+            received = b""
+        worker.heard += received
+        *lines, rest = bytes(worker.heard).split(b"\n")
+        worker.heard[:] = rest
+        for line in lines:
+            self._told(worker, *json.loads(line))
+        if not received:
+            self._gone(worker, run)
+
+    def _told(self, worker: _Worker, what: str, *rest: Any) -> None:
+        match what, *rest:
+            case "items", int(items):
+                self._moved = time.monotonic()
+                self._items += items
+                limit = self._crawl.settings.max_items
+                if limit is not None and self._items >= limit:
+                    self._stop(f"max_items {limit} reached")
+            case "warned", str(message):
+                self._crawl.tell(Warned(message))
+            case "stalled", float(seconds), str(why):
+                if time.monotonic() - self._moved >= seconds:  # else another worker has something to do
+                    self._moved = time.monotonic()
+                    self._crawl.tell(Stalled(seconds, why))
+            case "parked", str(domain), str(why):
+                self._crawl.tell(DomainParked(domain, why))
+            case "ended", reason, list(again):
+                worker.ended = True
+                self._ended.again += again
+                if reason is not None:
+                    self._ended.reason = self._ended.reason or reason
+                    self._stop(reason)
+            case "failed", str(kind), str(message):
+                worker.ended = True
+                make = _ERRORS.get(kind)
+                self._error = self._error or (make(message) if make else ScraperError(f"{kind}: {message}"))
+                self._stop(message)
+
+    def _gone(self, worker: _Worker, run: Run) -> None:
+        """A worker's process is over: as it should, or killed and to be replaced."""
+        self._selector.unregister(worker.link)
+        worker.link.close()
+        del self._workers[worker.place]
+        status = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
+        if worker.ended or self._stopping is not None:
+            return
+        now = time.monotonic()
+        deaths = self._deaths.setdefault(worker.place, [])
+        deaths[:] = [at for at in deaths if now - at < WITHIN] + [now]
+        if len(deaths) >= DEATHS:
+            self._stop(f"worker {worker.place + 1} died {DEATHS} times in a minute, last by {_by(status)}")
+            return
+        told = f"worker {worker.place + 1} (process {worker.pid}) died by {_by(status)}; another goes on"
+        self._crawl.tell(Warned(told))
+        self._start(worker.place, run)
+
+    def _kill_all(self) -> None:
+        for worker in self._workers.values():
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)
+
+
+def _by(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"exit code {status}"
+
+
+class _Signals:
+    """SIGINT and SIGTERM as bytes on a socket while it is open, instead of whatever they did before."""
+
+    def __enter__(self) -> _Signals:
+        self.wakeup, self._write = socket.socketpair()
+        self.wakeup.setblocking(False)
+        self._write.setblocking(False)
+        self._before = {
+            number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        self._fd = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+        return self
+
+    def taken(self) -> int:
+        """How many of the two came since the last call."""
+        try:
+            came = self.wakeup.recv(4096)
+        except BlockingIOError:
+            return 0
+        return sum(number in self._before for number in came)
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(self._fd)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self.wakeup.close()
+        self._write.close()

@@ -1,0 +1,124 @@
+"""A worker's process, from the fork to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from scraper.api import Crawl, Member
+from scraper.clock import Clock
+from scraper.events import GRACE, DomainParked, Event, PageDone, Stalled, Warned
+from scraper.store.database import Database
+from scraper.store.frontier import SqliteFrontier
+from scraper.store.lock import Living
+from scraper.store.runs import Run, run_of
+
+__all__ = ["work"]
+
+#: Seconds between two reports of a worker, and between two looks for dead owners of leases.
+REPORT, LOOK = 0.5, 2.0
+
+
+def work(crawl: Crawl, run: Run, member: Member, number: int, link: socket.socket) -> NoReturn:
+    """The whole life of a worker's process, from the fork to its end."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        # Ctrl-C reaches every process of the terminal; the supervisor alone decides what it means.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        asyncio.run(_Working(crawl, run, member, number, link).run())
+        code = 0
+    except BaseException as error:
+        # Told in words: nothing is thrown across processes.
+        _tell(link, "failed", type(error).__name__, str(error))
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _tell(link: socket.socket, *what: Any) -> None:
+    with suppress(OSError):  # the supervisor is gone; the worker learns it from the other direction
+        link.sendall(json.dumps(what).encode() + b"\n")
+
+
+class _Working:
+    """One worker: a crawl that is stopped by SIGTERM or by the supervisor's death, and reports as it goes."""
+
+    def __init__(self, crawl: Crawl, run: Run, member: Member, number: int, link: socket.socket) -> None:
+        self._crawl = crawl
+        self._run = run
+        self._member = member
+        self._link = link
+        self._living = Living(crawl.database)
+        self._living.enter(number)
+        self._items = 0
+        crawl.report_to(self._observe)
+
+    async def run(self) -> None:
+        loop, clock = asyncio.get_running_loop(), Clock()
+        loop.add_signal_handler(signal.SIGTERM, self._stop)
+        loop.add_reader(self._link, self._stop)
+        database = await Database.join(self._crawl.database, now=clock.unix())
+        try:
+            run = await database.writer.read(lambda conn: run_of(conn, self._run.id))
+            frontier = self._crawl.frontier(database, run)
+            await self._free_dead(frontier, clock)
+            tasks = [asyncio.create_task(self._look(frontier, clock)), asyncio.create_task(self._report())]
+            try:
+                ended = await self._crawl.work(database, run, clock, self._member)
+            finally:
+                for task in tasks:
+                    task.cancel()
+            self._progress()
+            _tell(self._link, "ended", ended.reason, ended.again)
+        finally:
+            await database.close()
+
+    def _stop(self) -> None:
+        """SIGTERM, or a socket that is readable: the supervisor never writes, so it is gone."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._link)
+        self._crawl.stop(grace=GRACE)
+
+    def _observe(self, event: Event) -> None:
+        match event:
+            case PageDone(_, completed):
+                self._items += sum(completed.stored.values())
+            case Warned(message):
+                _tell(self._link, "warned", message)
+            case Stalled(seconds, why):
+                _tell(self._link, "stalled", seconds, why)
+            case DomainParked(domain, why):
+                _tell(self._link, "parked", domain, why)
+            case _:
+                return
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT)
+            self._progress()
+
+    def _progress(self) -> None:
+        if self._items:
+            _tell(self._link, "items", self._items)
+            self._items = 0
+
+    async def _look(self, frontier: SqliteFrontier, clock: Clock) -> None:
+        """Kernel locks send no events."""
+        while True:
+            await asyncio.sleep(LOOK)
+            await self._free_dead(frontier, clock)
+
+    async def _free_dead(self, frontier: SqliteFrontier, clock: Clock) -> None:
+        await frontier.free_dead(self._is_dead, now=clock.unix())
+
+    def _is_dead(self, owner: str) -> bool:
+        return owner != self._member.owner and self._living.is_dead(int(owner.rpartition(" ")[2]))

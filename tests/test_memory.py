@@ -1,0 +1,203 @@
+"""Memory is flat: every cache, queue and log has a bound, and nothing is counted or loaded to begin."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scraper import Crawl, Page, Spider
+from scraper.clock import Clock
+from scraper.models import OriginFacts
+from scraper.robots import Robots
+from scraper.store import writer as writing
+from scraper.store.database import Database
+from scraper.testing import Answer, Site, VirtualLoop, simulate
+
+NOW = 1_767_225_600.0
+FREE: dict[str, Any] = {"settings": {"robots": False, "rate": None}}
+
+
+class Wide(Spider):
+    """One page with very many links."""
+
+    start_urls = ["https://a.example/"]
+    links = 8_000
+
+    def parse(self, page: Page) -> Any:
+        yield from (page.request(f"/{n}", self.leaf) for n in range(self.links))
+
+    def leaf(self, page: Page) -> Any:
+        yield {"url": page.url}
+
+
+def test_me_03_a_page_with_very_many_links_is_stored_in_pieces(tmp_path: Path) -> None:
+    """Eight thousand links are inserted a thousand at a time, in the page's one transaction, and few are in memory."""
+    loop, held = VirtualLoop(), []
+
+    async def scene() -> None:
+        crawl = Crawl(
+            Wide, db=tmp_path / "a.db", transport=Site(lambda _: "x"), inline=True, seed=0,
+            settings={"robots": False, "rate": None, "max_pages": 300},
+        )  # fmt: skip
+
+        def watch(event: Any) -> None:
+            if crawl._engine is not None:
+                held.append(crawl._engine._lanes.schedule.held())
+
+        crawl.observe(watch)
+        await crawl.run()
+
+    loop.run_until_complete(scene())
+    loop.close()
+    with closing(sqlite3.connect(tmp_path / "a.db")) as conn:
+        assert conn.execute("SELECT count(*) FROM _requests").fetchone() == (8_001,)
+    assert max(held) <= 128
+
+
+@pytest.mark.parametrize("what", ["items", "requests"])
+def test_cr_10_a_callback_that_never_stops_fails_its_page(what: str) -> None:
+    """More than max_yield items or requests for one page: the page fails with what to do, nothing of it is stored."""
+
+    class Endless(Wide):
+        def parse(self, page: Page) -> Any:
+            n = 0
+            while True:
+                n += 1
+                yield {"n": n} if what == "items" else page.request(f"/{n}")
+
+    done = simulate(
+        Endless, Site({"https://a.example/": "x"}), settings={**FREE["settings"], "max_yield": 500}
+    )
+    (problem,) = done.summary.problems
+    assert problem.kind == "callback"
+    assert f"more than 500 {what} for one page (max_yield)" in problem.why
+    assert (done.tables, done.summary.queued) == ({}, 0)
+
+
+def test_me_06_robots_in_memory_are_bounded_by_their_size() -> None:
+    """Origins with a large robots.txt push out older ones; the size held is exact over replacements."""
+    robots = Robots(lambda: NOW)
+    for n in range(100):
+        robots.restore(OriginFacts(f"https://{n}.example", "x" * 500_000, NOW + 100.0))
+    assert robots.known("https://99.example") is not None
+    assert robots.known("https://0.example") is None
+    kept = [n for n in range(100) if robots.known(f"https://{n}.example")]
+    assert robots._size == 500_000 * len(kept) <= 16 * 2**20
+
+
+def test_me_02_nothing_is_counted_or_loaded_at_the_start(tmp_path: Path) -> None:
+    """Every statement from opening a database to the first claim finds its rows by an index."""
+    path = tmp_path / "a.db"
+    simulate(Wide, Site(lambda _: "x"), db=path, settings={**FREE["settings"], "max_pages": 5})
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.execute(
+            "UPDATE _runs SET state = 'running', options = json_remove(options, '$.settings.max_pages')"
+        )
+    plans = asyncio.run(_statements(path))
+    assert len(plans) > 8
+    assert not [(text, plan) for text, plan in plans.items() if "SCAN" in plan and "_runs" not in plan]
+
+
+async def _statements(path: Path) -> dict[str, str]:
+    """What is asked from opening a database to its first claim, and how each is answered."""
+    asked: list[str] = []
+    crawl, clock = Crawl(Wide, db=path, resume="must", inline=True, **FREE), Clock()
+    database = await crawl.open(clock)
+    await database.writer.read(lambda conn: conn.set_trace_callback(asked.append))
+    frontier = crawl.frontier(database, await crawl.begin(database, clock))
+    (lease,) = await frontier.claim("one", domains=64, per_domain=16, lease=30.0, now=clock.unix())
+    await frontier.pending(now=clock.unix())
+    await database.writer.read(lambda conn: conn.set_trace_callback(None))
+    assert len(lease.requests) == 16
+    kinds = {"SELECT", "UPDATE", "DELETE"}
+    plans = await _plans(database, [text for text in asked if text.lstrip()[:6] in kinds])
+    await database.close()
+    return plans
+
+
+async def _plans(database: Database, statements: list[str]) -> dict[str, str]:
+    def explain(conn: sqlite3.Connection) -> dict[str, str]:
+        return {
+            text: "; ".join(str(row[3]) for row in conn.execute(f"EXPLAIN QUERY PLAN {text}"))
+            for text in statements
+        }
+
+    return await database.writer.read(explain)
+
+
+class Relay(threading.Thread):
+    """Readers that hand over to one another: each begins its transaction before the one before it ends."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(daemon=True)
+        self._path = path
+        self.over = threading.Event()
+        self.reads = 0
+
+    def run(self) -> None:
+        before = self._begin()
+        while not self.over.is_set():
+            now = self._begin()
+            before.close()
+            before = now
+        before.close()
+
+    def _begin(self) -> sqlite3.Connection:
+        reader = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        reader.execute("BEGIN")
+        reader.execute("SELECT max(rowid) FROM t").fetchone()
+        self.reads += 1
+        return reader
+
+
+async def test_me_07_readers_that_overlap_do_not_let_the_log_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While there is always some reader, none of them for long, the log is folded and begun anew."""
+    monkeypatch.setattr(writing, "LOG", 2**20)
+    path, sizes = str(tmp_path / "a.db"), []
+    database = await Database.open(path, holder="test", now=NOW)
+    await database.writer.submit(lambda conn: conn.execute("CREATE TABLE t (x)") and None)
+    relay = Relay(path)
+    relay.start()
+    for _ in range(10 * writing.LOOK):
+        await database.writer.submit(
+            lambda conn: conn.execute("INSERT INTO t VALUES (zeroblob(40000))") and None
+        )
+        sizes.append(os.stat(f"{path}-wal").st_size)
+    relay.over.set()
+    relay.join()
+    await database.close()
+    assert relay.reads > 100
+    assert 40_000 * len(sizes) > 24 * 2**20
+    assert max(sizes) < 12 * 2**20
+
+
+def test_me_05_a_failure_leaves_nothing_behind() -> None:
+    """Error pages of several kinds by the hundred: no task, no lane and no domain state stays."""
+    loop = VirtualLoop()
+    answers = [Answer("", 500), Answer("", 404), Answer(error=ConnectionError("reset")), Answer("<h1>")]
+
+    class Failing(Wide):
+        links = 400
+
+        def leaf(self, page: Page) -> Any:
+            raise ValueError("broken") if page.url.endswith("3") else LookupError("odd")
+
+    async def scene() -> tuple[int, int]:
+        site = Site(lambda r: "x" if r.url.path == "/" else answers[int(r.url.path[1:]) % 4])
+        crawl = Crawl(Failing, db=":memory:", transport=site, inline=True, seed=0, **FREE)
+        await crawl.run()
+        assert crawl._engine is not None
+        return len(crawl._engine._tasks), len(crawl._engine._lanes.schedule.lanes)
+
+    left = loop.run_until_complete(scene())
+    loop.close()
+    assert left == (0, 0)
