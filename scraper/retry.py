@@ -70,10 +70,20 @@ class RetryPolicy:
 
     def backoff(self, attempt: int) -> float | None:
         """The wait after `attempt` tries, whatever their reason; None when the tries are used up."""
+        if self._retrying.stop(state := self._state(attempt)):
+            return None
+        return self._wait(state)
+
+    def pause(self, attempt: int) -> float:
+        """The wait of a whole domain that said "later" so many times in a row; it never runs out."""
+        return self._wait(self._state(attempt))
+
+    def _state(self, attempt: int) -> RetryCallState:
         state = RetryCallState(self._retrying, None, (), {})
         state.attempt_number = attempt
-        if self._retrying.stop(state):
-            return None
+        return state
+
+    def _wait(self, state: RetryCallState) -> float:
         return float(self._retrying.wait(state)) + self._random.uniform(0, self._jitter)
 
 

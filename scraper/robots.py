@@ -7,6 +7,7 @@ mean everything is disallowed for now. 429 counts as 5xx: a site that is busy di
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ MAX_ROBOTS = 500 * 1024
 KEEP, KEEP_UNREACHABLE = 86_400.0, 10.0
 #: Kinds of failure that say something about the host, not about its robots.txt.
 NETWORK = frozenset({"dns", "dns-timeout", "connect", "connect-timeout", "tls", "private-address"})
+#: Seconds of a Crawl-delay that mean "for ever".
+ENDLESS = 1e9
 #: Origins whose parsed rules are in memory, and characters of their texts in all.
 CACHE, CACHE_SIZE = 2_000, 16 * 2**20
 
@@ -37,7 +40,7 @@ class Rules:
 
     def _protego(self) -> Protego | None:
         if self._parsed is None and self.facts.robots is not None:
-            self._parsed = Protego.parse(self.facts.robots)
+            self._parsed = Protego.parse(_DELAY.sub(_finite, self.facts.robots))
         return self._parsed
 
     def allows(self, url: str, agent: str) -> bool:
@@ -53,6 +56,16 @@ class Rules:
 
 
 Fetch = Callable[[str], Awaitable[tuple[int, str]]]
+
+_DELAY = re.compile(r"^([ \t]*crawl-delay[ \t]*:[ \t]*)([0-9.e+]{1,40})", re.IGNORECASE | re.MULTILINE)
+
+
+def _finite(line: re.Match[str]) -> str:
+    """A Crawl-delay beyond every float is a very long one; protego would ignore it."""
+    try:
+        return f"{line[1]}{ENDLESS:.0f}" if float(line[2]) > ENDLESS else line[0]
+    except ValueError:
+        return line[0]
 
 
 class Robots:
@@ -115,7 +128,7 @@ class Robots:
         if status == 429 or status >= 500:
             raise self._unreachable(origin, f"HTTP {status}")
         robots = text if 200 <= status < 300 else None
-        return OriginFacts(origin, robots, self._now() + KEEP, status)
+        return OriginFacts(origin, robots, self._now() + KEEP, status, self._now())
 
     def _unreachable(self, origin: str, why: str) -> FetchError:
         message = f"{origin}/robots.txt: {why}; nothing may be fetched until it answers"

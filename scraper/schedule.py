@@ -121,7 +121,9 @@ class Schedule:
             elif at <= now:
                 heappop(self._heap)
                 lane.entry = None
-                return lane
+                if lane.domain.is_open(now):
+                    return lane
+                self.offer(lane)  # its hours are over: it stands where the next ones begin
             else:
                 return None
         return None
@@ -133,9 +135,13 @@ class Schedule:
     def touch(self, lane: Lane) -> bool:
         """Note that a lane may need a refill or a release. True when it does."""
         if lane.hungry or lane.idle or lane.domain.parked is not None:
-            self._changed[lane] = None
+            self.note(lane)
             return True
         return False
+
+    def note(self, lane: Lane) -> None:
+        """A lane needs looking after."""
+        self._changed[lane] = None
 
     def changed(self) -> list[Lane]:
         """The lanes touched since the last call; so that looking after lanes costs nothing per idle lane."""

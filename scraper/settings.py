@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from scraper.errors import SettingsError
-from scraper.models import Limit, Rate
+from scraper.models import Hours, Limit, Rate
 
-__all__ = ["NO_LAYERS", "SCOPES", "Layer", "Layers", "Settings", "did_you_mean", "near_miss"]
+__all__ = ["NO_LAYERS", "SCOPES", "Layer", "Layers", "Settings", "did_you_mean", "near_miss", "read_limit"]
 
 SCOPES = ("site", "host", "listed", "any")
 
@@ -135,11 +135,16 @@ def _limits(value: Any) -> Mapping[str, Limit]:
         raise TypeError(
             "a table of hosts and their limits: in a configuration file, the spider or the program"
         )
-    return MappingProxyType({str(host).lower(): _limit(str(host), limit) for host, limit in value.items()})
+    return MappingProxyType(
+        {str(host).lower(): read_limit(str(host), limit) for host, limit in value.items()}
+    )
 
 
-def _limit(host: str, value: Any) -> Limit:
-    """The limit of one host: a Limit, its fields as a mapping, or a rate alone."""
+def read_limit(host: str, value: Any) -> Limit:
+    """The limit of one host: a Limit, its fields as a mapping, or a rate alone.
+
+    Raises SettingsError naming the host and the key.
+    """
     if isinstance(value, Limit):
         given = {f.name: getattr(value, f.name) for f in fields(Limit)}
     else:
@@ -166,9 +171,15 @@ def _rate_text(value: Any) -> Any:
     return value
 
 
+def _hours_text(value: Any) -> Any:
+    """Hours, left as they were written, as rates are."""
+    Hours.parse(value)
+    return value
+
+
 #: The keys of an entry of `limits`, the fields of `Limit`.
 _LIMIT: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
-    {"rate": _rate_text, "concurrency": _positive, "delay": _seconds, "robots": _flag}
+    {"rate": _rate_text, "concurrency": _positive, "delay": _seconds, "robots": _flag, "hours": _hours_text}
 )
 
 
@@ -214,10 +225,13 @@ class Settings:
     The `about` of each field is its documentation (docs/configuration.md is checked against it).
     """
 
-    rate: Rate | None = _setting(Rate(2), _rate, "requests per domain: 5/s, 30/min, none")
+    rate: Rate | None = _setting(Rate(2), _rate, "requests per domain: 5/s, 30/min, auto<=5/s, none")
     concurrency: int = _setting(2, _positive, "requests in flight per domain")
     delay: float = _setting(
         0.0, _seconds, "pause from the end of a response to the next request of its domain"
+    )
+    hours: Hours | None = _setting(
+        None, Hours.parse, "hours of the day in which requests are sent: 22:00-06:00"
     )
     limits: Mapping[str, Limit] = _setting(MappingProxyType({}), _limits, "limits of single hosts or domains")
     in_flight: int = _setting(64, _positive, "requests in flight overall")

@@ -15,6 +15,7 @@ import pytest
 
 from scraper.errors import StoreError
 from scraper.models import (
+    LONGEST_HOLD,
     Column,
     DomainFacts,
     DomainLease,
@@ -31,7 +32,6 @@ from scraper.models import (
 )
 from scraper.store.database import Database
 from scraper.store.frontier import Budget, SqliteFrontier
-from scraper.store.queue import LONGEST_HOLD
 from scraper.store.runs import begin, counters
 
 NOW = 1_767_225_600.0

@@ -49,6 +49,9 @@ class Lanes:
         """A lane may have run low, or be done."""
         if self.schedule.touch(lane):
             self.feed.set()
+        elif self._waits_long(lane):
+            self.schedule.note(lane)
+            self.feed.set()
 
     def room_changed(self, lane: Lane) -> None:
         """A domain may have room for more, or be ready at another time."""
@@ -100,8 +103,7 @@ class Lanes:
         if lane.hungry and not self._is_leaving(lane):
             await self._refill(lane)
         leaving = self._is_leaving(lane)  # asked again: a stop may have come while the refill was awaited
-        held_long = lane.domain.next_at - self._context.clock.mono() > LONG_HOLD and not lane.open_visits
-        if held_long or (lane.idle and (lane.dry or leaving)):
+        if self._waits_long(lane) or (lane.idle and (lane.dry or leaving)):
             await self.release([lane])
 
     async def _refill(self, lane: Lane) -> None:
@@ -116,6 +118,9 @@ class Lanes:
         if not self._is_leaving(lane):  # else they are free again with the lease
             lane.queue.extend(more)
         self.room_changed(lane)
+
+    def _waits_long(self, lane: Lane) -> bool:
+        return not lane.open_visits and lane.domain.next_at - self._context.clock.mono() > LONG_HOLD
 
     def _is_leaving(self, lane: Lane) -> bool:
         return self.closing or lane.leaving or lane.domain.parked is not None
@@ -166,6 +171,7 @@ class Lanes:
         """A lease becomes a lane; its local deadline counts from before it was asked for."""
         context = self._context
         domain = context.politeness.restore(lease.domain, lease.facts)
+        domain.is_open(context.clock.mono())
         for origin in lease.facts.origins:
             context.robots.restore(origin)
         lane = Lane(lease, domain, before + LEASE)

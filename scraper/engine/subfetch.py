@@ -11,7 +11,6 @@ from scraper.engine.travel import (
     Disallowed,
     Traveller,
     not_redirect,
-    pushed_back,
     redirect_target,
     redirected,
 )
@@ -19,7 +18,6 @@ from scraper.errors import FetchError
 from scraper.models import Options, QueuedRequest, Request, Send
 from scraper.page import Fetcher, Page
 from scraper.retry import RETRY_STATUSES, retry_after
-from scraper.schedule import Lane
 from scraper.urls import split
 
 __all__ = ["SubFetcher", "page_of"]
@@ -65,8 +63,6 @@ class SubFetcher:
                 except Disallowed as refusal:
                     raise FetchError("robots", str(refusal), request=request) from refusal
                 reply = await traveller.send(lane, url, options, "sub", not_redirect)
-                if reply.status in {429, 503}:
-                    await self._push_back(lane, reply)
             target = redirect_target(url, reply)
             if target is None:
                 break
@@ -89,10 +85,3 @@ class SubFetcher:
 
     def _asked_for(self, reply: Reply) -> float | None:
         return retry_after(reply.headers.get("retry-after"), self._context.clock.unix())
-
-    async def _push_back(self, lane: Lane, reply: Reply) -> None:
-        """The domain waits as it asked, or a first backoff; this fetch fails all the same."""
-        at = self._asked_for(reply)
-        if at is None:
-            at = self._context.clock.unix() + (self._context.retry.backoff(1) or 1.0)
-        await pushed_back(self._context, lane, at, f"HTTP {reply.status}")

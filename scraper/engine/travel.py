@@ -15,8 +15,9 @@ from scraper.decode import decode_text
 from scraper.downloader import Limits, Reply, always
 from scraper.engine.context import Context
 from scraper.errors import FetchError
-from scraper.models import Options, OriginFacts, Send, SendKind
-from scraper.politeness import PAUSE
+from scraper.models import LONGEST_HOLD, Options, OriginFacts, Pace, Send, SendKind
+from scraper.politeness import PAUSE, Turn
+from scraper.retry import retry_after
 from scraper.robots import MAX_ROBOTS
 from scraper.schedule import Lane
 from scraper.urls import SCHEMES, Parts, join, split
@@ -24,10 +25,10 @@ from scraper.urls import SCHEMES, Parts, join, split
 __all__ = [
     "CARRIED",
     "Disallowed",
+    "Later",
     "LeaseLost",
     "Traveller",
     "not_redirect",
-    "pushed_back",
     "redirect_target",
     "redirected",
 ]
@@ -37,6 +38,8 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 CARRIED = frozenset({"accept", "accept-language", "accept-encoding", "user-agent", "content-type"})
 #: Redirects of a robots.txt that are followed (RFC 9309 section 2.3.1.2).
 ROBOTS_HOPS = 5
+#: Seconds a visit may hold its slot while its domain waits; above that the request goes back into the queue.
+PATIENCE = 5.0
 
 
 class LeaseLost(Exception):
@@ -45,6 +48,23 @@ class LeaseLost(Exception):
 
 class Disallowed(Exception):
     """robots.txt does not allow the URL."""
+
+
+class Later(Exception):
+    """The domain waits until `at` (unix): the request goes back into the queue, no try is counted."""
+
+    def __init__(self, at: float, why: str) -> None:
+        super().__init__(why)
+        self.at = at
+
+
+@dataclass(slots=True)
+class _Sending:
+    """One send while it is under way: when it left (unix and loop time), and under which pace."""
+
+    at: float | None = None
+    mono: float = 0.0
+    pace: Pace | None = None
 
 
 @dataclass(slots=True)
@@ -87,34 +107,99 @@ class Traveller:
         wanted: Callable[[int, httpx.Headers], bool] = always,
         limits: Limits | None = None,
     ) -> Reply:
-        """One request under the domain's turn; the permit is taken at the moment of sending."""
-        context, domain, clock = self.context, lane.domain, self.context.clock
-        sent: float | None = None
-        reply: Reply | None = None
-        async with domain.turn() as turn:
+        """One request under the domain's turn; the permit is taken at the moment of sending.
 
-            async def permit() -> None:
-                nonlocal sent
-                reserved, self.reserved = self.reserved and lane is self.lane, False
-                await turn.permit(reserved=reserved)
-                if clock.mono() >= lane.deadline:
-                    raise LeaseLost
-                sent = clock.unix()
+        What the answer says about the domain (429, 503, a time-out) is heeded here, so for every kind of send.
+        """
+        self._check_wait(lane, kind)
+        context, domain = self.context, lane.domain
+        sending, reply = _Sending(), None
+        try:
+            async with domain.turn() as turn:
+                await turn.approach()
+                try:
+                    reply = await context.downloader.fetch(
+                        self._request(url, options),
+                        permit=lambda: self._permit(lane, turn, sending),
+                        limits=limits or self._limits,
+                        wanted=wanted,
+                        via=options.via or "",
+                    )
+                finally:
+                    if sending.at is not None:
+                        self.sends.append(self._record(kind, lane.name, url, sending, reply))
+                await self._heed(lane, sending, reply)
+        except FetchError as error:
+            if sending.at is not None:
+                domain.unanswered(sending.mono, error.kind)
+                await self._remember(lane)
+            raise
+        return reply
 
-            await turn.approach()
-            try:
-                reply = await context.downloader.fetch(
-                    self._request(url, options),
-                    permit=permit,
-                    limits=limits or self._limits,
-                    wanted=wanted,
-                    via=options.via or "",
-                )
-                return reply
-            finally:
-                if sent is not None:
-                    status, size = (reply.status, reply.wire_bytes) if reply else (None, 0)
-                    self.sends.append(Send(kind, lane.name, url, sent, clock.unix(), status, size))
+    def _check_wait(self, lane: Lane, kind: SendKind) -> None:
+        """Waiting holds nothing. Raises Later before anything was sent, else FetchError `domain-busy`."""
+        domain, clock = lane.domain, self.context.clock
+        domain.is_open(now := clock.mono())
+        if domain.send_at - now <= PATIENCE:
+            return
+        why, _ = domain.waits(now) or ("", now)
+        if kind == "page" and all(send.kind == "robots" for send in self.sends):
+            raise Later(clock.to_unix(domain.send_at), f"{lane.name} waits: {why}")
+        if domain.held_until - now > max(PATIENCE, domain.pause):
+            at = clock.to_unix(domain.held_until)
+            raise FetchError("domain-busy", f"{lane.name} waits: {why}", retry_at=at)
+
+    async def _permit(self, lane: Lane, turn: Turn, sending: _Sending) -> None:
+        reserved, self.reserved = self.reserved and lane is self.lane, False
+        pace = await turn.permit(reserved=reserved)
+        clock = self.context.clock
+        if (now := clock.mono()) >= lane.deadline:
+            raise LeaseLost
+        sending.at, sending.mono, sending.pace = clock.unix(), now, pace
+
+    def _record(self, kind: SendKind, domain: str, url: str, sending: _Sending, reply: Reply | None) -> Send:
+        assert sending.at is not None
+        now = self.context.clock.unix()
+        if reply is None:
+            return Send(kind, domain, url, sending.at, now, None, 0, sending.pace)
+        asked = self.asked_to_wait(reply)
+        hold = None if asked is None else min(asked, now + LONGEST_HOLD)
+        return Send(kind, domain, url, sending.at, now, reply.status, reply.wire_bytes, sending.pace, hold)
+
+    def asked_to_wait(self, reply: Reply) -> float | None:
+        """Until when (unix) a 429 or 503 asks to be left alone by Retry-After."""
+        if reply.status not in {429, 503}:
+            return None
+        return retry_after(reply.headers.get("retry-after"), self.context.clock.unix())
+
+    async def _heed(self, lane: Lane, sending: _Sending, reply: Reply) -> None:
+        """What an answer says about its domain; before anything else may be sent there."""
+        domain, context = lane.domain, self.context
+        if reply.status not in {429, 503}:
+            domain.answered(sending.mono, reply.status)
+            if domain.unsaved:
+                await self._remember(lane)
+            return
+        now, longest, why = context.clock.unix(), context.settings.retry_after_max, f"HTTP {reply.status}"
+        asked = self.asked_to_wait(reply)
+        too_long = asked is not None and asked > now + longest
+        until = None if asked is None or too_long else context.clock.to_mono(asked)
+        backoff = context.retry.pause(domain.pushbacks + 1)
+        too_often = domain.pushed_back(sending.mono, until, backoff, why)
+        if too_long:
+            domain.away_until = min(asked or 0.0, now + LONGEST_HOLD)
+            why = f"{why} with a Retry-After beyond {longest:g} s (retry_after_max)"
+        if too_long or too_often:
+            await context.control.park(lane, why if too_long else f"{why} {domain.pushbacks} times in a row")
+        await self._remember(lane)
+
+    async def _remember(self, lane: Lane) -> None:
+        """Store what was learned of a domain, so that a restart knows it, and offer it at its new time."""
+        if lane.domain.unsaved:
+            lane.domain.unsaved = False
+            facts = self.context.politeness.facts(lane.name)
+            self.context.control.room_changed(lane)
+            await self.context.frontier.put_facts(lane.lease, facts, now=self.context.clock.unix())
 
     @property
     def _limits(self) -> Limits:
@@ -178,23 +263,6 @@ _ROBOTS = Options()
 def not_redirect(status: int, headers: httpx.Headers) -> bool:
     """Whether a body is worth reading: that of a redirect is not."""
     return not (status in REDIRECTS and "location" in headers)
-
-
-async def pushed_back(context: Context, lane: Lane, at: float, why: str) -> bool:
-    """A 429 or 503: the whole domain waits until `at` (unix), stored so that a restart waits too.
-
-    A domain that asks for too long a wait, or does it too often in a row, is parked; True then.
-    """
-    domain, longest = lane.domain, context.settings.retry_after_max
-    if domain.pushed_back():
-        await context.control.park(lane, f"{why} {domain.pushbacks} times in a row")
-    elif at > context.clock.unix() + longest:
-        await context.control.park(lane, f"{why} with a Retry-After beyond {longest:g} s (retry_after_max)")
-    else:
-        domain.hold(context.clock.to_mono(at))
-        facts = context.politeness.facts(lane.name)
-        await context.frontier.put_facts(lane.lease, facts, now=context.clock.unix())
-    return domain.parked is not None
 
 
 def redirect_target(url: str, reply: Reply) -> str | None:

@@ -28,19 +28,11 @@ from scraper.engine.callbacks import (
 from scraper.engine.context import Context
 from scraper.engine.ending import Ending, kept
 from scraper.engine.subfetch import SubFetcher, page_of
-from scraper.engine.travel import (
-    Disallowed,
-    LeaseLost,
-    Traveller,
-    pushed_back,
-    redirect_target,
-    redirected,
-)
+from scraper.engine.travel import Disallowed, Later, LeaseLost, Traveller, redirect_target, redirected
 from scraper.errors import BadSelector, Blocked, FetchError, Retry, Skip, Stop, StoreError, Verdict
 from scraper.models import Done, Options, Outcome, QueuedRequest, Request
 from scraper.page import Page
 from scraper.pipeline import Collector
-from scraper.retry import retry_after
 from scraper.schedule import Lane
 from scraper.spider import Spider
 from scraper.trace import stands_in_source
@@ -83,6 +75,8 @@ class Visit:
             return await self._arrived(reply)
         except Disallowed as refusal:
             return self._ending.done(Outcome.skipped("robots", str(refusal)))
+        except Later as later:
+            return self._ending.done(Outcome.retry(later.at, "waiting", str(later)))
         except FetchError as error:
             return await self._not_fetched(error)
         except (LeaseLost, StoreError):
@@ -164,7 +158,11 @@ class Visit:
             or status in self._context.settings.accept
         ):
             raise FetchError(
-                "http", f"HTTP {status}", status=status, page=page, retry_at=self._asked_to_wait(reply)
+                "http",
+                f"HTTP {status}",
+                status=status,
+                page=page,
+                retry_at=self._traveller.asked_to_wait(reply),
             )
         if not self._type_accepted:
             kind = reply.headers.get("content-type", "")
@@ -175,11 +173,6 @@ class Visit:
         if done.error is not None and self._context.settings.keep_failed:
             done = replace(done, page=kept(page))
         return done
-
-    def _asked_to_wait(self, reply: Reply) -> float | None:
-        if reply.status not in {429, 503}:
-            return None
-        return retry_after(reply.headers.get("retry-after"), self._context.clock.unix())
 
     async def _parse(self, page: Page) -> Done:
         """Run the callback; all it yielded is stored with the page, or nothing."""
@@ -300,8 +293,7 @@ class Visit:
         at = max(now + (delay or 0.0), error.retry_at or 0.0)
         if sub and at > now + context.settings.retry_after_max:
             return await self._finally_failed(error)
-        busy = not sub and error.status in {429, 503}
-        if busy and await pushed_back(context, self._lane, at, str(error)):
+        if not sub and error.status in {429, 503} and self._lane.domain.parked is not None:
             return self._ending.done(Outcome.retry(now, "http", str(error), error.status))
         if delay is None:
             return await self._finally_failed(error)

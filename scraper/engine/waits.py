@@ -99,7 +99,8 @@ class Waits:
         for lane in lanes[:SHOWN]:
             cause, until = self._cause(lane, now)
             due = None if until is None else clock.to_unix(until)
-            shown.append(DomainStatus(lane.name, lane.domain.active, len(lane.queue), cause, due))
+            domain = lane.domain
+            shown.append(DomainStatus(lane.name, domain.active, len(lane.queue), cause, due, domain.note))
         return CrawlStatus(shown, len(lanes), dict(self.spent))
 
     def _held(self) -> Sequence[Lane]:

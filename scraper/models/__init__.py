@@ -1,8 +1,8 @@
 """The values that travel between the layers: requests, outcomes, leases, rows. Immutable, no behaviour."""
 
 from scraper.models.command import Command
-from scraper.models.lease import DomainFacts, DomainLease, OriginFacts, Pending
-from scraper.models.limits import Limit, Rate
+from scraper.models.lease import LONGEST_HOLD, DomainFacts, DomainLease, OriginFacts, Pending
+from scraper.models.limits import Hours, Limit, Pace, Rate
 from scraper.models.request import Options, QueuedRequest, Request, Requests, State, callback_name
 from scraper.models.result import (
     Column,
@@ -21,6 +21,7 @@ from scraper.models.result import (
 from scraper.models.status import CrawlStatus, DomainStatus, Upcoming
 
 __all__ = [
+    "LONGEST_HOLD",
     "Column",
     "Command",
     "Completed",
@@ -30,12 +31,14 @@ __all__ = [
     "DomainStatus",
     "Done",
     "ErrorRecord",
+    "Hours",
     "ItemRow",
     "KeptPage",
     "Limit",
     "Options",
     "OriginFacts",
     "Outcome",
+    "Pace",
     "Pending",
     "QueuedRequest",
     "Rate",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from scraper.models.request import QueuedRequest
 
 __all__ = [
+    "LONGEST_HOLD",
     "DomainFacts",
     "DomainLease",
     "OriginFacts",
@@ -14,14 +15,20 @@ __all__ = [
 ]
 
 
+#: Seconds a stored due time may lie ahead, a month: a later one was written by a clock that was wrong, or
+#: asked for by a site that wants to be left alone for good.
+LONGEST_HOLD = 31 * 86_400.0
+
+
 @dataclass(frozen=True, slots=True)
 class OriginFacts:
-    """What is known of an origin's robots.txt: its text (None: none applies), and until when (unix)."""
+    """What is known of an origin's robots.txt: its text (None: none applies), until when, and since when (unix)."""
 
     origin: str
     robots: str | None
     expires: float
     status: int | None = None
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,11 @@ class DomainFacts:
     """Politeness state of a domain that must survive a restart. Times are unix seconds.
 
     `used_until`: up to when an owner may have sent to it (its last send, or the end of its lease);
-    `not_before`: what Retry-After or backoff asked for; `parked`: why nothing is sent any more.
+    `not_before`: what Retry-After, a backoff or a pause asks for; `away_until`: a Retry-After longer than anybody
+    waits for, kept over runs; `parked`: why nothing is sent any more. `due` is when a domain that is given back
+    may be claimed again for its rate and hours (not stored as a hold: those may be other ones then). `rate`,
+    `ceiling` and `why` are those of the adaptive rate; `waits_for` is the cause of a wait, in words; `pushbacks` and
+    `refusals` count how often in a row it said "later", or no.
     """
 
     used_until: float = 0.0
@@ -37,6 +48,14 @@ class DomainFacts:
     crawl_delay: float | None = None
     parked: str | None = None
     origins: tuple[OriginFacts, ...] = ()
+    away_until: float = 0.0
+    due: float = 0.0
+    rate: float | None = None
+    ceiling: float | None = None
+    why: str = ""
+    waits_for: str = ""
+    pushbacks: int = 0
+    refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True)

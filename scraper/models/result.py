@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from scraper.models.limits import Pace
 from scraper.models.request import QueuedRequest
 
 __all__ = [
@@ -82,7 +83,10 @@ SendKind = Literal["page", "redirect", "robots", "sub", "sitemap"]
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One HTTP request that left this machine. Times are unix seconds; `bytes` the body on the wire."""
+    """One HTTP request that left this machine. Times are unix seconds; `bytes` the body on the wire.
+
+    `pace` is what was in force for the domain; `hold` until when a Retry-After in the answer asked it to wait.
+    """
 
     kind: SendKind
     domain: str
@@ -91,6 +95,8 @@ class Send:
     ended: float
     status: int | None
     bytes: int
+    pace: Pace | None = None
+    hold: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

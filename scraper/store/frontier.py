@@ -83,6 +83,7 @@ class SqliteFrontier:
             for name, hold, row in self._leases.due(conn, before, most):
                 deltas["taken"] -= row.taken
                 room += row.taken
+                row = self._leases.park_if_away(conn, row, now)
                 may_go = row.parked is None and hold <= now
                 n = min(per_domain, room, self._queue.may_end(row.ok)) if may_go else 0
                 requests = self._queue.take(conn, row.domain, name, row.epoch + 1, n, now)
@@ -149,7 +150,7 @@ class SqliteFrontier:
 
     async def borrow(self, owner: str, domain: str, *, lease: float, now: float) -> DomainLease | float:
         def work(conn: sqlite3.Connection, deltas: Deltas) -> DomainLease | float:
-            row = self._leases.row(conn, domain)
+            row = self._leases.park_if_away(conn, self._leases.row(conn, domain), now)
             if row.parked is not None:
                 return float("inf")
             if row.owner is not None and row.ready_at is not None and row.ready_at > now:
@@ -166,7 +167,7 @@ class SqliteFrontier:
                 if row.is_held(lease):
                     deltas["taken"] -= row.taken
                     row = self._leases.store(conn, row, lease.facts, lease.facts.used_until)
-                    self._leases.settle(conn, row, now)
+                    self._leases.settle(conn, row, now, lease.facts.due)
 
         await self._submit(work)
 

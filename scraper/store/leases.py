@@ -12,8 +12,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scraper.models import DomainFacts, DomainLease, OriginFacts, QueuedRequest, Upcoming
-from scraper.store.queue import LONGEST_HOLD, Queue
+from scraper.clock import iso
+from scraper.models import LONGEST_HOLD, DomainFacts, DomainLease, OriginFacts, QueuedRequest, Upcoming
+from scraper.store.queue import Queue
 
 __all__ = ["DomainRow", "Leases", "upcoming_domains"]
 
@@ -42,7 +43,7 @@ class DomainRow(NamedTuple):
 def upcoming_domains(conn: sqlite3.Connection, run: int, now: float, limit: int) -> list[Upcoming]:
     """Up to `limit` domains of a run without an owner that are due later, soonest first."""
     rows = conn.execute(
-        "SELECT d.name, q.ready_at, CASE WHEN d.not_before > ?2 THEN 'Retry-After' ELSE 'retries' END"
+        "SELECT d.name, q.ready_at, coalesce(d.waits_for, CASE WHEN d.not_before > ?2 THEN 'Retry-After' ELSE 'retries' END)"
         " FROM _queues q JOIN _domains d ON d.id = q.domain"
         " WHERE q.run = ?1 AND q.ready_at > ?2 AND q.owner IS NULL ORDER BY q.ready_at LIMIT ?3",
         (run, now, limit),
@@ -172,16 +173,17 @@ class Leases:
         )
         return cursor.rowcount == 1
 
-    def settle(self, conn: sqlite3.Connection, row: DomainRow, now: float) -> None:
+    def settle(self, conn: sqlite3.Connection, row: DomainRow, now: float, earliest: float = 0.0) -> None:
         """No owner any more: what was taken is free, and the row says when the domain is due again.
 
-        A parked domain is never due, neither is one whose own budget is spent.
+        Not before `earliest`, which the last owner knew. A parked domain is never due, neither is one whose own
+        budget is spent.
         """
         due = None
         if row.parked is None and self._queue.may_end(row.ok):
             due = self._queue.next_due(conn, row.domain, now)
         if due is not None:
-            due = max(due, self._hold(conn, row.domain, now))
+            due = max(due, self._hold(conn, row.domain, now), min(earliest, now + LONGEST_HOLD))
         conn.execute(
             "UPDATE _queues SET epoch = epoch + 1, taken = 0, owner = NULL, ready_at = ?, parked = ?"
             " WHERE run = ? AND domain = ?",
@@ -196,24 +198,45 @@ class Leases:
         `used_until` is its last send, when the holder sends no more; else the end of its lease stays.
         """
         conn.execute(
-            "UPDATE _domains SET not_before = ?, crawl_delay = ?, used_until = coalesce(?, used_until)"
-            " WHERE id = ?",
-            (facts.not_before, facts.crawl_delay, used_until, row.domain),
-        )
+            "UPDATE _domains SET not_before = ?, crawl_delay = ?, used_until = coalesce(?, used_until),"
+            " away_until = ?, auto_rate = ?, auto_ceiling = ?, auto_why = ?, waits_for = ?,"
+            " pushbacks = ?, refusals = ? WHERE id = ?",
+            (
+                facts.not_before, facts.crawl_delay, used_until, facts.away_until, facts.rate, facts.ceiling,
+                facts.why or None, facts.waits_for or None, facts.pushbacks, facts.refusals, row.domain,
+            ),
+        )  # fmt: skip
         for origin in facts.origins:
-            conn.execute(
-                "INSERT INTO _origins (origin, domain, robots, status, expires) VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (origin) DO UPDATE SET domain = excluded.domain, robots = excluded.robots,"
-                " status = excluded.status, expires = excluded.expires",
-                (origin.origin, row.domain, origin.robots, origin.status, origin.expires),
-            )
-        if facts.parked is None:
-            return row
+            self._store_origin(conn, row.domain, origin)
+        return row if facts.parked is None else self._park(conn, row, facts.parked)
+
+    def _store_origin(self, conn: sqlite3.Connection, domain: int, origin: OriginFacts) -> None:
+        """Keep an origin's robots.txt; what it said before stays known, with the time in which it held."""
         conn.execute(
-            "UPDATE _queues SET parked = ? WHERE run = ? AND domain = ?",
-            (facts.parked, self._run, row.domain),
+            "INSERT INTO _robots (origin, robots, since, until) SELECT origin, robots, since, ?"
+            " FROM _origins WHERE origin = ? AND robots IS NOT ?",
+            (origin.since, origin.origin, origin.robots),
         )
-        return row._replace(parked=facts.parked)
+        conn.execute(
+            "INSERT INTO _origins (origin, domain, robots, status, expires, since) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (origin) DO UPDATE SET domain = excluded.domain, status = excluded.status,"
+            " since = CASE WHEN robots IS excluded.robots THEN since ELSE excluded.since END,"
+            " robots = excluded.robots, expires = excluded.expires",
+            (origin.origin, domain, origin.robots, origin.status, origin.expires, origin.since),
+        )
+
+    def _park(self, conn: sqlite3.Connection, row: DomainRow, why: str) -> DomainRow:
+        conn.execute(
+            "UPDATE _queues SET parked = ? WHERE run = ? AND domain = ?", (why, self._run, row.domain)
+        )
+        return row._replace(parked=why)
+
+    def park_if_away(self, conn: sqlite3.Connection, row: DomainRow, now: float) -> DomainRow:
+        """Park a domain that asked, in whatever run, for a longer wait than anybody waits, while it lasts."""
+        found = conn.execute("SELECT away_until FROM _domains WHERE id = ?", (row.domain,)).fetchone()
+        if row.parked is not None or not now < found[0] <= now + LONGEST_HOLD:
+            return row
+        return self._park(conn, row, f"it asked to be left alone until {iso(found[0])} (Retry-After)")
 
     def _hold(self, conn: sqlite3.Connection, domain: int, now: float) -> float:
         """Until when the domain asked not to be sent to; an impossible time is corrected in the row."""
@@ -224,13 +247,20 @@ class Leases:
         return min(held, longest)
 
     def _facts(self, conn: sqlite3.Connection, domain: int) -> DomainFacts:
-        used_until, not_before, crawl_delay = conn.execute(
-            "SELECT used_until, not_before, crawl_delay FROM _domains WHERE id = ?", (domain,)
+        known = conn.execute(
+            "SELECT used_until, not_before, crawl_delay, auto_rate, auto_ceiling, coalesce(auto_why, ''),"
+            " coalesce(waits_for, ''), pushbacks, refusals FROM _domains WHERE id = ?",
+            (domain,),
         ).fetchone()
+        used_until, not_before, crawl_delay, *learned = known
         origins = conn.execute(
-            "SELECT origin, robots, expires, status FROM _origins WHERE domain = ?"
+            "SELECT origin, robots, expires, status, since FROM _origins WHERE domain = ?"
             " ORDER BY expires DESC LIMIT ?",
             (domain, ORIGINS),
         ).fetchall()
-        known = tuple(OriginFacts(*row) for row in origins)
-        return DomainFacts(used_until, not_before, crawl_delay, origins=known)
+        rules = tuple(OriginFacts(*row) for row in origins)
+        rate, ceiling, why, waits_for, pushbacks, refusals = learned
+        return DomainFacts(
+            used_until, not_before, crawl_delay, origins=rules, rate=rate, ceiling=ceiling, why=why,
+            waits_for=waits_for, pushbacks=pushbacks, refusals=refusals,
+        )  # fmt: skip

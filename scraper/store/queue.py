@@ -10,12 +10,10 @@ from functools import lru_cache
 from itertools import groupby, islice
 from typing import Any
 
-from scraper.models import Options, QueuedRequest
+from scraper.models import LONGEST_HOLD, Options, QueuedRequest
 
-__all__ = ["LONGEST_HOLD", "Queue", "decode_options", "encode_options"]
+__all__ = ["Queue", "decode_options", "encode_options"]
 
-#: Seconds a domain's stored due time may lie ahead; a later one was written by a clock that was wrong.
-LONGEST_HOLD = 86_400.0
 #: Requests inserted with one call: a page may have hundreds of thousands of links.
 CHUNK = 1_000
 

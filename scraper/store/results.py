@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scraper.clock import iso
-from scraper.models import Completed, Done, ErrorRecord, Rejected, State
+from scraper.models import Completed, Done, ErrorRecord, Pace, Rejected, State
 from scraper.store.counters import Deltas
 from scraper.store.queue import Queue, encode_options
 from scraper.store.selectors import SelectorCounts
@@ -31,12 +31,14 @@ class Results:
         self._queue = queue
         self._tables = ItemTables()
         self.selectors = SelectorCounts(run)
+        self._paces: dict[Pace, int] = {}
         self._second = -1
         self._at = ""
 
     def forget(self) -> None:
         """After a rollback: what was thought to exist may not."""
         self._tables.forget()
+        self._paces.clear()
 
     def write(
         self, conn: sqlite3.Connection, deltas: Deltas, domain: int, done: Done, now: float
@@ -59,7 +61,8 @@ class Results:
             self._end(conn, done, now)
         for name, value in done.counts.items():
             deltas[name] += value
-        deltas[_COUNTED[outcome.name]] += 1
+        if outcome.kind != "waiting":  # put back unasked: that is no further try
+            deltas[_COUNTED[outcome.name]] += 1
         if done.hits:
             self.selectors.add(domain, done)
         return Completed(written=True, due=due, stored=stored, notes=self._notes())
@@ -106,12 +109,30 @@ class Results:
             to = domain if send.domain == request.domain else self._queue.domain_id(conn, send.domain)
             url = None if send.url == request.url else send.url
             conn.execute(
-                "INSERT INTO _sends (run, request, domain, kind, url, sent, ended, status, bytes)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (self._run, request.id, to, send.kind, url, send.sent, send.ended, send.status, send.bytes),
-            )
+                "INSERT INTO _sends (run, request, domain, kind, url, sent, ended, status, bytes, pace, hold)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    self._run, request.id, to, send.kind, url, send.sent, send.ended, send.status, send.bytes,
+                    None if send.pace is None else self._pace_id(conn, send.pace), send.hold,
+                ),
+            )  # fmt: skip
             deltas["bytes"] += send.bytes
         deltas["sends"] += len(done.sends)
+
+    def _pace_id(self, conn: sqlite3.Connection, pace: Pace) -> int:
+        """The row of a pace: many sends share a few."""
+        found = self._paces.get(pace)
+        if found is None:
+            values = (pace.gap, pace.pause, pace.concurrency, pace.agent)
+            conn.execute(
+                "INSERT INTO _paces (gap, pause, concurrency, agent) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                values,
+            )
+            row = conn.execute(
+                "SELECT id FROM _paces WHERE gap = ? AND pause = ? AND concurrency = ? AND agent IS ?", values
+            ).fetchone()
+            found = self._paces[pace] = int(row[0])
+        return found
 
     def _error(self, conn: sqlite3.Connection, done: Done, error: ErrorRecord, now: float) -> None:
         request = done.request.id

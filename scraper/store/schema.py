@@ -217,6 +217,37 @@ CREATE TABLE _visits (                -- pages that `revisit` may spare a later 
 ) WITHOUT ROWID;
 """
 
+POLITENESS = """
+ALTER TABLE _domains ADD COLUMN away_until REAL NOT NULL DEFAULT 0;   -- a Retry-After nobody waits for
+ALTER TABLE _domains ADD COLUMN waits_for TEXT;                       -- why not_before, in words
+ALTER TABLE _domains ADD COLUMN pushbacks INTEGER NOT NULL DEFAULT 0; -- 429 and 503 in a row
+ALTER TABLE _domains ADD COLUMN refusals INTEGER NOT NULL DEFAULT 0;  -- 401 and 403 in a row
+ALTER TABLE _domains ADD COLUMN auto_rate REAL;                       -- the adaptive rate, per second
+ALTER TABLE _domains ADD COLUMN auto_ceiling REAL;                    -- the rate that was refused last
+ALTER TABLE _domains ADD COLUMN auto_why TEXT;
+ALTER TABLE _origins ADD COLUMN since REAL NOT NULL DEFAULT 0;
+ALTER TABLE _sends ADD COLUMN pace INTEGER;                           -- what was in force: _paces
+ALTER TABLE _sends ADD COLUMN hold REAL;                              -- until when a Retry-After asked to wait
+
+CREATE TABLE _paces (
+    id INTEGER PRIMARY KEY,
+    gap REAL NOT NULL,                -- seconds from send to send
+    pause REAL NOT NULL,              -- seconds from the end of a response to the next send
+    concurrency INTEGER NOT NULL,
+    agent TEXT                        -- whom robots.txt was obeyed as; NULL: not read
+);
+CREATE UNIQUE INDEX _paces_values ON _paces (gap, pause, concurrency, coalesce(agent, char(0)));
+
+CREATE TABLE _robots (                -- what a robots.txt said before it changed
+    id INTEGER PRIMARY KEY,
+    origin TEXT NOT NULL,
+    robots TEXT,
+    since REAL NOT NULL,
+    until REAL NOT NULL
+);
+CREATE INDEX _robots_origin ON _robots (origin, since);
+"""
+
 HISTORY = """
 CREATE TABLE _migrations (            -- what was altered: the schema by a newer version, a table by a changed class
     id INTEGER PRIMARY KEY,
@@ -251,7 +282,7 @@ CREATE INDEX _pages_place ON _pages (run, place);
 
 #: What each schema version adds, oldest first: a new database runs all of them, an older one those it lacks. A
 #: step that was published is never changed.
-STEPS = (FIRST, COMMANDS, HISTORY, QUALITY, DIAGNOSIS)
+STEPS = (FIRST, COMMANDS, HISTORY, QUALITY, DIAGNOSIS, POLITENESS)
 #: What a step does beside its SQL: to tables whose names only the database knows.
 BESIDE: Mapping[str, Callable[[sqlite3.Connection], None]] = {HISTORY: _history}
 #: `PRAGMA user_version`: the schema version this code writes.
