@@ -31,7 +31,11 @@ COMMANDS = {
     "runs": ("scraper.cli.operate:runs", "The runs of a database."),
     "status": ("scraper.cli.status:status", "How a crawl is doing, live or dead, from any terminal."),
     "errors": ("scraper.cli.errors:errors", "What failed, grouped by kind and place."),
-    "hosts": ("scraper.cli.operate:hosts", "The domains of a run, and what they wait for."),
+    "hosts": (
+        "scraper.cli.hosts:hosts",
+        "The domains of a run, and what they wait for; other limits for one.",
+    ),
+    "politeness": ("scraper.cli.politeness:politeness", "Prove from the database that a crawl was polite."),
     "explain": ("scraper.cli.explain:explain", "Why a URL was fetched, skipped or retried."),
 }
 

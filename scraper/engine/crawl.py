@@ -257,6 +257,8 @@ class Engine:
         match command.what:
             case "stop":
                 self.stop(STOPPED, GRACE)
+            case "limit":
+                self._lanes.adjust(command.argument["domain"], command.argument["changes"])
             case _:
                 notify(self._context.observers, Warned(f"unknown command {command.what!r} left alone"))
 

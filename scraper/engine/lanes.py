@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -15,6 +15,7 @@ from scraper.errors import FetchError
 from scraper.events import DomainParked, notify
 from scraper.models import DomainLease, Pending
 from scraper.schedule import Lane, Schedule
+from scraper.settings import read_limit
 
 __all__ = ["EXTEND_EVERY", "Lanes"]
 
@@ -70,6 +71,14 @@ class Lanes:
             # One timer a lane: what is due later still is found by the refills in between, or at the release.
             lane.more_at = at
             asyncio.get_running_loop().call_at(at, self._has_more, lane)
+
+    def adjust(self, domain: str, changes: Mapping[str, str]) -> None:
+        """A person gave a domain other limits; they count from the next send on."""
+        limit = read_limit(domain, changes)
+        self._context.politeness.adjust(domain, {name: getattr(limit, name) for name in changes})
+        if (lane := self.schedule.lanes.get(domain)) is not None:
+            self.room_changed(lane)
+        self.claim_by(self._context.clock.mono())
 
     def claim_by(self, at: float) -> None:
         """The frontier may have a domain for us from `at` (loop time) on."""

@@ -10,7 +10,7 @@ from scraper.errors import QueryError
 from scraper.query.database import Answer
 from scraper.urls import normalize
 
-__all__ = ["Trail", "hosts_of", "latest_run", "runs_of", "trail_of"]
+__all__ = ["Trail", "latest_run", "runs_of", "trail_of"]
 
 
 def latest_run(conn: sqlite3.Connection, run: int | None = None) -> int:
@@ -35,22 +35,6 @@ def runs_of(conn: sqlite3.Connection) -> Answer:
         " (SELECT value FROM _counters WHERE run = r.id AND name = 'failed') AS failed,"
         " (SELECT value FROM _counters WHERE run = r.id AND name = 'queued') AS queued"
         " FROM _runs r ORDER BY r.id DESC"
-    )
-    return Answer([column[0] for column in cursor.description], cursor)
-
-
-def hosts_of(conn: sqlite3.Connection, run: int) -> Answer:
-    """The domains of a run: sends, smallest gap between two of them, queue, and why one is parked."""
-    cursor = conn.execute(
-        "WITH s AS (SELECT domain, sent, ended, status, sent - lag(sent) OVER (PARTITION BY domain ORDER BY sent) AS gap"
-        " FROM _sends WHERE run = ?1)"
-        " SELECT d.name AS domain, (SELECT count(*) FROM s WHERE s.domain = d.id) AS sends, q.ok AS pages,"
-        " (SELECT round(min(gap), 3) FROM s WHERE s.domain = d.id) AS smallest_gap,"
-        " (SELECT round(avg(ended - sent), 3) FROM s WHERE s.domain = d.id) AS mean_seconds,"
-        " d.crawl_delay, CASE WHEN q.parked IS NOT NULL THEN 'parked: ' || q.parked"
-        " WHEN q.owner IS NOT NULL THEN 'in use' WHEN q.ready_at IS NOT NULL THEN 'queued' ELSE '' END AS state"
-        " FROM _queues q JOIN _domains d ON d.id = q.domain WHERE q.run = ?1 ORDER BY sends DESC, d.name",
-        (run,),
     )
     return Answer([column[0] for column in cursor.description], cursor)
 

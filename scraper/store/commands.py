@@ -12,9 +12,9 @@ from typing import Any
 
 from scraper.models import Command
 
-__all__ = ["STOP", "commands_after", "forget_stops", "send_command"]
+__all__ = ["LIMIT", "STOP", "commands_after", "forget_stops", "send_command", "set_limit"]
 
-STOP = "stop"
+STOP, LIMIT = "stop", "limit"
 
 
 def send_command(
@@ -24,6 +24,18 @@ def send_command(
     conn.execute(
         "INSERT INTO _commands (run, what, argument, at) VALUES (?, ?, ?, ?)",
         (run, what, json.dumps(dict(argument)), now),
+    )
+
+
+def set_limit(
+    conn: sqlite3.Connection, run: int, domain: str, changes: Mapping[str, str], now: float
+) -> None:
+    """Leave other limits for a domain. One that waits for its old limits may be claimed again at once."""
+    send_command(conn, run, LIMIT, {"domain": domain, "changes": dict(changes)}, now)
+    conn.execute(
+        "UPDATE _queues SET ready_at = min(ready_at, ?) WHERE run = ? AND owner IS NULL AND parked IS NULL"
+        " AND domain = (SELECT id FROM _domains WHERE name = ?)",
+        (now, run, domain),
     )
 
 
