@@ -29,9 +29,9 @@ class Deadlock(RuntimeError):
 class _Jump(selectors.SelectSelector):
     """A selector that advances the loop's clock by what it was asked to wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
         super().__init__()
-        self.now = 0.0
+        self.now = now
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
@@ -41,10 +41,10 @@ class _Jump(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop under virtual time; `time()` starts at 0, `wall()` at 2026-01-01 UTC."""
+    """An event loop under virtual time; `time()` starts at `begins`, `wall()` so long after 2026-01-01 UTC."""
 
-    def __init__(self) -> None:
-        self._jump = _Jump()
+    def __init__(self, begins: float = 0.0) -> None:
+        self._jump = _Jump(begins)
         super().__init__(self._jump)
         self._clock_resolution = TICK
 

@@ -1,10 +1,11 @@
-"""A scripted site: an in-process transport that answers from functions, with latency, and keeps a log."""
+"""A scripted site: an in-process transport that answers from functions, with latency and faults, and keeps a log."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from random import Random
 
 import httpx
 
@@ -43,15 +44,28 @@ Handler = Callable[[httpx.Request], Answer | str | None]
 class Site(httpx.AsyncBaseTransport):
     """Answers requests by a `handler(request)`, or from a mapping of URL to page.
 
-    None, or an unknown URL, is a 404. A plain string is an HTML page. `hits` is the log, in order of arrival;
-    `open` and `most_open` count requests under way per host.
+    None, or an unknown URL, is a 404. A plain string is an HTML page. `latency` is that of answers without their own:
+    seconds, or a pair to draw from. `faults` maps what goes wrong instead (a status, an Answer, an exception) to its
+    share of the requests; robots.txt has none. `seed` makes what is drawn repeatable.
+
+    `hits` is the log, in the order in which requests ended; `open` and `most_open` count those under way per host. All
+    of them go on when the same site is crawled again.
     """
 
     guarantees = frozenset({"before_send"})
 
-    def __init__(self, pages: Mapping[str, Answer | str] | Handler, *, latency: float = 0.0) -> None:
+    def __init__(
+        self,
+        pages: Mapping[str, Answer | str] | Handler,
+        *,
+        latency: float | tuple[float, float] = 0.0,
+        faults: Mapping[int | Answer | Exception, float] | None = None,
+        seed: int = 0,
+    ) -> None:
         self._handler: Handler = pages if callable(pages) else lambda request: pages.get(str(request.url))
-        self._latency = latency
+        self._latency = latency if isinstance(latency, tuple) else (latency, latency)
+        self._faults = [(_fault(what), share) for what, share in (faults or {}).items()]
+        self._random = Random(seed)
         self.hits: list[Hit] = []
         self.open: dict[str, int] = {}
         self.most_open: dict[str, int] = {}
@@ -66,7 +80,7 @@ class Site(httpx.AsyncBaseTransport):
         status = 0
         try:
             answer = self._answer(request)
-            await asyncio.sleep(answer.latency or self._latency)
+            await asyncio.sleep(answer.latency or self._random.uniform(*self._latency))
             if answer.error is not None:
                 raise answer.error
             status = answer.status
@@ -78,7 +92,19 @@ class Site(httpx.AsyncBaseTransport):
             self.hits.append(Hit(at, loop.time(), request.method, str(request.url), status))
 
     def _answer(self, request: httpx.Request) -> Answer:
+        if self._faults and request.url.path != "/robots.txt":
+            drawn = self._random.random()
+            for fault, share in self._faults:
+                if drawn < share:
+                    return fault
+                drawn -= share
         found = self._handler(request)
         if found is None:
             return Answer("not found", 404)
         return Answer(found) if isinstance(found, str) else found
+
+
+def _fault(what: int | Answer | Exception) -> Answer:
+    if isinstance(what, Answer):
+        return what
+    return Answer(status=what) if isinstance(what, int) else Answer(error=what)
