@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -45,8 +45,8 @@ class Site(httpx.AsyncBaseTransport):
     """Answers requests by a `handler(request)`, or from a mapping of URL to page.
 
     None, or an unknown URL, is a 404. A plain string is an HTML page. `latency` is that of answers without their own:
-    seconds, or a pair to draw from. `faults` maps what goes wrong instead (a status, an Answer, an exception) to its
-    share of the requests; robots.txt has none. `seed` makes what is drawn repeatable.
+    seconds, or a pair to draw from. `faults` are pairs of what goes wrong instead (a status, an Answer, an exception)
+    and its share of the requests; robots.txt has none. `seed` makes what is drawn repeatable.
 
     `hits` is the log, in the order in which requests ended; `open` and `most_open` count those under way per host. All
     of them go on when the same site is crawled again.
@@ -59,12 +59,12 @@ class Site(httpx.AsyncBaseTransport):
         pages: Mapping[str, Answer | str] | Handler,
         *,
         latency: float | tuple[float, float] = 0.0,
-        faults: Mapping[int | Answer | Exception, float] | None = None,
+        faults: Sequence[tuple[int | Answer | Exception, float]] = (),
         seed: int = 0,
     ) -> None:
         self._handler: Handler = pages if callable(pages) else lambda request: pages.get(str(request.url))
         self._latency = latency if isinstance(latency, tuple) else (latency, latency)
-        self._faults = [(_fault(what), share) for what, share in (faults or {}).items()]
+        self._faults = [(_fault(what), share) for what, share in faults]
         self._random = Random(seed)
         self.hits: list[Hit] = []
         self.open: dict[str, int] = {}
