@@ -177,7 +177,7 @@ def early(hits: Iterable[Hit]) -> int:
     """How many requests came before the Retry-After of an answer that was there already."""
     found, held, answers = 0, float("-inf"), []
     for hit in hits:
-        while answers and answers[0] <= hit.at:
+        while answers and answers[0] <= hit.at - JITTER:  # it takes that long until it is known
             held = max(held, answers.pop(0) + RETRY_AFTER)
         found += hit.at < held - JITTER
         if hit.status == 429:

@@ -212,7 +212,7 @@ class _Holds:
         self._held: SendRow | None = None
 
     def sent(self, send: SendRow) -> None:
-        while self._asked and self._asked[0][0] <= send.sent:
+        while self._asked and self._asked[0][0] <= send.sent - JITTER / 5:
             _, answer = heappop(self._asked)
             if self._held is None or (answer.hold or 0.0) > (self._held.hold or 0.0):
                 self._held = answer
