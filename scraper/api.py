@@ -228,7 +228,7 @@ class Crawl:
     ) -> str | None:  # fmt: skip
         spider = instantiate(self.definition, self.options.arguments)
         items = Items(self.definition.name, self.definition.items)
-        politeness = Politeness(self.settings, clock, self._user_agent())
+        politeness = Politeness(self.settings, clock, user_agent(self.settings))
         links = Links(self.settings, politeness)
         context = Context(
             spider=spider, definition=self.definition, settings=self.settings, clock=clock, frontier=frontier,

@@ -17,7 +17,7 @@ from scraper.models import Hours, Limit, Pace, Rate
 from scraper.politeness.adaptive import AutoRate
 from scraper.settings import Settings
 
-__all__ = ["PAUSE", "RATE", "RETRY_AFTER", "Domain", "Turn"]
+__all__ = ["PAUSE", "RATE", "REFUSALS", "RETRY_AFTER", "Domain", "Turn"]
 
 #: Why a domain waits, as people read it; and its hours.
 RATE, PAUSE, RETRY_AFTER, BACKOFF = "rate limit", "crawl delay", "Retry-After", "backoff"
