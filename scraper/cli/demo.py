@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from scraper.cli.crawl import Look, crawl_and_report
 from scraper.cli.query import query
+from scraper.cli.running import Look, crawl_and_report
 from scraper.cli.words import shown_database
 from scraper.demo import TARGET, DemoCrawl, DemoServer
 from scraper.errors import UsageError

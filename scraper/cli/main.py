@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from scraper.errors import DatabaseInUse, ScraperError, StoreError, UsageError
 from scraper.version import VERSION
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["Lazy", "cli", "exit_code_of", "main"]
 
@@ -39,6 +43,9 @@ COMMANDS = {
     "explain": ("scraper.cli.explain:explain", "Why a URL was fetched, skipped or retried."),
 }
 
+#: The variable with which a shell asks for completion; its name is click's choice, for a program named scraper.
+COMPLETE = "_SCRAPER_COMPLETE"
+
 EPILOG = """\b
 Exit codes, the first that applies:
   2    usage, configuration, or a spider that does not load
@@ -65,7 +72,19 @@ class Lazy(click.Group):
         module, _, attribute = COMMANDS[name][0].partition(":")
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
+        if ctx.resilient_parsing:  # a shell asks what may stand there
+            from scraper.cli.complete import attach
+
+            attach(command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Commands and flags; click's own would import every command for its help."""
+        from click.shell_completion import CompletionItem
+
+        items = [CompletionItem(name, help=about) for name, (_, about) in COMMANDS.items()]
+        own = [item for item in items if item.value.startswith(incomplete)]
+        return own + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -94,6 +113,19 @@ def cli(folder: str | None) -> None:
         change_to(folder)
 
 
+def _complete() -> int:
+    """Answer a shell that asks for candidates, or for the lines that set it up (docs/cli.md).
+
+    Nothing else may be printed, since it would stand at somebody's prompt: an error means no candidates.
+    """
+    import_module("scraper.cli.complete")  # knows bash better than click does
+    try:
+        cli.main(prog_name="scraper", complete_var=COMPLETE, standalone_mode=False)
+    except (Exception, KeyboardInterrupt):
+        return 1
+    return 0
+
+
 def exit_code_of(error: BaseException) -> int:
     """The exit code of an error (EXIT_CODES)."""
     if isinstance(error, DatabaseInUse):
@@ -105,8 +137,10 @@ def exit_code_of(error: BaseException) -> int:
 
 def main() -> None:
     """Run the command line; never a traceback for what a person or the web did."""
+    if COMPLETE in os.environ:
+        sys.exit(_complete())
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="scraper", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except ScraperError as error:
         from scraper.trace import printable

@@ -1,0 +1,186 @@
+"""What `scraper crawl` and `scraper resume` do: prepare a crawl, run it under the signals of a person, report."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scraper.api import Crawl, Resume
+from scraper.cli.export import check_run_output, export_run
+from scraper.cli.jsonevents import JsonEvents
+from scraper.cli.region import Region, is_terminal, screen
+from scraper.cli.report import Reporter
+from scraper.cli.target import change_to, find_target, stored_target
+from scraper.errors import QueryError, UsageError
+from scraper.events import GRACE
+from scraper.project import find_database
+from scraper.query import open_readonly
+from scraper.store.runs import Run, latest, unfinished
+from scraper.summary import Summary
+
+__all__ = ["Look", "crawl_and_report", "go_on", "start"]
+
+
+def start(target: str, given: Mapping[str, Any]) -> int:
+    """A new crawl with the spider TARGET, under the flags of `scraper crawl`; the exit code."""
+    if given["folder"] is not None:
+        change_to(given["folder"])
+    if given["output"] is not None:
+        check_run_output(given["output"])
+    look = _look(given)
+    with look.stage() as region:
+        found = find_target(target)
+        prepared = Crawl(
+            found.cls,
+            db=given["db"] or found.database(),
+            layers=found.layers,
+            arguments=_pairs(given["arguments"], "-a"),
+            start=given["start"],
+            settings=_settings(given),
+            resume="continue" if given["go_on"] else "new",
+            target=stored_target(target),
+        )
+        return crawl_and_report(prepared, look, region, given["workers"])
+
+
+def go_on(database: str, given: Mapping[str, Any]) -> int:
+    """The unfinished run of DATABASE, or what failed of its newest, to its end; the exit code."""
+    failed: str | None = given["failed"]
+    path = find_database(database)
+    with closing(open_readonly(path)) as conn:
+        run = _to_resume(conn, path, finished=failed is not None)
+    look = _look(given)
+    how: Resume = "must" if failed is None else "failed"
+    with look.stage() as region:
+        return crawl_and_report(_continued(run, path, how, failed or None), look, region, given["workers"])
+
+
+def _continued(run: Run, path: str, how: Resume, failed: str | None) -> Crawl:
+    """The crawl that goes on with a run; the demo's shop opens again where the run knows it."""
+    if run.target.startswith("scraper.demo."):
+        from scraper.demo import DemoCrawl, DemoServer
+
+        server = DemoServer(run.options["settings"]["allowed"])
+        return DemoCrawl(server, db=path, resume=how, failed=failed)
+    same = {name: run.options[name] for name in ("arguments", "start", "settings")}
+    found = find_target(run.target, near=Path(path).resolve().parent)
+    return Crawl(
+        found.cls, db=path, layers=found.layers, resume=how, failed=failed, target=run.target, **same
+    )
+
+
+def _to_resume(conn: Any, path: str, *, finished: bool) -> Run:
+    """The run to go on with: the newest with work left, or the newest of all."""
+    import sqlite3
+
+    try:
+        run = latest(conn) if finished else unfinished(conn)
+    except sqlite3.OperationalError as error:
+        raise QueryError(f"{path} is not a crawl database: {error}") from error
+    if run is None:
+        raise UsageError(f"nothing to resume in {path}: no run is unfinished; start one with: scraper crawl")
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a person wants to see a crawl."""
+
+    quiet: bool = False
+    verbose: bool = False
+    as_json: bool = False
+    output: str | None = None
+
+    def stage(self) -> AbstractContextManager[Region | None]:
+        """A region to draw in where stderr is a terminal. It begins before the spider is imported, whose log
+        handlers keep the stderr they find."""
+        return screen() if is_terminal(sys.stderr) and not self.quiet else nullcontext()
+
+
+def _look(given: Mapping[str, Any]) -> Look:
+    names = ("quiet", "verbose", "as_json", "output")
+    return Look(**{name: given[name] for name in names if name in given})
+
+
+def crawl_and_report(crawl: Crawl, look: Look, region: Region | None, workers: int = 1) -> int:
+    """Crawl with the signals a person sends, report, write the rows to a file where asked; return the exit code."""
+    reporter = Reporter(quiet=look.quiet, verbose=look.verbose, region=region)
+    events = JsonEvents(crawl) if look.as_json else None
+    crawl.observe(reporter, *([events] if events else []))
+    try:
+        summary = (
+            asyncio.run(_interruptible(crawl, reporter))
+            if workers == 1
+            else _together(crawl, reporter, workers)
+        )
+    finally:
+        reporter.close()
+    if summary is None:
+        reporter.left(crawl.database)
+    else:
+        reporter.ended(summary)
+        for path, rows in export_run(summary, look.output) if look.output else ():
+            reporter.wrote(path, rows)
+    if events is not None:
+        events.left() if summary is None else events.ended(summary)
+    return 130 if summary is None else summary.exit_code
+
+
+def _together(crawl: Crawl, reporter: Reporter, workers: int) -> Summary | None:
+    """The crawl's summary when several processes share it; None when it was left at once."""
+    from scraper.workers import Workers
+
+    reporter.begin(crawl, time.monotonic)
+    return Workers(crawl, workers).run(reporter.every, reporter.look, reporter.forking)
+
+
+async def _interruptible(crawl: Crawl, reporter: Reporter) -> Summary | None:
+    """The crawl's summary; None when it was left at once, by a second Ctrl-C."""
+    loop = asyncio.get_running_loop()
+    reporter.begin(crawl, loop.time)
+    task = asyncio.create_task(crawl.run())
+    interrupted = False
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        if interrupted:
+            task.cancel()
+            return
+        interrupted = True
+        crawl.stop(grace=GRACE)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    loop.add_signal_handler(signal.SIGCONT, reporter.redraw)
+    ticker = asyncio.create_task(reporter.tick())
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return None
+    finally:
+        ticker.cancel()
+
+
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("rate", "concurrency", "max_pages", "max_items", "max_time", "max_depth")
+    settings = {name: given[name] for name in names if given[name] is not None}
+    if given["no_robots"]:
+        settings["robots"] = False
+    return {**settings, **_pairs(given["settings"], "--set")}
+
+
+def _pairs(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
+    made = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{flag} {pair}: write {flag} KEY=VALUE")
+        made[key.strip().replace("-", "_")] = value
+    return made
