@@ -41,6 +41,10 @@ COMMANDS = {
     ),
     "politeness": ("scraper.cli.politeness:politeness", "Prove from the database that a crawl was polite."),
     "explain": ("scraper.cli.explain:explain", "Why a URL was fetched, skipped or retried."),
+    "doctor": (
+        "scraper.cli.doctor:doctor",
+        "What is wrong with this installation or project, and the remedy.",
+    ),
 }
 
 #: The variable with which a shell asks for completion; its name is click's choice, for a program named scraper.
