@@ -20,6 +20,7 @@ __all__ = ["Lazy", "cli", "exit_code_of", "main"]
 #: Commands by name: where each one is, and its line in `--help` (so that help imports nothing).
 COMMANDS = {
     "demo": ("scraper.cli.demo:demo", "Crawl a small shop served from this machine: works with no network."),
+    "new": ("scraper.cli.new:new", "Write a first spider for a page."),
     "crawl": ("scraper.cli.crawl:crawl", "Run a spider and store what it finds."),
     "resume": ("scraper.cli.crawl:resume", "Go on with an unfinished run, after Ctrl-C or a crash."),
     "stop": ("scraper.cli.stop:stop", "Ask a running crawl to end, from another terminal."),
