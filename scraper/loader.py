@@ -117,10 +117,17 @@ def _named(name: str, project: Path) -> type[Spider[Any]]:
     for fault in broken:
         if fault.name == name:
             raise fault.error
-    names = sorted({known.name for known in found} | {point.name for point in plugins()})
-    known_names = ", ".join(names) or "none"
-    told = f"; {len(broken)} did not load: scraper list" if broken else ""
-    raise UsageError(f'No spider "{name}"{did_you_mean(name, names)} Known: {known_names}{told}')
+    raise UsageError(
+        _unknown(name, sorted({known.name for known in found} | {p.name for p in plugins()}), broken)
+    )
+
+
+def _unknown(name: str, names: list[str], broken: list[Broken]) -> str:
+    """What is said about a name that no spider has: what was meant, what there is, where more is said."""
+    file = Path(f"{name}.py")
+    meant = f'. Did you mean "{file}"?' if file.is_file() else did_you_mean(name, names)
+    failed = f"; {len(broken)} did not load" if broken else ""
+    return f'No spider "{name}"{meant} Known: {", ".join(names) or "none"}{failed} (scraper list)'
 
 
 def _gather(source: Iterator[Known | Broken], found: list[Known], broken: list[Broken]) -> None:

@@ -377,6 +377,8 @@ def test_wrong_words_on_the_command_line(person: Person) -> None:
 
 def test_help_is_there_for_every_command(person: Person) -> None:
     """`--help` of the program lists commands and exit codes, and each command has its own."""
+    alone = person.types()
+    assert (alone.code, alone.err.startswith("Usage: scraper")) == (2, True)
     ran = person.types("--help")
     assert ran.code == 0
     assert "Exit codes" in ran.out

@@ -112,7 +112,7 @@ def test_one_broken_file_breaks_nothing_else(project: Project) -> None:
     assert code == 2
     assert err.startswith("✗ spiders/other.py does not load: ModuleNotFoundError: No module named")
     code, _, err = project.types("crawl", "bookz")
-    assert err == '✗ No spider "bookz". Did you mean "books"? Known: books; 4 did not load: scraper list\n'
+    assert err == '✗ No spider "bookz". Did you mean "books"? Known: books; 4 did not load (scraper list)\n'
 
 
 PLUGIN = SPIDER.format(name="Shop") + SPIDER.format(name="Books") + "\nnothing = 3\n"
@@ -202,6 +202,10 @@ def test_a_file_with_one_spider_needs_no_class(project: Project) -> None:
         + "class Tea(Base):\n    start_urls = ['http://x/']\n",
     )
     assert load_spider("one.py").__name__ == "Tea"
+    with pytest.raises(
+        UsageError, match=r'^No spider "one". Did you mean "one\.py"\? Known: none \(scraper list\)$'
+    ):
+        load_spider("one")
     project.write("alone.py", SPIDER.format(name="Base").replace("start_urls", "others"))
     assert project.types("crawl", "alone.py")[2].partition("alone.py")[2].startswith(":4: no start")
 

@@ -152,6 +152,9 @@ def main() -> None:
 
         click.echo(f"✗ {printable(str(error), lines=True)}", err=True)
         sys.exit(exit_code_of(error))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.ClickException as error:
         click.echo(f"✗ {error.format_message()}", err=True)
         sys.exit(2)
