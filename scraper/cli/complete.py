@@ -155,6 +155,7 @@ COMPLETERS: dict[str, Completer] = {
     "settings": _settings,
     "arguments": _arguments,
     "kind": _kinds,
+    "failed": _kinds,
     "db": _files,
     "out": _files,
     "output": _files,
