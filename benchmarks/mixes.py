@@ -23,7 +23,7 @@ __all__ = ["JITTER", "MIXES", "Mix", "Seen", "excess", "measure", "pages_of"]
 JITTER = 0.005
 #: What a refused request is told to wait, in seconds.
 RETRY_AFTER = 7
-CONCURRENCY = 4
+CONCURRENCY = 8
 
 
 class Many(Spider[dict]):
@@ -141,7 +141,7 @@ def run(mix: Mix, rate: float, hosts: int, requests: int, seed: int = 1) -> tupl
     kills = sorted(Random(seed).uniform(0.05, 0.9) * expected for _ in range(mix.kills))
     options: dict[str, Any] = {
         "arguments": {"hosts": hosts, "pages": pages},
-        "settings": {"rate": rate, "max_failed": 1.0},
+        "settings": {"rate": rate, "max_failed": 1.0, "in_flight": 400},
     }
     return simulate(Many, site, kill=kills, seed=seed, **options), site
 

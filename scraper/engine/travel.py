@@ -116,10 +116,12 @@ class Traveller:
         sending, reply = _Sending(), None
         try:
             async with domain.turn() as turn:
+                request = self._request(url, options)
+                request.extensions["after_send"] = lambda: self._left(turn, sending)
                 await turn.approach()
                 try:
                     reply = await context.downloader.fetch(
-                        self._request(url, options),
+                        request,
                         permit=lambda: self._permit(lane, turn, sending),
                         limits=limits or self._limits,
                         wanted=wanted,
@@ -156,6 +158,11 @@ class Traveller:
         if (now := clock.mono()) >= lane.deadline:
             raise LeaseLost
         sending.at, sending.mono, sending.pace = clock.unix(), now, pace
+
+    def _left(self, turn: Turn, sending: _Sending) -> None:
+        """The transport says that the request has left: now, and not when it was allowed to."""
+        turn.left()
+        sending.at, sending.mono = self.context.clock.unix(), self.context.clock.mono()
 
     def _record(self, kind: SendKind, domain: str, url: str, sending: _Sending, reply: Reply | None) -> Send:
         assert sending.at is not None

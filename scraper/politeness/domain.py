@@ -263,8 +263,11 @@ class Domain:
         async with self._order:  # one at a time, in order: whoever comes next sees what this one did
             while not await self._may_send(on_wire):
                 pass
-        self.last_send = now = self._clock.mono()
         self._on_wire += not on_wire
+        self._sent()
+
+    def _sent(self) -> None:
+        self.last_send = now = self._clock.mono()
         if self.gap:
             self.next_at = max(self.next_at, now + self.gap)
 
@@ -353,6 +356,10 @@ class Turn:
         domain = self._domain
         while (wait := domain.send_at - domain._clock.mono()) > APPROACH:
             await domain._change(wait - APPROACH / 2)
+
+    def left(self) -> None:
+        """The request left just now: a process that was held up after its permit keeps the gap all the same."""
+        self._domain._sent()
 
     async def permit(self, *, reserved: bool = False) -> Pace:
         """Wait until the domain may be sent to once; returns at that moment, with what is in force."""

@@ -46,6 +46,7 @@ MAX_ORIGINS: Final = 4_096
 TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 BeforeSend: TypeAlias = Callable[[], Awaitable[None]]
+AfterSend: TypeAlias = Callable[[], None]
 
 
 class _Stale(Exception):
@@ -58,7 +59,8 @@ class Wire(httpx.AsyncBaseTransport):
     Sends exactly the headers of the request. `request.extensions["before_send"]`, an async callable, is
     awaited when the connection stands and before the first byte; a second time when the request goes to a
     fresh connection because the idle one it had was dead (a GET or HEAD without one byte of an answer, or any
-    request that still waited). The response's stream yields the raw body. There is no limit on connections
+    request that still waited); `"after_send"`, a plain callable, when the request has been handed to the socket.
+    The response's stream yields the raw body. There is no limit on connections
     and no read timeout: both belong to the caller. `request.extensions["named"]` true says that a person named
     this `host:port`: the guard then lets it be private.
 
@@ -148,7 +150,8 @@ class Wire(httpx.AsyncBaseTransport):
         protocol = cast(WireProtocol, connection.protocol)
         try:
             await _turn(request, protocol, fresh)
-            message, payload = await _send(request.method, octets, protocol, fresh)
+            after_send: AfterSend | None = request.extensions.get("after_send")
+            message, payload = await _send(request.method, octets, protocol, fresh, after_send)
         except BaseException:
             _discard(connection, protocol)
             raise
@@ -227,13 +230,15 @@ async def _turn(request: httpx.Request, protocol: WireProtocol, fresh: bool) -> 
 
 
 async def _send(
-    method: str, octets: bytes, protocol: WireProtocol, fresh: bool
+    method: str, octets: bytes, protocol: WireProtocol, fresh: bool, after_send: AfterSend | None
 ) -> tuple[RawResponseMessage, StreamReader]:
     transport = protocol.transport
     protocol.begin(head_only=method == "HEAD")
     try:
         if transport is not None:
             transport.write(octets)
+        if after_send is not None:
+            after_send()
         return await _answer(protocol)
     except ClientConnectionError as exc:
         if fresh or protocol.received or method not in REPEATABLE:

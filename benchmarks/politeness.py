@@ -1,0 +1,280 @@
+"""Is it polite, and is it fast all the same? Tables for the promises PO-01 to PO-10, measured at a site's log.
+
+    python -m benchmarks.politeness              # everything: about half an hour
+    python -m benchmarks.politeness mixes        # PO-01, PO-02, PO-03 in simulation: rates × hosts × mixes
+    python -m benchmarks.politeness server       # PO-01, PO-02 at the log of a real server on loopback
+    python -m benchmarks.politeness slow         # PO-08: one slow host beside 49 fast ones
+    python -m benchmarks.politeness queue        # PO-09: claims beside a million queued URLs
+    python -m benchmarks.politeness hosts        # PO-10: a hundred thousand hosts
+
+Exit code 1 when a promise is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from benchmarks.logserver import RETRY_AFTER
+from benchmarks.mixes import CONCURRENCY, JITTER, MIXES, excess, measure
+from scraper import Crawl, Page, Request, Spider
+from scraper.frontier import Frontier
+from scraper.models import Options, QueuedRequest
+from scraper.store.database import Database
+from scraper.store.frontier import SqliteFrontier
+from scraper.store.runs import begin
+from scraper.testing import Answer, Site, simulate
+from scraper.urls import fingerprint
+
+RATES, HOSTS = (1.0, 5.0, 20.0), (1, 10, 50)
+
+
+# ------------------------------------------------------------------------------------------- simulation
+
+
+def mixes(requests: int) -> bool:
+    """Every mix at every rate with every number of hosts."""
+    print(
+        "| mix | rate | hosts | requests | violations | smallest gap | of the rate |"
+        f" at once (of {CONCURRENCY}) | virtual s | real s |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    total = violations = 0
+    for mix in MIXES:
+        for rate in RATES:
+            for hosts in HOSTS:
+                began = time.perf_counter()
+                seen = measure(mix, rate, hosts, requests)
+                total, violations = total + seen.requests, violations + seen.violations
+                print(f"| {mix.name} | {rate:g}/s | {hosts} | {seen.requests} | {seen.violations} |"
+                      f" {seen.smallest:.4f} | {seen.share:.1%} | {seen.most_open} | {seen.seconds:.0f} |"
+                      f" {time.perf_counter() - began:.1f} |", flush=True)  # fmt: skip
+    print(f"\n{total:,} requests, {violations} violations\n", flush=True)
+    return not violations
+
+
+def fast_ones(*, slow: bool, hosts: int = 49, urls: int = 200) -> float:
+    """When the last fast host is done, in virtual seconds, alone or beside one that takes 30 s for a page."""
+
+    class Fast(Spider[dict]):
+        rate = "5/s"
+        concurrency = 4
+        scope = "any"
+
+        async def start(self):
+            for i in range(10_000 if slow else 0):
+                yield Request(f"https://slow.test/{i}")
+            for i in range(urls):
+                for host in range(hosts):
+                    yield Request(f"https://fast{host}.test/{i}")
+
+        def parse(self, page: Page):
+            yield {"url": page.url}
+
+    site = Site(lambda request: Answer("x", latency=30.0 if request.url.host == "slow.test" else 0.05))
+    simulate(Fast, site, settings={"max_time": 60 + urls})
+    return max(hit.ended for hit in site.hits if hit.host != "slow.test")
+
+
+def slow_host() -> bool:
+    """PO-08."""
+    alone, beside = fast_ones(slow=False), fast_ones(slow=True)
+    print(f"49 fast hosts, 200 pages each: {alone:.1f} s alone, {beside:.1f} s beside a host that takes 30 s for"
+          f" each of 10,000 pages: {beside / alone:.3f} times\n", flush=True)  # fmt: skip
+    return beside <= 1.2 * alone
+
+
+# ------------------------------------------------------------------------------------------- a real server
+
+
+@dataclass(frozen=True)
+class Line:
+    """A request as the server saw it; times are CLOCK_MONOTONIC."""
+
+    host: str
+    at: float
+    ended: float
+    path: str
+    status: int
+
+
+@contextmanager
+def log_server(hosts: int) -> Iterator[tuple[list[str], list[Line]]]:
+    """The origins of a running server; its log is filled when the block ends."""
+    addresses = [f"127.0.3.{i + 1}" for i in range(hosts)]
+    command = [sys.executable, "-m", "benchmarks.logserver", *addresses]
+    log: list[Line] = []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        try:
+            yield [f"http://{address}:{port}" for address in addresses], log
+        finally:
+            told, _ = process.communicate(timeout=60)
+            log += (Line(*json.loads(line)) for line in told.splitlines())
+
+
+class Loopback(Spider[dict]):
+    """Pages, redirects, failures and refusals of every host."""
+
+    concurrency = 4
+    origins: list[str] = []
+    pages: int = 10
+
+    async def start(self):
+        for i in range(self.pages):
+            for origin in self.origins:
+                kind = "b" if i == self.pages // 2 else "e" if i % 17 == 3 else "r" if i % 5 == 1 else "p"
+                yield Request(f"{origin}/{kind}{i}")
+
+    def parse(self, page: Page):
+        yield {"url": page.url}
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the log of the real server comes to."""
+
+    requests: int
+    violations: int
+    early: float
+    most_open: int
+    pages: int
+
+
+def serve(rate: float, hosts: int, pages: int, jitter: float = JITTER) -> Served:
+    """Crawl the real server and hold its log against the promise; `early` is the worst by which a send was too soon."""
+    with tempfile.TemporaryDirectory() as folder, log_server(hosts) as (origins, log):
+        settings = {"rate": rate, "max_failed": 1.0}
+        crawl = Crawl(
+            Loopback,
+            db=Path(folder, "s.db"),
+            arguments={"origins": origins, "pages": pages},
+            settings=settings,
+        )
+        summary = asyncio.run(crawl.run())
+    of_host: dict[str, list[Line]] = defaultdict(list)
+    for line in sorted(log, key=lambda line: line.at):
+        of_host[line.host].append(line)
+    violations, early, most = 0, 0.0, 0
+    for lines in of_host.values():
+        times = [line.at for line in lines]
+        violations += excess(times, rate, jitter)
+        early = max([early, *(1 / rate - (after - before) for before, after in pairwise(times))])
+        most = max(most, max(sum(other.at <= line.at < other.ended for other in lines) for line in lines))
+        for refused in (line for line in lines if line.status == 429):
+            until = refused.ended + RETRY_AFTER - jitter
+            violations += sum(refused.ended + jitter < line.at < until for line in lines)
+    violations += most > Loopback.concurrency
+    return Served(len(log), violations, early, most, summary.pages)
+
+
+def server() -> bool:
+    """PO-01 and PO-02 at a real server's log."""
+    print("| rate | hosts | requests | violations | earliest, ms | at once (of 4) |")
+    print("|---|---|---|---|---|---|")
+    total = violations = 0
+    for rate, hosts, pages in ((20.0, 1, 300), (20.0, 10, 150), (5.0, 50, 50), (50.0, 10, 400)):
+        seen = serve(rate, hosts, pages)
+        total, violations = total + seen.requests, violations + seen.violations
+        print(
+            f"| {rate:g}/s | {hosts} | {seen.requests} | {seen.violations} | {1000 * seen.early:.2f} | {seen.most_open} |",
+            flush=True,
+        )
+    print(f"\n{total:,} requests, {violations} violations\n", flush=True)
+    return not violations
+
+
+# ------------------------------------------------------------------------------------------- the queue
+
+
+def _request(host: int, number: int) -> QueuedRequest:
+    url = f"https://h{host}.test/{number}"
+    return QueuedRequest(0, f"h{host}.test", url, fingerprint(url), Options(callback="parse"))
+
+
+async def _claims(path: str, urls: int, hosts: int) -> tuple[list[float], list[float]]:
+    """Seconds of each claim and of each refill, with so many URLs of one host and `hosts` others queued."""
+    database = await Database.open(path, holder="benchmark", now=0.0, inline=True)
+    run = await database.writer.submit(
+        lambda conn: begin(conn, spider="s", target="s", series="s", options={}, now=0.0)
+    )
+    frontier: Frontier = SqliteFrontier(database.writer, run.id)
+    for first in range(0, urls, 10_000):
+        await frontier.add([_request(0, first + i) for i in range(10_000)], now=1.0)
+    for first in range(1, hosts, 1_000):
+        await frontier.add([_request(first + i, n) for i in range(1_000) for n in range(3)], now=1.0)
+    claims, refills = [], []
+    for _ in range(hosts // 64):
+        began = time.perf_counter()
+        leases = await frontier.claim("me", domains=1, per_domain=2, lease=30.0, now=2.0)
+        claims.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        await frontier.refill(leases[0], 16, now=2.0)
+        refills.append(time.perf_counter() - began)
+    await database.close()
+    return claims, refills
+
+
+def queue(urls: int = 1_000_000, hosts: int = 10_000) -> bool:
+    """PO-09: the price of a claim."""
+    with tempfile.TemporaryDirectory() as folder:
+        claims, refills = asyncio.run(_claims(str(Path(folder, "q.db")), urls, hosts))
+    for name, taken in (("claim", sorted(claims)), ("refill", sorted(refills))):
+        print(f"{name} beside {urls:,} URLs of one host, {hosts:,} hosts: median {1000 * taken[len(taken) // 2]:.2f} ms,"
+              f" p99 {1000 * taken[len(taken) * 99 // 100]:.2f} ms", flush=True)  # fmt: skip
+    print()
+    return sorted(claims)[len(claims) * 99 // 100] < 0.002
+
+
+def hosts(count: int = 100_000) -> bool:
+    """PO-10: a page of each of so many hosts."""
+
+    class Wide(Spider[dict]):
+        robots = False
+        rate = "1/s"
+
+        async def start(self):
+            for host in range(count):
+                yield Request(f"https://host{host}.test/")
+
+        def parse(self, page: Page):
+            yield {"url": page.url}
+
+    site = Site(lambda request: "x", latency=0.01)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    began = time.perf_counter()
+    done = simulate(Wide, site)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{done.summary.pages:,} pages of {count:,} hosts: peak {after:.0f} MB ({before:.0f} MB before), the site's log"
+          f" of {len(site.hits):,} lines included, in {time.perf_counter() - began:.0f} s\n", flush=True)  # fmt: skip
+    return done.summary.pages == count
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="?", choices=("mixes", "server", "slow", "queue", "hosts"))
+    parser.add_argument("--requests", type=int, default=20_000, help="of each mix (20,000)")
+    given = parser.parse_args()
+    parts = {"server": server, "slow": slow_host, "queue": queue, "hosts": hosts,
+             "mixes": lambda: mixes(given.requests)}  # fmt: skip
+    kept = [part() for name, part in parts.items() if given.what in (None, name)]
+    return 0 if all(kept) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
