@@ -7,7 +7,7 @@ or with nothing. Taking the next URL first and then waiting for its domain would
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 
@@ -85,18 +85,39 @@ class Schedule:
 
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
+        self._held = 0
         self._changed: dict[Lane, None] = {}
         self._heap: list[tuple[float, int, Lane]] = []
         self._ticket = count()
 
     def add(self, lane: Lane) -> None:
         self.lanes[lane.name] = lane
+        self._held += len(lane.queue)
         self.offer(lane)
 
     def remove(self, lane: Lane) -> None:
         if self.lanes.get(lane.name) is lane:
             del self.lanes[lane.name]
+            self._held -= len(lane.queue)
         lane.entry = None
+
+    def put(self, lane: Lane, requests: Sequence[QueuedRequest]) -> None:
+        """More requests to hold for a lane."""
+        lane.queue.extend(requests)
+        if self.lanes.get(lane.name) is lane:
+            self._held += len(requests)
+
+    def take(self, lane: Lane) -> QueuedRequest:
+        """The next request of a lane that was picked."""
+        if self.lanes.get(lane.name) is lane:
+            self._held -= 1
+        return lane.queue.popleft()
+
+    def clear(self, lane: Lane) -> None:
+        """Hold nothing for a lane any more."""
+        if self.lanes.get(lane.name) is lane:
+            self._held -= len(lane.queue)
+        lane.queue.clear()
 
     def offer(self, lane: Lane) -> None:
         """Put a lane where its domain's `next_at` says, or out of the heap."""
@@ -152,12 +173,12 @@ class Schedule:
         return bool(self._changed)
 
     def held(self) -> int:
-        """Requests in memory that no visit has begun."""
-        return sum(len(lane.queue) for lane in self.lanes.values())
+        """Requests in memory that no visit has begun; counted, not summed up: it is asked with every decision."""
+        return self._held
 
     def drop(self, lanes: Iterable[Lane]) -> None:
         """Leases that were lost: forget what was held under them; visits under way end fenced."""
         for lane in lanes:
             lane.lost = True
-            lane.queue.clear()
+            self.clear(lane)
             self.remove(lane)

@@ -146,7 +146,7 @@ def test_po_05_retry_after_of_robots_txt_counts_too() -> None:
 def test_host_44_a_domain_that_keeps_refusing_is_parked() -> None:
     """429 for ever: ten waits, each longer, then the domain is parked with its reason, and the exit code is 5."""
     site = Site(lambda request: Answer(status=429) if request.url.path != "/robots.txt" else None)
-    done = simulate(Pages, site, arguments={"count": 40}, settings={"retries": 20})
+    done = simulate(Pages, site, arguments={"count": 12}, settings={"retries": 20})
     assert done.summary.exit_code == 5
     assert done.summary.parked == {"a.test": "HTTP 429 10 times in a row"}
     assert 300 < done.seconds < 900
@@ -387,15 +387,15 @@ class Auto(Pages):
 
 def test_po_07_the_rate_settles_below_what_is_refused_and_recovers() -> None:
     """503s above 5/s: from the second minute on 3 to 5/s and < 2 % refused; up to the cap once the limit is gone."""
-    site = Site(Limited(lambda now: 5 if now < 400 else 1000))
-    done = simulate(Auto, site, settings={"max_time": 600, "max_failed": 1.0})
-    settled = [hit for hit in site.hits if 60 <= hit.at < 400]
-    for begin in range(60, 380, 20):
+    site = Site(Limited(lambda now: 5 if now < 240 else 1000))
+    done = simulate(Auto, site, settings={"max_time": 400, "max_failed": 1.0})
+    settled = [hit for hit in site.hits if 60 <= hit.at < 240]
+    for begin in range(60, 240, 20):
         mean = sum(begin <= hit.at < begin + 20 for hit in settled) / 20
         assert 3 <= mean <= 5, begin
     assert sum(hit.status == 503 for hit in settled) < 0.02 * len(settled)
-    last = sorted(hit.at for hit in site.hits if hit.at > 500)
-    assert len(last) / 100 > 15
+    last = sorted(hit.at for hit in site.hits if hit.at > 360)
+    assert len(last) / 40 > 12
     assert min(after - before for before, after in pairwise(sorted(h.at for h in site.hits))) >= 1 / 20 - 1e-6
     assert done.summary.parked == {}
 
@@ -450,7 +450,7 @@ def test_po_07_what_was_learned_survives_a_restart(tmp_path: Path) -> None:
     """The rate a run ended with is the one the next run begins with, and `_domains` says why."""
     db = tmp_path / "auto.db"
     site = Site(Limited(lambda now: 5))
-    simulate(Auto, site, db=db, settings={"max_time": 100, "max_failed": 1.0})
+    simulate(Auto, site, db=db, settings={"max_time": 30, "max_failed": 1.0})
     with closing(sqlite3.connect(db)) as conn:
         rate, ceiling, why = conn.execute("SELECT auto_rate, auto_ceiling, auto_why FROM _domains").fetchone()
     assert 2 < rate <= ceiling <= 7.7

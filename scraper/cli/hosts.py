@@ -61,7 +61,6 @@ def _set(database: str, domain: str, changes: Sequence[str]) -> None:
             f"no crawl is running on {shown}: set it where the next one reads it, limits in scraper.toml"
         )
     with explaining(path), closing(connect(path)) as conn, conn:
-        conn.execute("BEGIN IMMEDIATE")
         set_limit(conn, run, key, given, time.time())
     click.echo(f"{key}: {', '.join(f'{name} {value}' for name, value in given.items())}", err=True)
 

@@ -147,7 +147,7 @@ class Engine:
             # The loop was blocked past the lease: prolong it first, the heartbeat offers the lane again.
             self._beat.set()
             return
-        request = lane.queue.popleft()
+        request = self._lanes.schedule.take(lane)
         self._slots -= 1
         self._open += 1
         lane.open_visits += 1
@@ -250,15 +250,15 @@ class Engine:
         while True:
             for command in await self._context.frontier.commands(heard):
                 heard = command.id
-                self._obey(command)
+                await self._obey(command)
             await asyncio.sleep(LISTEN)
 
-    def _obey(self, command: Command) -> None:
+    async def _obey(self, command: Command) -> None:
         match command.what:
             case "stop":
                 self.stop(STOPPED, GRACE)
             case "limit":
-                self._lanes.adjust(command.argument["domain"], command.argument["changes"])
+                await self._lanes.adjust(command.argument["domain"], command.argument["changes"])
             case _:
                 notify(self._context.observers, Warned(f"unknown command {command.what!r} left alone"))
 

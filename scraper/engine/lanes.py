@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from scraper.engine.context import Context
@@ -72,13 +72,16 @@ class Lanes:
             lane.more_at = at
             asyncio.get_running_loop().call_at(at, self._has_more, lane)
 
-    def adjust(self, domain: str, changes: Mapping[str, str]) -> None:
-        """A person gave a domain other limits; they count from the next send on."""
+    async def adjust(self, domain: str, changes: Mapping[str, str]) -> None:
+        """A person gave a domain other limits; they count from the next send on.
+
+        One that nobody holds may wait for its old limits: it is taken up, to be due by the new ones.
+        """
         limit = read_limit(domain, changes)
         self._context.politeness.adjust(domain, {name: getattr(limit, name) for name in changes})
-        if (lane := self.schedule.lanes.get(domain)) is not None:
-            self.room_changed(lane)
-        self.claim_by(self._context.clock.mono())
+        with suppress(FetchError):  # parked, or of another process, which hears this too
+            async with self.lane_for(domain) as lane:
+                self.room_changed(lane)
 
     def claim_by(self, at: float) -> None:
         """The frontier may have a domain for us from `at` (loop time) on."""
@@ -88,7 +91,7 @@ class Lanes:
     def empty(self, lanes: Iterable[Lane]) -> None:
         """Nothing more starts for these; what they held is free again when their leases are given back."""
         for lane in lanes:
-            lane.queue.clear()
+            self.schedule.clear(lane)
             self.schedule.offer(lane)
             self.touch(lane)
 
@@ -125,7 +128,7 @@ class Lanes:
         if len(more) == wanted:
             lane.dry = False
         if not self._is_leaving(lane):  # else they are free again with the lease
-            lane.queue.extend(more)
+            self.schedule.put(lane, more)
         self.room_changed(lane)
 
     def _waits_long(self, lane: Lane) -> bool:

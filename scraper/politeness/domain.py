@@ -87,7 +87,7 @@ class Domain:
         else:
             self.auto = None
             self._set_gap(rate.gap if rate else 0.0)
-        self.next_at = max(self.not_before, min(self.next_at, self._clock.mono() + self.gap))
+        self.next_at = max(self.send_at, min(self.next_at, self._clock.mono() + self.gap))
         self._pace = None
         self._wake()
 
@@ -173,6 +173,13 @@ class Domain:
         if until > self.not_before:
             self.not_before, self.held_for = until, why
         self.next_at = max(self.next_at, until)
+
+    def sent_before(self, at: float) -> None:
+        """Somebody else may have sent as late as `at` (loop time), or got the end of an answer then."""
+        self.last_send = at
+        self.next_at = max(self.next_at, at + self.gap)
+        if pause := self.pause:
+            self.hold(at + pause, PAUSE)
 
     def turn(self) -> Turn:
         return Turn(self)

@@ -8,7 +8,7 @@ from typing import Any
 
 from scraper.clock import Clock
 from scraper.models import LONGEST_HOLD, DomainFacts, Limit
-from scraper.politeness.domain import RATE, RETRY_AFTER, Domain
+from scraper.politeness.domain import RETRY_AFTER, Domain
 from scraper.settings import Settings
 from scraper.urls import domain_of
 
@@ -68,9 +68,7 @@ class Politeness:
             domain.auto.restore(facts.rate, facts.ceiling, facts.why)
             domain._set_gap(1 / domain.auto.rate)
         if facts.used_until and domain.last_send is None:
-            resume = min(facts.used_until, now) + max(domain.gap, domain.pause)
-            if resume > now:
-                domain.hold(self._clock.to_mono(resume), RATE)
+            domain.sent_before(self._clock.to_mono(min(facts.used_until, now)))
         if facts.not_before > now:
             until = min(facts.not_before, now + LONGEST_HOLD)
             domain.hold(self._clock.to_mono(until), facts.waits_for or RETRY_AFTER)

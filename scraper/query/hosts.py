@@ -55,7 +55,8 @@ def _rows(conn: sqlite3.Connection, run: int, now: float) -> Iterator[tuple[Any,
         ) = row
         rate = _rate(gap, auto, why)
         state = f"parked: {parked}" if parked is not None else _waits(owned, ready_at, hold, waits, now)
-        yield name, sends, pages, rate, smallest, took, crawl_delay, state
+        known = ("" if value is None else value for value in (smallest, took, crawl_delay))
+        yield name, sends, pages, rate, *known, state
 
 
 def _rate(gap: float | None, auto: float | None, why: str | None) -> str:

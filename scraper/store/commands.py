@@ -30,13 +30,8 @@ def send_command(
 def set_limit(
     conn: sqlite3.Connection, run: int, domain: str, changes: Mapping[str, str], now: float
 ) -> None:
-    """Leave other limits for a domain. One that waits for its old limits may be claimed again at once."""
+    """Leave other limits for a domain."""
     send_command(conn, run, LIMIT, {"domain": domain, "changes": dict(changes)}, now)
-    conn.execute(
-        "UPDATE _queues SET ready_at = min(ready_at, ?) WHERE run = ? AND owner IS NULL AND parked IS NULL"
-        " AND domain = (SELECT id FROM _domains WHERE name = ?)",
-        (now, run, domain),
-    )
 
 
 def commands_after(conn: sqlite3.Connection, run: int, after: int) -> list[Command]:
