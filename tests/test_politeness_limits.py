@@ -382,7 +382,7 @@ class Auto(Pages):
     rate = "auto<=20/s"
     concurrency = 16
     robots = False
-    count: int = 100_000
+    count: int = 4_500
 
 
 def test_po_07_the_rate_settles_below_what_is_refused_and_recovers() -> None:
