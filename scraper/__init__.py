@@ -22,9 +22,11 @@ if TYPE_CHECKING:
         StoreError,
         UsageError,
     )
+    from scraper.expect import Expect
     from scraper.items import table
     from scraper.models import Limit, Rate, Request, Requests
     from scraper.page import Node, Page
+    from scraper.query.dataset import Dataset, open
     from scraper.spider import Spider
     from scraper.summary import Summary
     from scraper.typed import Exact, Key
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Blocked",
     "Crawl",
+    "Dataset",
     "Exact",
+    "Expect",
     "FetchError",
     "Key",
     "Limit",
@@ -52,6 +56,7 @@ __all__ = [
     "Summary",
     "UsageError",
     "crawl",
+    "open",
     "run",
     "table",
 ]
@@ -62,9 +67,11 @@ _HOMES = {
         "Blocked", "FetchError", "NoMatch", "PageError", "Retry", "ScraperError", "Skip", "Stop", "StoreError",
         "UsageError",
     ),
+    "scraper.expect": ("Expect",),
     "scraper.items": ("table",),
     "scraper.models": ("Limit", "Rate", "Request", "Requests"),
     "scraper.page": ("Node", "Page"),
+    "scraper.query.dataset": ("Dataset", "open"),
     "scraper.spider": ("Spider",),
     "scraper.summary": ("Summary",),
     "scraper.typed": ("Exact", "Key"),

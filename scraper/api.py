@@ -39,10 +39,11 @@ from scraper.models import CrawlStatus, Request
 from scraper.options import Ended, Member, Options, Resume
 from scraper.politeness import Politeness
 from scraper.project import default_database
+from scraper.query.past import Past
 from scraper.retry import RetryPolicy
 from scraper.robots import Robots
 from scraper.settings import NO_LAYERS, Layers, Settings
-from scraper.spider import Definition, Spider, define, instantiate
+from scraper.spider import Definition, Spider, define, instantiate, lend
 from scraper.store.database import Database
 from scraper.store.frontier import Budget, SqliteFrontier
 from scraper.store.runs import (
@@ -190,7 +191,7 @@ class Crawl:
         summary = await database.writer.read(
             lambda conn: summarize(
                 conn, run, database=self.database, seconds=seconds, reason=ended.reason,
-                max_failed=self.settings.max_failed, declared=declared,
+                max_failed=self.settings.max_failed, declared=declared, expect=self.definition.expect,
             )
         )  # fmt: skip
         if ended.again:
@@ -227,6 +228,7 @@ class Crawl:
         member: Member,
     ) -> str | None:  # fmt: skip
         spider = instantiate(self.definition, self.options.arguments)
+        lend(spider, past := Past(self.database, inline=self._inline))
         items = Items(self.definition.name, self.definition.items)
         politeness = Politeness(self.settings, clock, user_agent(self.settings))
         links = Links(self.settings, politeness)
@@ -250,6 +252,7 @@ class Crawl:
         try:
             return await engine.run()
         finally:
+            await past.close()
             await context.parsing.aclose()
 
     async def _begin(self, database: Database, clock: Clock) -> Run:

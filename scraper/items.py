@@ -18,7 +18,7 @@ from scraper.models import Column, ItemRow, Table
 from scraper.names import fold
 from scraper.typed import Field, Rule, fields_of, getter_of, is_typed, kind_of, members_of, rule_of, show
 
-__all__ = ["INTERNAL", "Items", "table"]
+__all__ = ["INTERNAL", "Items", "table", "table_name"]
 
 #: Columns every item table has besides its own.
 INTERNAL = (
@@ -93,6 +93,12 @@ def _index_names(word: str, given: Names) -> tuple[tuple[str, ...], ...]:
     if isinstance(given, str):
         raise SpiderError(f"@table({word}={given!r}): write a list, [{given!r}]")
     return tuple((one,) if isinstance(one, str) else tuple(one) for one in given)
+
+
+def table_name(cls: type) -> str:
+    """The table of an item class: what `@table` says, else its name (`BookReview` → `book_review`)."""
+    options = vars(cls).get("__scraper_table__") or _Options()
+    return options.name or _WORDS.sub("_", cls.__name__).lower()
 
 
 class Items:
@@ -174,7 +180,7 @@ class Items:
             raise SpiderError(f"{cls.__name__}: {problem[1]}")
         rules = [_field_rule(cls, field) for field in fields]
         options = vars(cls).get("__scraper_table__") or _Options()
-        name = options.name or _WORDS.sub("_", cls.__name__).lower()
+        name = table_name(cls)
         self._own(name, cls)
         if options.fill and not any(field.key for field in fields):
             raise SpiderError(

@@ -189,6 +189,15 @@ def _point(value: Any) -> str:
     raise ValueError('"." or ","')
 
 
+def _revisit(value: Any) -> str | float:
+    if value in ("always", "never"):
+        return str(value)
+    try:
+        return _seconds(value)
+    except ValueError:
+        raise ValueError('"always", "never", or a time such as "12h", "7d"') from None
+
+
 def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def reading(value: Any) -> Any:
         return None if value is None or (isinstance(value, str) and value.lower() == "none") else read(value)
@@ -280,6 +289,9 @@ class Settings:
     user_agent: str | None = _setting(None, _optional(_text), "the User-Agent header")
     contact: str | None = _setting(
         None, _optional(_text), "an address the site can write to; part of the User-Agent"
+    )
+    revisit: str | float = _setting(
+        "always", _revisit, "what a later run fetches again: always, never, or what is older than a time"
     )
     decimal_point: Literal[".", ","] = _setting(".", _point, "decimal point of numbers on the pages")
 

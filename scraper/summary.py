@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scraper.events import INTERRUPTED, STOPPED
+from scraper.expect import Expectation
 from scraper.store.failures import Problem, problems_of
+from scraper.store.quality import Emptied, Shrunk, broken, emptied, shrunk
 from scraper.store.runs import Run, counters, rows_by_table
 from scraper.store.selectors import SelectorHits, missed_selectors
 
@@ -37,7 +39,8 @@ class Summary:
     `items` maps tables to what happened to their rows: new, changed, same, merged. `target` is what was asked
     for when the run began, "" for a crawl from a program. `state` is complete, finished or stopped
     (resumable); `reason` why it is not complete. `silent` are selectors that matched nowhere. `example` is
-    a question worth asking, as an argument of `scraper query`.
+    a question worth asking, as an argument of `scraper query`. `broken` are expectations that do not hold,
+    `emptied` fields and `shrunk` tables that hold less than in the last complete run.
     """
 
     run: int
@@ -60,6 +63,9 @@ class Summary:
     sends: int = 0
     silent: Sequence[SelectorHits] = ()
     example: str = ""
+    broken: Sequence[str] = ()
+    emptied: Sequence[Emptied] = ()
+    shrunk: Sequence[Shrunk] = ()
 
     @property
     def rows(self) -> int:
@@ -76,6 +82,7 @@ def summarize(
     reason: str | None,
     max_failed: float,
     declared: Sequence[str] = (),
+    expect: Sequence[Expectation] = (),
 ) -> Summary:
     """Read a run's numbers. `reason` is why the engine stopped, None when its queue drained."""
     counted = counters(conn, run.id)
@@ -108,7 +115,18 @@ def summarize(
         silent=missed_selectors(conn, run.id),
         example=_example(conn, items),
     )
-    return _judged(made, max_failed)
+    return _judged(_compared(conn, made, expect), max_failed)
+
+
+def _compared(conn: sqlite3.Connection, summary: Summary, expect: Sequence[Expectation]) -> Summary:
+    """With what was expected, and what the last complete run found. What was cut short has fewer rows for that."""
+    whole = summary.reason is None and not summary.queued
+    return replace(
+        summary,
+        broken=broken(conn, summary.run, expect, whole=whole),
+        emptied=emptied(conn, summary.run),
+        shrunk=shrunk(conn, summary.run) if whole else (),
+    )
 
 
 def _example(conn: sqlite3.Connection, items: Mapping[str, Mapping[str, int]]) -> str:
@@ -149,6 +167,8 @@ def _judged(summary: Summary, max_failed: float) -> Summary:
         reason = summary.reason or f"parked: {', '.join(summary.parked)}"
     elif callback or failed > max_failed * max(1, summary.pages + failed):
         code, state, reason = 1, "finished", reason or "pages failed"
+    elif summary.broken:
+        code, state, reason = 1, "finished", reason or summary.broken[0]
     elif not summary.rows or summary.empty_tables:
         code, state, reason = 3, "finished", reason or "no items"
     elif spent:
@@ -160,7 +180,7 @@ def _judged(summary: Summary, max_failed: float) -> Summary:
 
 def _start_problem(conn: sqlite3.Connection, run: int, counted: Mapping[str, int]) -> str:
     """Why nothing could be begun: set when no page was ever parsed and nothing is still queued."""
-    if counted.get("parsed") or counted.get("queued"):
+    if any(counted.get(name) for name in ("parsed", "queued", "not-modified", "not-revisited")):
         return ""
     row = conn.execute(
         "SELECT url, why, attempts FROM _requests WHERE run = ? AND state IN (2, 3) ORDER BY id LIMIT 1",

@@ -24,7 +24,7 @@ ROWS = {
     2: "models",
     3: "events settings frontier trace",
     4: "politeness robots retry decode guard items page project",
-    5: "transport config",
+    5: "expect transport config",
     6: "downloader store schedule",
     7: "spider query pipeline summary options",
     8: "engine",

@@ -66,7 +66,7 @@ class Books(Spider[Book]):
         Request("https://books.example/", "parse")  # refused: arg-type
         Request("https://books.example/", self.parse, {"depth": 1})  # refused: call-arg
         Request("https://books.example/", self.parse, depth=1)  # refused: call-arg
-        Request("https://books.example/", revisit=60)  # refused: arg-type
+        Request("https://books.example/", revisit="weekly")  # refused: arg-type
         Request("https://books.example/", accept=404)  # refused: arg-type
 
     async def values(self, page: Page) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from scraper.cli.findings import findings
+from scraper.cli.quality import quality_lines
 from scraper.cli.words import duration, number, of_table, plural, shown_database
 from scraper.summary import Summary
 
@@ -20,7 +21,7 @@ def ending(summary: Summary) -> list[str]:
     if summary.exit_code == 4:
         return [f"✗ {summary.start_problem}. Nothing crawled."]
     head = f"{_mark(summary)} {summary.spider}: {_counted(summary)} in {duration(summary.seconds)}{_because(summary)}"
-    told = findings(summary)
+    told = quality_lines(summary) + findings(summary)
     if summary.rejected:
         rejected = f"{plural(summary.rejected, 'item')} could not be stored"
         told.append(f"  rejected  {rejected}      → scraper query {database} _rejected")
@@ -49,8 +50,16 @@ def _mark(summary: Summary) -> str:
     return {0: "✓", 5: "!", 130: "!"}.get(summary.exit_code, "✗")
 
 
+def _spared(counters: Mapping[str, int]) -> str:
+    """What `revisit` spared: pages that had not changed, and those that were not asked for."""
+    unchanged, left = counters.get("not-modified", 0), counters.get("not-revisited", 0)
+    return (f" ({number(unchanged)} not modified)" if unchanged else "") + (
+        f", {number(left)} not fetched again" if left else ""
+    )
+
+
 def _counted(summary: Summary) -> str:
-    parts = [plural(summary.pages, "page")]
+    parts = [plural(summary.pages, "page") + _spared(summary.counters)]
     for table, counts in summary.items.items():
         rows = sum(counts.values())
         told = [f"{number(counts[what])} {what}" for what in ("new", "changed") if counts.get(what)]

@@ -16,9 +16,11 @@ from scraper.cli.words import number
 from scraper.errors import QueryError, UsageError
 from scraper.project import find_database
 from scraper.query import TableInfo, ask, fill_rates, list_tables, open_readonly, write_answer
+from scraper.query.database import Interrupted
 from scraper.query.explain import placeholders
 from scraper.query.output import FORMATS
 from scraper.settings import did_you_mean
+from scraper.store.quality import emptied
 from scraper.trace import printable
 
 __all__ = ["attaching", "parameters", "query", "reading", "tables"]
@@ -44,7 +46,10 @@ def reading(database: str, attach: Sequence[str] = ()) -> Iterator[sqlite3.Conne
     with closing(open_readonly(path, others)) as conn:
         # Nothing to do but to be Python for a moment, in which a signal's exception comes up.
         conn.set_progress_handler(lambda: 0, STEPS)
-        yield conn
+        try:
+            yield conn
+        except Interrupted as error:
+            raise KeyboardInterrupt from error
 
 
 def parameters(sql: str, given: Sequence[str]) -> Sequence[Any] | Mapping[str, Any]:
@@ -91,28 +96,44 @@ def tables(database: str, everything: bool, as_json: bool) -> None:
         found = [info for info in list_tables(conn) if everything or not info.internal]
         views = [info.name for info in list_tables(conn) if info.internal and not info.name.startswith("_")]
         filled = [fill_rates(conn, info) for info in found]
+        lost = _emptied(conn)
     if as_json:
         click.echo(json.dumps([_record(info) for info in filled], indent=1, ensure_ascii=False))
         return
     for info in filled:
-        _show(info, everything)
+        _show(info, everything, lost)
     if not found:
         click.echo("no tables yet", err=True)
     elif views and not everything:
         click.echo(f"views: {', '.join(views)}")
 
 
-def _show(info: TableInfo, everything: bool) -> None:
+def _emptied(conn: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """What to say of columns that emptied in the newest run."""
+    try:
+        run = conn.execute("SELECT max(id) FROM _runs").fetchone()[0]
+        found = emptied(conn, run) if run is not None else []
+    except sqlite3.OperationalError:
+        return {}  # a database of another program, or of an earlier version
+    return {
+        (one.table, one.column): f"⚠ empty in {number(one.empty)} of {number(one.rows)} in run {run}"
+        f" ({number(one.before_empty)} of {number(one.before_rows)} in run {one.before})"
+        for one in found
+    }
+
+
+def _show(info: TableInfo, everything: bool, lost: Mapping[tuple[str, str], str]) -> None:
     of = f"  (fill rates of {number(info.sampled)} rows, spread evenly)" if info.sampled else ""
     click.echo(f"{printable(info.name)}  {number(info.rows)} {'row' if info.rows == 1 else 'rows'}{of}")
     columns = [c for c in info.columns if everything or info.internal or not c.name.startswith("_")]
+    said = [lost.get((info.name, c.name), "") for c in columns]
     lines = [
         (printable(c.name), c.kind or c.type, "key" if c.key else "", _percent(c.filled)) for c in columns
     ]
     widths = [max(len(line[i]) for line in lines) for i in range(3)]
-    for name, kind, key, filled in lines:
+    for (name, kind, key, filled), warning in zip(lines, said, strict=True):
         cells = f"  {name:{widths[0]}}  {kind:{widths[1]}}  {key:{widths[2]}}  {filled:>6}"
-        click.echo(cells.rstrip())
+        click.echo(f"{cells}  {warning}".rstrip())
 
 
 def _percent(share: float | None) -> str:

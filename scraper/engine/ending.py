@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from scraper.models import Done, ErrorRecord, KeptPage, Outcome, QueuedRequest, Send, Site
+from scraper.models import Done, ErrorRecord, Kept, KeptPage, Outcome, QueuedRequest, Send, Site
 from scraper.page import Page
 from scraper.trace import describe, storable
 
@@ -68,6 +68,11 @@ class Ending:
             hits=self.hits,
             meant=self.meant,
         )
+
+    def spared(self, outcome: Outcome, kept: Kept) -> Done:
+        """The page was not fetched again, or has not changed: the earlier visit counts."""
+        self.counts["not-modified" if kept.asked else "not-revisited"] += 1
+        return replace(self.done(outcome), kept=kept)
 
     def again(self, at: float, kind: str, why: str, status: int | None = None) -> Done:
         """One more try, not before `at` (unix seconds)."""

@@ -40,14 +40,17 @@ class Links:
         return check_url(url, self._settings.max_url)
 
     def follow(
-        self, requests: Iterable[Request], parent: QueuedRequest, counts: Counter[str]
+        self, requests: Iterable[Request], parent: QueuedRequest, counts: Counter[str], *, every: bool = False
     ) -> list[QueuedRequest]:
-        """The requests a page yielded that are to be queued; what is left out is counted, never an error."""
+        """The requests a page yielded that are to be queued; what is left out is counted, never an error.
+
+        Those known to be queued are left out too, but for `every`.
+        """
         depth = parent.depth + 1
         too_deep = self._settings.max_depth is not None and depth > self._settings.max_depth
         queued: dict[bytes, QueuedRequest] = {}
         for ordinal, request in enumerate(requests):
-            if self._is_proved(request, parent.seed, depth):
+            if not every and self._is_proved(request, parent.seed, depth):
                 continue
             try:
                 url, parts = self.check(request.url)

@@ -27,10 +27,11 @@ from scraper.engine.callbacks import (
 )
 from scraper.engine.context import Context
 from scraper.engine.ending import Ending, kept
+from scraper.engine.revisit import NOT_MODIFIED, Revisit, validators_of
 from scraper.engine.subfetch import SubFetcher, page_of
 from scraper.engine.travel import Disallowed, Later, LeaseLost, Traveller, redirect_target, redirected
 from scraper.errors import BadSelector, Blocked, FetchError, Retry, Skip, Stop, StoreError, Verdict
-from scraper.models import Done, Options, Outcome, QueuedRequest, Request
+from scraper.models import Done, Options, Outcome, QueuedRequest, Request, SendKind
 from scraper.page import Page
 from scraper.pipeline import Collector
 from scraper.schedule import Lane
@@ -54,6 +55,9 @@ class Visit:
         self._ending = Ending(request, context.definition.place)
         self._traveller = Traveller(context, lane, request.seed, self._ending.sends)
         self._type_accepted = True
+        self._not_modified = False
+        settings = context.settings
+        self._revisit = Revisit.of(request, settings.revisit, settings.max_depth)
 
     @property
     def _request(self) -> QueuedRequest:
@@ -67,6 +71,9 @@ class Visit:
         """Fetch the page, run its callback, and say what became of the request."""
         try:
             try:
+                if self._revisit.spared(self._context.clock.unix()):
+                    outcome = Outcome.skipped("revisit", self._revisit.why())
+                    return self._ending.spared(outcome, self._revisit.kept(asked=False))
                 reply = await self._travel()
             finally:
                 self._turn_over(bool(self._ending.sends))
@@ -92,9 +99,12 @@ class Visit:
         seen = {url}
         for hop in range(self._context.settings.max_hops + 1 - self._request.hops):
             await self._traveller.admit(url, self._lane)
-            reply = await self._traveller.send(
-                self._lane, url, options, "redirect" if hop else "page", self._is_wanted
-            )
+            asked = options if hop else self._revisit.asking(options)
+            kind: SendKind = "redirect" if hop else "page"
+            reply = await self._traveller.send(self._lane, url, asked, kind, self._is_wanted)
+            if reply.status == NOT_MODIFIED and asked is not options:
+                self._not_modified = True
+                return reply
             target = redirect_target(url, reply)
             if target is None:
                 return reply
@@ -150,6 +160,9 @@ class Visit:
                 )
         elif status not in {429, 503}:
             domain.welcomed()
+        if self._not_modified:
+            outcome = Outcome("ok", why="not modified", status=status)
+            return self._ending.spared(outcome, self._revisit.kept(asked=True))
         fetcher = SubFetcher(self._context, self._request, self._ending.sends)
         page = page_of(self._context, reply, self._request.options, fetcher)
         if not (
@@ -198,6 +211,9 @@ class Visit:
         done = await self._judge(call, function, collector, Outcome.ok(page.status), page.url)
         self._ending.counts.update(page.counts)
         self._ending.meant.update(self._context.meanings.of(page))
+        if self._revisit.tracked and done.outcome.name == "ok" and 200 <= page.status < 300:
+            validators = validators_of(self._request.url, page.url, page.headers, done.links)
+            return replace(done, validators=validators)
         return done
 
     def _data(self, options: Options) -> dict[str, Any]:
@@ -230,7 +246,9 @@ class Visit:
                 self._context.control.parsed(watch.longest)
             if watch.longest >= BLOCKED:
                 self._context.blocked(collector.name, watch.longest)
-        links = self._context.links.follow(collector.requests, self._request, self._ending.counts)
+        links = self._context.links.follow(
+            collector.requests, self._request, self._ending.counts, every=self._revisit.tracked
+        )
         done = self._ending.done(good, url=url)
         return replace(done, items=collector.rows, rejected=collector.rejected, links=links)
 

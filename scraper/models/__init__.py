@@ -3,13 +3,14 @@
 from scraper.models.command import Command
 from scraper.models.lease import LONGEST_HOLD, DomainFacts, DomainLease, OriginFacts, Pending
 from scraper.models.limits import Hours, Limit, Pace, Rate
-from scraper.models.request import Options, QueuedRequest, Request, Requests, State, callback_name
+from scraper.models.request import Known, Options, QueuedRequest, Request, Requests, State, callback_name
 from scraper.models.result import (
     Column,
     Completed,
     Done,
     ErrorRecord,
     ItemRow,
+    Kept,
     KeptPage,
     Outcome,
     Rejected,
@@ -17,6 +18,7 @@ from scraper.models.result import (
     SendKind,
     Site,
     Table,
+    Validators,
 )
 from scraper.models.status import CrawlStatus, DomainStatus, Upcoming
 
@@ -33,7 +35,9 @@ __all__ = [
     "ErrorRecord",
     "Hours",
     "ItemRow",
+    "Kept",
     "KeptPage",
+    "Known",
     "Limit",
     "Options",
     "OriginFacts",
@@ -51,5 +55,6 @@ __all__ = [
     "State",
     "Table",
     "Upcoming",
+    "Validators",
     "callback_name",
 ]

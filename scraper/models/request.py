@@ -14,6 +14,7 @@ from scraper.errors import FetchError
 from scraper.typed import encode_arguments
 
 __all__ = [
+    "Known",
     "Options",
     "QueuedRequest",
     "Request",
@@ -77,7 +78,7 @@ class Request:
         priority: int = 0,
         accept: Iterable[int] = (),
         errback: Callable[[FetchError], Any] | None = None,
-        revisit: Literal["always", "never"] | timedelta | None = None,
+        revisit: Literal["always", "never"] | timedelta | float | None = None,
         unique: str | None = None,
         vary: Iterable[str] = (),
         via: str | None = None,
@@ -98,7 +99,7 @@ class Request:
             priority=priority,
             accept=tuple(accept),
             errback=callback_name(errback) if errback is not None else None,
-            revisit=revisit.total_seconds() if isinstance(revisit, timedelta) else revisit,
+            revisit=_revisit(revisit),
             unique=unique,
             vary=tuple(vary),
             via=via,
@@ -126,7 +127,7 @@ class Requests(list[Request]):
         headers: Mapping[str, str] | None = None,
         errback: Callable[[FetchError], Any] | None = None,
         accept: Iterable[int] | None = None,
-        revisit: Literal["always", "never"] | timedelta | None = None,
+        revisit: Literal["always", "never"] | timedelta | float | None = None,
         via: str | None = None,
         dont_filter: bool | None = None,
     ) -> Requests:
@@ -135,7 +136,7 @@ class Requests(list[Request]):
         changes["headers"] = tuple(headers.items()) if headers is not None else None
         changes["accept"] = tuple(accept) if accept is not None else None
         changes["errback"] = callback_name(errback) if errback is not None else None
-        changes["revisit"] = revisit.total_seconds() if isinstance(revisit, timedelta) else revisit
+        changes["revisit"] = _revisit(revisit)
         changes = {key: value for key, value in changes.items() if value is not None}
         made: dict[int, Options] = {}
         for request in self:
@@ -153,6 +154,17 @@ def callback_name(callback: Callable[..., Any]) -> str:
             "so it must be a method of the spider, like self.parse_book; pass data as keyword arguments"
         )
     return name
+
+
+def _revisit(value: Any) -> str | float | None:
+    """ "always", "never", or the seconds for which a visit is good enough."""
+    if value is None or value in ("always", "never"):
+        return value  # type: ignore[no-any-return]  # a literal, or None
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf"):
+        return float(value)
+    raise TypeError(f'revisit={value!r}: "always", "never", a timedelta or seconds')
 
 
 def _body(json: Any, form: Mapping[str, Any] | None, content: bytes | str | None) -> tuple[bytes, str]:
@@ -175,12 +187,25 @@ def _with_params(url: str, params: Mapping[str, Any] | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What an earlier run of the series knows of a page: the request it was, when it was fetched (unix), and the
+    ETag and Last-Modified it came with. `run` saw it last."""
+
+    request: int
+    run: int
+    visited: float
+    etag: str | None = None
+    modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class QueuedRequest:
     """A request as the frontier holds it.
 
     `id` is 0 until stored. `seed` holds the `host:port` of the start URL it descends from (several, with a
     space between, when the start was redirected): what scope compares. `attempts` counts the tries that
-    failed and may be repeated; `not_before` is a unix time in seconds, 0 for at once.
+    failed and may be repeated; `not_before` is a unix time in seconds, 0 for at once. `known` is set when it is
+    taken, where `revisit` may need it.
     """
 
     url: str
@@ -194,6 +219,7 @@ class QueuedRequest:
     parent: int | None = None
     seed: str = ""
     not_before: float = 0.0
+    known: Known | None = None
 
 
 class State(IntEnum):

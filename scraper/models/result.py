@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from scraper.models.limits import Pace
-from scraper.models.request import QueuedRequest
+from scraper.models.request import Known, QueuedRequest
 
 __all__ = [
     "Column",
@@ -15,6 +15,7 @@ __all__ = [
     "Done",
     "ErrorRecord",
     "ItemRow",
+    "Kept",
     "KeptPage",
     "Outcome",
     "Rejected",
@@ -22,6 +23,7 @@ __all__ = [
     "SendKind",
     "Site",
     "Table",
+    "Validators",
 ]
 
 
@@ -160,12 +162,30 @@ class Outcome:
         return cls("moved", "redirect", to.url, status, to=to)
 
 
+class Validators(NamedTuple):
+    """What a page came with, to be asked for changes later."""
+
+    etag: str | None
+    modified: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An earlier visit that is good enough. `asked`: the site said so now; `deeper`: its links may be followed."""
+
+    known: Known
+    asked: bool
+    deeper: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """Everything one visit produced; written in one transaction or not at all.
 
     `hits` says of each selector that was asked for whether it matched, `meant` what was probably meant by one
     that did not, and how often that matches. `page` is there when the callback failed on it.
+    `validators` are there when a later run may be spared this page,
+    `kept` when this one was.
     """
 
     request: QueuedRequest
@@ -180,6 +200,8 @@ class Done:
     hits: Mapping[Site, bool] = field(default_factory=dict)
     meant: Mapping[Site, tuple[str, int]] = field(default_factory=dict)
     page: KeptPage | None = None
+    validators: Validators | None = None
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from scraper.errors import QueryError
 from scraper.names import quoted
 from scraper.query.explain import explained
 
-__all__ = ["Answer", "Parameters", "answering", "ask", "open_readonly", "own_columns"]
+__all__ = ["Answer", "Interrupted", "Parameters", "answering", "ask", "open_readonly", "own_columns"]
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
@@ -49,12 +49,14 @@ _NAME = re.compile(r"[^\s;()'\"]+")
 class Answer:
     """The columns of a result and its rows, read as they are consumed; an error may still come then.
 
-    `sources` maps a result column to the one (table, column) of its name that the statement reads.
+    `sources` maps a result column to the one (table, column) of its name that the statement reads. `close` ends
+    the statement before all rows were read, while its connection is open.
     """
 
     columns: Sequence[str]
     rows: Iterable[tuple[Any, ...]]
     sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    close: Callable[[], None] = lambda: None
 
 
 def open_readonly(path: str, attach: Mapping[str, str] | None = None) -> sqlite3.Connection:
@@ -120,11 +122,12 @@ def _authorize(action: int, first: str | None, second: str | None, *_: str | Non
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
-class answering:
-    """Translates what SQLite says of a statement into a QueryError; an interrupted one is a KeyboardInterrupt.
+class Interrupted(QueryError):
+    """A statement was stopped on the way, by its progress handler or a signal."""
 
-    `interrupted` comes of Ctrl-C: the signal's exception stops the statement in its progress handler.
-    """
+
+class answering:
+    """Translates what SQLite says of a statement into a QueryError; `Interrupted` for one that was stopped."""
 
     def __init__(self, conn: sqlite3.Connection, sql: str) -> None:
         self._conn, self._sql = conn, sql
@@ -135,7 +138,7 @@ class answering:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, (sqlite3.Error, sqlite3.Warning)):
             if str(error) == "interrupted":
-                raise KeyboardInterrupt from error
+                raise Interrupted("the query was stopped") from error
             raise QueryError(explained(self._conn, str(error), self._sql)) from error
         if isinstance(error, (OverflowError, UnicodeEncodeError)):
             raise QueryError(f"a value that SQLite cannot take: {error}") from error
@@ -173,12 +176,16 @@ def ask(
     columns = [column[0] for column in cursor.description]
     found = {name: read.get(name.lower(), set()) for name in columns}
     sources = {name: next(iter(places)) for name, places in found.items() if len(places) == 1}
-    return Answer(columns, islice(_rows(conn, sql, cursor), limit), sources)
+    rows = _rows(conn, sql, cursor)
+    return Answer(columns, islice(rows, limit), sources, rows.close)
 
 
-def _rows(conn: sqlite3.Connection, sql: str, cursor: sqlite3.Cursor) -> Iterable[tuple[Any, ...]]:
+def _rows(
+    conn: sqlite3.Connection, sql: str, cursor: sqlite3.Cursor
+) -> Generator[tuple[Any, ...], None, None]:
     with answering(conn, sql):
-        yield from cursor
+        for row in cursor:  # noqa: UP028 - left early, `yield from` would close the cursor, maybe after its connection
+            yield row
 
 
 def _select(conn: sqlite3.Connection, name: str, everything: bool) -> str:

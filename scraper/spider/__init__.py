@@ -1,6 +1,6 @@
 """The author's contract: the Spider class, and what a class derived from it means."""
 
-from scraper.spider.base import Spider
+from scraper.spider.base import Past, Spider, lend
 from scraper.spider.definition import Definition, define, instantiate
 
-__all__ = ["Definition", "Spider", "define", "instantiate"]
+__all__ = ["Definition", "Past", "Spider", "define", "instantiate", "lend"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from scraper.errors import SpiderError
+from scraper.expect import Expectation, expectations_of
 from scraper.settings import Settings, did_you_mean, near_miss
 from scraper.spider.base import Spider
 from scraper.trace import describe
@@ -18,7 +19,7 @@ from scraper.typed import decode
 __all__ = ["Definition", "define", "instantiate", "parameters_of"]
 
 #: Names of the base class that are neither settings nor callbacks.
-_RESERVED = frozenset({"name", "abstract", "start_urls", "transports", "start", "check"})
+_RESERVED = frozenset({"name", "abstract", "start_urls", "transports", "start", "check", "expect"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Definition:
     arguments: Mapping[str, Any]
     callbacks: Mapping[str, Callable[..., Any]]
     items: tuple[type, ...]
+    expect: tuple[Expectation, ...] = ()
 
     def parameters(self, callback: str) -> Mapping[str, Any]:
         """The annotations of a callback's data parameters, in order."""
@@ -50,18 +52,22 @@ def define(cls: type[Spider[Any]]) -> Definition:
         raise SpiderError(f"{place}: check() runs before every callback and must not be async")
     if isinstance(own.get("start_urls"), str):
         raise SpiderError(f"{place}: start_urls is a list of URLs, not one: [{own['start_urls']!r}]")
+    if "db" in own:
+        raise SpiderError(f"{place}: db is the database of the crawl (self.db); choose another name")
     known = Settings.names()
     arguments = _arguments(cls, known)
     for name, value in own.items():
         _refuse_near_miss(place, name, value, known, arguments)
+    name = cls.__dict__.get("name") or cls.name or cls.__name__.lower()
     return Definition(
         cls=cls,
-        name=cls.__dict__.get("name") or cls.name or cls.__name__.lower(),
+        name=name,
         place=place,
         settings={name: value for name, value in own.items() if name in known},
         arguments=arguments,
         callbacks=_callbacks(cls),
         items=_declared_items(cls),
+        expect=expectations_of(cls.expect, place, name),
     )
 
 

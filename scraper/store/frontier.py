@@ -58,7 +58,8 @@ class SqliteFrontier:
         self._leases = Leases(run, self._queue)
         self._results = Results(run, self._queue)
         self._counters = Counters(run)
-        writer.before_commit += [self._counters.flush, self._results.selectors.flush_some]
+        results = self._results
+        writer.before_commit += [self._counters.flush, results.selectors.flush_some, results.fill.flush]
 
     # ------------------------------------------------------------------ the protocol
 
@@ -86,7 +87,7 @@ class SqliteFrontier:
                 row = self._leases.park_if_away(conn, row, now)
                 may_go = row.parked is None and hold <= now
                 n = min(per_domain, room, self._queue.may_end(row.ok)) if may_go else 0
-                requests = self._queue.take(conn, row.domain, name, row.epoch + 1, n, now)
+                requests = self._take(conn, row.domain, name, row.epoch + 1, n, now)
                 if requests:
                     deltas["taken"] += len(requests)
                     room -= len(requests)
@@ -109,7 +110,7 @@ class SqliteFrontier:
             if not row.is_held(lease) or row.parked is not None or (row.ready_at or 0.0) <= now:
                 return []
             most = min(n, self._room(conn), self._queue.may_end(row.ok + row.taken))
-            requests = self._queue.take(conn, row.domain, lease.domain, lease.epoch, most, now)
+            requests = self._take(conn, row.domain, lease.domain, lease.epoch, most, now)
             if requests:
                 self._leases.took(conn, row.domain, len(requests))
                 deltas["taken"] += len(requests)
@@ -249,6 +250,12 @@ class SqliteFrontier:
             return result
 
         return await self._writer.submit(run, urgent=urgent)
+
+    def _take(
+        self, conn: sqlite3.Connection, domain: int, name: str, epoch: int, n: float, now: float
+    ) -> list[QueuedRequest]:
+        """Due requests of a domain, with what earlier runs know of them."""
+        return self._results.visits.known(conn, self._queue.take(conn, domain, name, epoch, n, now))
 
     def _room(self, conn: sqlite3.Connection) -> float:
         """How many more requests may be taken before the page budget could be passed."""

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scraper.clock import iso
-from scraper.models import Completed, Done, ErrorRecord, Pace, Rejected, State
+from scraper.models import Completed, Done, ErrorRecord, Pace, QueuedRequest, Rejected, State
 from scraper.store.counters import Deltas
+from scraper.store.fill import Fill
 from scraper.store.queue import Queue, encode_options
 from scraper.store.selectors import SelectorCounts
 from scraper.store.tables import ItemTables, Provenance
+from scraper.store.visits import Visits
 
 __all__ = ["Results"]
 
@@ -32,12 +34,15 @@ class Results:
         self._tables = ItemTables()
         self.selectors = SelectorCounts(run)
         self._paces: dict[Pace, int] = {}
+        self.fill = Fill(run)
+        self.visits = Visits(run)
         self._second = -1
         self._at = ""
 
     def forget(self) -> None:
         """After a rollback: what was thought to exist may not."""
         self._tables.forget()
+        self.visits.forget()
         self._paces.clear()
 
     def write(
@@ -46,7 +51,9 @@ class Results:
         """Store everything of `done`. The caller has checked that its domain is leased, and still is."""
         request, outcome = done.request, done.outcome
         stored = self._items(conn, deltas, done, now)
-        links = (*done.links, outcome.to) if outcome.to is not None else done.links
+        links = self._visited(conn, deltas, done, stored, now)
+        if outcome.to is not None:
+            links = (*links, outcome.to)
         added, due = self._queue.insert(conn, links, now, leased=request.domain)
         deltas["queued"] += added
         deltas["links"] += added
@@ -65,7 +72,21 @@ class Results:
             deltas[_COUNTED[outcome.name]] += 1
         if done.hits:
             self.selectors.add(domain, done)
+        if done.items:
+            self.fill.add(done.items, done.url or request.url)
         return Completed(written=True, due=due, stored=stored, notes=self._notes())
+
+    def _visited(
+        self, conn: sqlite3.Connection, deltas: Deltas, done: Done, stored: Counter[str], now: float
+    ) -> Sequence[QueuedRequest]:
+        """The links of a page: those it yielded, or those of the earlier visit that is good enough."""
+        if done.kept is not None:
+            links, kept = self.visits.keep(conn, deltas, done, now)
+            stored.update(kept)
+            return links
+        if done.validators is not None:
+            self.visits.remember(conn, done, now)
+        return done.links
 
     def _notes(self) -> tuple[str, ...]:
         """How tables were altered on the way; said once."""

@@ -63,7 +63,13 @@ class AiosqliteExecutor:
 
     @classmethod
     async def open(cls, path: str) -> AiosqliteExecutor:
-        connection = aiosqlite.Connection(lambda: connect(path), iter_chunk_size=64)
+        """The thread of a connection that writes."""
+        return await cls.over(lambda: connect(path))
+
+    @classmethod
+    async def over(cls, opening: Callable[[], sqlite3.Connection]) -> AiosqliteExecutor:
+        """The thread of whatever connection `opening` makes, in it."""
+        connection = aiosqlite.Connection(opening, iter_chunk_size=64)
         # A crawl that dies must not wait for a thread that waits for work.
         connection._thread.daemon = True
         try:

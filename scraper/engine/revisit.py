@@ -1,0 +1,92 @@
+"""Whether a page that an earlier run has fetched is fetched again, asked for changes, or left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import httpx
+
+from scraper.models import Kept, Known, Options, QueuedRequest, Validators
+
+__all__ = ["NOT_MODIFIED", "Revisit", "validators_of"]
+
+NOT_MODIFIED = 304
+#: A request that has one of these asks a question of its own (RFC 9110, sections 13.1 and 14.2).
+CONDITIONAL = frozenset(
+    {"if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "range"}
+)
+#: Longer validators are not kept: nothing real has them.
+LONGEST = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Revisit:
+    """The decision for one request, made before anything is sent.
+
+    `tracked`: a visit of it is remembered, as its `revisit` is not "always". `spared`: it is not fetched again.
+    """
+
+    policy: str | float
+    known: Known | None
+    depth: int
+    max_depth: int | None
+
+    @classmethod
+    def of(cls, request: QueuedRequest, default: str | float, max_depth: int | None) -> Revisit:
+        policy = request.options.revisit if request.options.revisit is not None else default
+        return cls(policy, request.known if policy != "always" else None, request.depth, max_depth)
+
+    @property
+    def tracked(self) -> bool:
+        return self.policy != "always"
+
+    def spared(self, now: float) -> bool:
+        """Whether the earlier visit is good enough."""
+        if self.known is None:
+            return False
+        return isinstance(self.policy, str) or now - self.known.visited < self.policy
+
+    def asking(self, options: Options) -> Options:
+        """The options with the question whether the page has changed; as they are where it cannot be asked."""
+        known = self.known
+        if (
+            known is None
+            or options.method != "GET"
+            or any(n.lower() in CONDITIONAL for n, _ in options.headers)
+        ):
+            return options
+        asked = (("If-None-Match", known.etag), ("If-Modified-Since", known.modified))
+        headers = tuple((name, value) for name, value in asked if value is not None)
+        return replace(options, headers=(*options.headers, *headers)) if headers else options
+
+    def kept(self, *, asked: bool) -> Kept:
+        """What is kept of the earlier visit; `asked` says that the site has just confirmed it."""
+        assert self.known is not None
+        deeper = self.max_depth is None or self.depth < self.max_depth
+        return Kept(self.known, asked=asked, deeper=deeper)
+
+    def why(self) -> str:
+        """Why a page is not fetched again."""
+        assert self.known is not None
+        policy = f'"{self.policy}"' if isinstance(self.policy, str) else f"{self.policy:g} s"
+        return f"seen by run {self.known.run}; revisit is {policy}"
+
+
+def validators_of(
+    url: str, final: str, headers: httpx.Headers, links: Sequence[QueuedRequest]
+) -> Validators | None:
+    """What to remember of a page, to ask for changes later; None for one that must be fetched again.
+
+    That is one whose links have headers or a body: these are not kept when a request has ended, so it could not
+    be asked for again. What is reached over redirects is remembered without validators, as they are of another URL.
+    """
+    if any(link.options.headers or link.options.body for link in links):
+        return None
+    if url != final:
+        return Validators(None, None)
+    return Validators(_short(headers.get("etag")), _short(headers.get("last-modified")))
+
+
+def _short(value: str | None) -> str | None:
+    return value if value and len(value) <= LONGEST and value.isprintable() else None
