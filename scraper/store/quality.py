@@ -17,8 +17,8 @@ NOTABLE, SHRINKAGE = 0.05, 0.1
 #: Expectations of groups that are told at most.
 MAX_GROUPS = 20
 #: Rows that were written: `kept` ones, of pages that were not fetched again, were not looked at.
-_WRITTEN = ("new", "changed", "same", "merged")
-_DISTINCT = ("new", "changed", "same", "kept")
+_WRITTEN = ("new", "changed", "same", "back", "merged")
+_DISTINCT = ("new", "changed", "same", "back", "kept")
 
 
 @dataclass(frozen=True, slots=True)
