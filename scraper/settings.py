@@ -290,6 +290,9 @@ class Settings:
     contact: str | None = _setting(
         None, _optional(_text), "an address the site can write to; part of the User-Agent"
     )
+    keep_runs: int = _setting(
+        10, _positive, "runs whose requests, sends and errors are kept; older ones are pruned when a run ends"
+    )
     revisit: str | float = _setting(
         "always", _revisit, "what a later run fetches again: always, never, or what is older than a time"
     )

@@ -68,6 +68,24 @@ class Summary:
     shrunk: Sequence[Shrunk] = ()
 
     @property
+    def gone(self) -> Mapping[str, int]:
+        """Rows of earlier runs that this complete run did not find any more, by table."""
+        return self._by_table("gone.")
+
+    @property
+    def unknown(self) -> Mapping[str, int]:
+        """Rows of earlier runs that this run did not see and cannot call gone, by table."""
+        return self._by_table("unknown.")
+
+    @property
+    def conflicts(self) -> Mapping[str, int]:
+        """Keys for which two pages of this run had different values, by table."""
+        return self._by_table("conflict.")
+
+    def _by_table(self, what: str) -> Mapping[str, int]:
+        return {name.removeprefix(what): n for name, n in self.counters.items() if name.startswith(what)}
+
+    @property
     def rows(self) -> int:
         """Item rows stored or seen again."""
         return sum(sum(n for what, n in counts.items()) for counts in self.items.values())
@@ -173,8 +191,10 @@ def _judged(summary: Summary, max_failed: float) -> Summary:
         code, state, reason = 3, "finished", reason or "no items"
     elif spent:
         state, reason = "finished", reason or "max_pages reached"
-    elif summary.counters.get("failed"):
+    elif failed:
         state, reason = "finished", "pages failed"
+    elif summary.parked:
+        state, reason = "finished", f"parked: {', '.join(summary.parked)}"
     return replace(summary, exit_code=code, state=state, reason=reason)
 
 

@@ -62,7 +62,8 @@ def _counted(summary: Summary) -> str:
     parts = [plural(summary.pages, "page") + _spared(summary.counters)]
     for table, counts in summary.items.items():
         rows = sum(counts.values())
-        told = [f"{number(counts[what])} {what}" for what in ("new", "changed") if counts.get(what)]
+        fates = {**counts, "gone": summary.gone.get(table, 0)}
+        told = [f"{number(fates[what])} {what}" for what in ("new", "changed", "back", "gone") if fates.get(what)]
         parts.append(of_table(rows, table) + (f" ({', '.join(told)})" if told else ""))
     if not summary.rows:
         parts.append("no items")
