@@ -51,7 +51,9 @@ def test_a_row_that_comes_back_is_not_gone_any_more(db: Path) -> None:
     shop.unlinked = set()
     made = shop.crawl(db)
     assert made.summary.items["product"] == {"same": 59, "back": 1}
-    assert ask(db, "SELECT _gone_run, _back_run, _changed_run FROM product WHERE sku = 'sku-07'") == [(None, 3, None)]
+    assert ask(db, "SELECT _gone_run, _back_run, _changed_run FROM product WHERE sku = 'sku-07'") == [
+        (None, 3, None)
+    ]
     history = "SELECT _from_run, _last_run, _until_run, _gone_run FROM product_history WHERE sku = 'sku-07' ORDER BY 1"
     assert ask(db, history) == [(1, 1, 3, 2), (3, 3, None, None)]
 
@@ -194,7 +196,10 @@ def test_conflicts_are_counted_and_said(db: Path) -> None:
         "https://a.test/3": "<b>more</b>",
     }
     made = simulate(
-        Pages, Site(pages), db=db, observers=[lambda e: told.append(e.message) if isinstance(e, Warned) else None]
+        Pages,
+        Site(pages),
+        db=db,
+        observers=[lambda e: told.append(e.message) if isinstance(e, Warned) else None],
     )
     assert made.summary.conflicts == {"plain": 1}
     assert "1 keys of plain had other values" in told[0]

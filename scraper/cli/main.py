@@ -33,6 +33,8 @@ COMMANDS = {
         "Write a table or an answer to a file: CSV, JSON, Parquet, Excel.",
     ),
     "browse": ("scraper.cli.browse:browse", "Look at a database in a web browser (datasette)."),
+    "diff": ("scraper.cli.history:diff", "What appeared, vanished and changed between two runs."),
+    "undo": ("scraper.cli.history:undo", "Take a bad run back."),
     "runs": ("scraper.cli.operate:runs", "The runs of a database."),
     "status": ("scraper.cli.status:status", "How a crawl is doing, live or dead, from any terminal."),
     "errors": ("scraper.cli.errors:errors", "What failed, grouped by kind and place."),
@@ -46,6 +48,9 @@ COMMANDS = {
         "scraper.cli.doctor:doctor",
         "What is wrong with this installation or project, and the remedy.",
     ),
+    "prune": ("scraper.cli.maintain:prune", "Remove what old runs left behind."),
+    "backup": ("scraper.cli.maintain:backup", "Copy a database, also while a crawl runs."),
+    "migrate": ("scraper.cli.maintain:migrate", "Bring tables to what the item classes say now."),
 }
 
 #: The variable with which a shell asks for completion; its name is click's choice, for a program named scraper.

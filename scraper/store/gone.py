@@ -58,8 +58,8 @@ def end_run(conn: sqlite3.Connection, run: int, state: str, reason: str | None, 
 
 def _end_table(conn: sqlite3.Connection, table: str, run: int, *, complete: bool) -> None:
     name = quoted(table)
-    unseen = f"FROM {name} WHERE _gone_run IS NULL AND _run < :run AND _run IN (SELECT id FROM temp._peers)"
-    count = conn.execute(f"SELECT count(*) {unseen}", {"run": run}).fetchone()[0]  # noqa: S608 - quoted
+    unseen = f"FROM {name} WHERE _gone_run IS NULL AND _run < :run AND _run IN (SELECT id FROM temp._peers)"  # noqa: S608 - quoted
+    count = conn.execute(f"SELECT count(*) {unseen}", {"run": run}).fetchone()[0]
     gone = 0
     if complete and count:
         gone = conn.execute(

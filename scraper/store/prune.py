@@ -73,7 +73,9 @@ def _prune_rest(conn: sqlite3.Connection, run: int) -> bool:
 
 def forget_versions(conn: sqlite3.Connection, keep: int) -> int:
     """Remove the versions of rows that ended before the newest `keep` runs; how many they were."""
-    row = conn.execute("SELECT min(id) FROM (SELECT id FROM _runs ORDER BY id DESC LIMIT ?)", (keep,)).fetchone()
+    row = conn.execute(
+        "SELECT min(id) FROM (SELECT id FROM _runs ORDER BY id DESC LIMIT ?)", (keep,)
+    ).fetchone()
     oldest = row[0] if row[0] is not None else 0
     return sum(
         conn.execute(f"DELETE FROM {quoted(history_of(table))} WHERE _until_run <= ?", (oldest,)).rowcount  # noqa: S608 - quoted
