@@ -121,7 +121,7 @@ class _Keyed:
         self._keys = keys_of(columns_of(conn, table))
         self._own = own
         self._runs = self._counted()
-        columns = [*map(quoted, own), "_first_run", f"{BEGUN} AS begun", "_gone_run"]
+        columns = [*map(quoted, own), "_run", "_first_run", f"{BEGUN} AS begun", "_gone_run"]
         self._columns = ", ".join(columns)
         where = " AND ".join(f"{quoted(key)} = ?" for key in self._keys)
         self._past = (
@@ -183,11 +183,11 @@ class _Keyed:
         return Change(self._table, kind, key, old, new)
 
     def _is_ours(self, before: Sequence[Any] | None, after: Sequence[Any] | None, row: Sequence[Any]) -> bool:
-        """Whether a run that counts made the difference: began what is there now, or found it gone."""
+        """Whether a run that counts saw the difference: what is there now, or that it is gone."""
         if self._runs is None:
             return True
         if after is not None:
-            return after[-2] in self._runs
+            return not self._runs.isdisjoint((after[-4], after[-2]))
         gone = row[-1] if row[-1] is not None and row[-1] <= self._pair.new else None
         return before is not None and (gone is None or gone in self._runs)
 
