@@ -146,7 +146,9 @@ def test_a_row_that_came_back_appeared(db: Path, scraper: Said) -> None:
     for unlinked in ({7}, set(), {7}):
         shop.unlinked = unlinked
         shop.crawl(db)
-    assert [scraper("diff", db, *pair, "--table", "product")[2] for pair in (("1", "2"), ("2", "3"), ("1", "3"))] == [
+    assert [
+        scraper("diff", db, *pair, "--table", "product")[2] for pair in (("1", "2"), ("2", "3"), ("1", "3"))
+    ] == [
         "product: 1 appeared (run 1 → 2)\n",
         "product: 1 vanished (run 2 → 3)\n",
         "nothing differs between run 1 and run 3\n",
@@ -170,7 +172,10 @@ def test_runs_of_another_series_are_not_mixed_in(db: Path, scraper: Said) -> Non
     _, out, err = scraper("diff", db, "--table", "product")
     assert out == "~ product  sku=sku-59  name Chair 59 → Other 59, price 59.5 → 1\n"
     assert err == "product: 1 changed (run 1 → 3)\n"
-    assert scraper("diff", db, "1", "2", "--table", "product")[2] == "product: 1 appeared, 2 changed (run 1 → 2)\n"
+    assert (
+        scraper("diff", db, "1", "2", "--table", "product")[2]
+        == "product: 1 appeared, 2 changed (run 1 → 2)\n"
+    )
 
 
 def test_a_diff_that_cannot_be_says_why(db: Path, scraper: Said) -> None:
@@ -232,7 +237,9 @@ crawls = st.lists(st.tuples(contents, st.booleans()), min_size=2, max_size=5)
 
 @settings(max_examples=50)
 @given(crawls, st.data())
-def test_a_diff_is_the_difference_of_the_states(crawled: list[tuple[dict[str, int], bool]], data: st.DataObject) -> None:
+def test_a_diff_is_the_difference_of_the_states(
+    crawled: list[tuple[dict[str, int], bool]], data: st.DataObject
+) -> None:
     """Between any two runs the diff is what a dictionary of the rows at their ends differs in."""
     runs, states, state = Runs(), [], {}
     for rows, complete in crawled:
@@ -242,8 +249,13 @@ def test_a_diff_is_the_difference_of_the_states(crawled: list[tuple[dict[str, in
     old = data.draw(st.integers(1, len(states) - 1))
     new = data.draw(st.integers(old + 1, len(states)))
     before, after = states[old - 1], states[new - 1]
-    expected = {key: (before.get(key), after.get(key)) for key in before | after if before.get(key) != after.get(key)}
-    found = {c.key["key"]: (c.before.get("value"), c.after.get("value")) for c in changes(runs.conn, Pair(old, new))}
+    expected = {
+        key: (before.get(key), after.get(key)) for key in before | after if before.get(key) != after.get(key)
+    }
+    found = {
+        c.key["key"]: (c.before.get("value"), c.after.get("value"))
+        for c in changes(runs.conn, Pair(old, new))
+    }
     assert found == expected
 
 
@@ -297,7 +309,7 @@ def test_undo_takes_a_bad_run_back(db: Path, scraper: Said) -> None:
     shop.crawl(db)
     before = values(db)
     shop.unlinked = {3}
-    shop.products |= {n: ("?", "0") for n in range(10)}
+    shop.products |= dict.fromkeys(range(10), ("?", "0"))
     shop.crawl(db)
     assert scraper("undo", db, "2") == (
         0,
@@ -403,7 +415,10 @@ def test_a_backup_is_one_complete_file(db: Path, tmp_path: Path, scraper: Said) 
     live.rollback()
     assert values(out) == values(db)
     live.close()
-    assert (oct(out.stat().st_mode & 0o777), sorted(p.name for p in tmp_path.glob("copy.db*"))) == ("0o600", ["copy.db"])
+    assert (oct(out.stat().st_mode & 0o777), sorted(p.name for p in tmp_path.glob("copy.db*"))) == (
+        "0o600",
+        ["copy.db"],
+    )
     before = out.read_bytes()
     code, _, err = scraper("backup", db, out)
     assert (code, err) == (6, f"✗ {out} exists; a backup never overwrites: name another file\n")
@@ -454,7 +469,9 @@ HOLD = "import sys; from scraper.store.lock import CrawlLock; CrawlLock(sys.argv
 def test_upkeep_waits_for_no_crawl(db: Path, scraper: Said) -> None:
     """While a crawl has the database, undo, prune and migrate are refused at once with exit code 7; backup works."""
     Changing().crawl(db)
-    with subprocess.Popen([sys.executable, "-c", HOLD, db], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as crawl:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, db], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as crawl:
         assert crawl.stdout is not None
         assert crawl.stdout.readline() == b"1\n"
         assert scraper("undo", db, "1")[0] == scraper("prune", db)[0] == 7
@@ -469,5 +486,8 @@ def test_a_database_of_an_older_version_is_not_compared(tmp_path: Path) -> None:
 
     db = tmp_path / "old.db"
     oldshop.load(oldshop.FOLDER / "schema-1.sql", db)
-    with closing(open_readonly(str(db))) as conn, pytest.raises(QueryError, match="scraper prune, updates it"):
+    with (
+        closing(open_readonly(str(db))) as conn,
+        pytest.raises(QueryError, match="scraper prune, updates it"),
+    ):
         list(changes(conn, Pair(1, 2)))

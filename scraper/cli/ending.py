@@ -63,7 +63,9 @@ def _counted(summary: Summary) -> str:
     for table, counts in summary.items.items():
         rows = sum(counts.values())
         fates = {**counts, "gone": summary.gone.get(table, 0)}
-        told = [f"{number(fates[what])} {what}" for what in ("new", "changed", "back", "gone") if fates.get(what)]
+        told = [
+            f"{number(fates[what])} {what}" for what in ("new", "changed", "back", "gone") if fates.get(what)
+        ]
         parts.append(of_table(rows, table) + (f" ({', '.join(told)})" if told else ""))
     if not summary.rows:
         parts.append("no items")
