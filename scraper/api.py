@@ -31,6 +31,7 @@ from scraper.engine import (
     request_headers,
     user_agent,
 )
+from scraper.engine.closing import close_run
 from scraper.errors import FetchError, SpiderError, UsageError
 from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Event, Observer, Warned, notify
 from scraper.guard import Guard
@@ -46,8 +47,6 @@ from scraper.settings import NO_LAYERS, Layers, Settings
 from scraper.spider import Definition, Spider, define, instantiate, lend
 from scraper.store.database import Database
 from scraper.store.frontier import Budget, SqliteFrontier
-from scraper.store.gone import end_run
-from scraper.store.prune import prune_some
 from scraper.store.runs import (
     Run,
     begin,
@@ -199,22 +198,11 @@ class Crawl:
         if ended.again:
             await database.writer.submit(lambda conn: requeue(conn, run.id, ended.again, clock.unix()))
             summary = replace(summary, queued=summary.queued + len(ended.again))
-        summary = await self._end(database, run.id, summary, clock)
+        summary = await close_run(
+            database.writer, summary, keep_runs=self.settings.keep_runs, now=clock.unix(), tell=self.tell
+        )
         notify(self._observers, CrawlEnded(summary.reason))
         return summary
-
-    async def _end(self, database: Database, run: int, summary: Summary, clock: Clock) -> Summary:
-        """The run ends; what it did not see is marked, what old runs left is pruned, and all of it is said."""
-        submit = database.writer.submit
-        await submit(lambda conn: end_run(conn, run, summary.state, summary.reason, clock.unix()))
-        counted = await database.writer.read(lambda conn: counters(conn, run))
-        ended = replace(summary, counters=counted)
-        for table, count in ended.conflicts.items():
-            told = f"{count} keys of {table} had other values on another page; the same page wins every time"
-            notify(self._observers, Warned(f"{told}: where _conflict_run = {run}"))
-        while await submit(lambda conn: prune_some(conn, self.settings.keep_runs)):
-            pass
-        return ended
 
     async def give_up(self, database: Database, run: Run, error: UsageError, clock: Clock) -> None:
         """The run cannot go on: its start is broken."""

@@ -202,7 +202,7 @@ def test_conflicts_are_counted_and_said(db: Path) -> None:
         observers=[lambda e: told.append(e.message) if isinstance(e, Warned) else None],
     )
     assert made.summary.conflicts == {"plain": 1}
-    assert "1 keys of plain had other values" in told[0]
+    assert "1 key of plain came from several pages" in told[0]
     assert ask(db, "SELECT key FROM plain WHERE _conflict_run = 1") == [("k",)]
     assert ask(db, "SELECT a, b, _conflict_run FROM filled WHERE key = 'k'") == [("same", "more", None)]
     pages["https://a.test/2"] = "<i>other</i>"

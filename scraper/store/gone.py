@@ -110,6 +110,8 @@ SELECT id FROM known WHERE NOT absent
 UNION
 SELECT id FROM below WHERE id NOT IN (SELECT id FROM known WHERE absent)
 UNION
+SELECT request FROM _visits WHERE run = :run
+UNION
 SELECT old.id FROM (SELECT DISTINCT request FROM _rejected WHERE run = :run) AS rejected
 JOIN _requests AS mine ON mine.id = rejected.request CROSS JOIN temp._peers AS peer
 JOIN _requests AS old ON old.run = peer.id AND old.fingerprint = mine.fingerprint

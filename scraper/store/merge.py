@@ -114,6 +114,8 @@ class Merge:
         key = tuple(row.values[i] for i in self.keys)
         new = tuple(row.values[i] for i in self.others)
         old = self._read(conn, key)
+        if old.run > origin.run:
+            return Merged("merged")  # a run that was resumed late does not rewrite what newer runs found
         if new == old.values and old.run != origin.run and old.gone is None and not self.table.fill:
             conn.execute(self.seen, (*source, *key))
             return Merged("same")

@@ -65,8 +65,10 @@ def begin(
 
 
 def latest(conn: sqlite3.Connection) -> Run | None:
-    """The newest run of the database."""
-    row = conn.execute(f"SELECT {_COLUMNS} FROM _runs ORDER BY id DESC LIMIT 1").fetchone()  # noqa: S608 - constant text
+    """The newest run of the database that was not taken back."""
+    row = conn.execute(
+        f"SELECT {_COLUMNS} FROM _runs WHERE state <> 'undone' ORDER BY id DESC LIMIT 1"  # noqa: S608 - constant text
+    ).fetchone()
     return _run(row) if row else None
 
 

@@ -48,6 +48,8 @@ def undo(conn: sqlite3.Connection, run: int, database: str) -> list[Undone]:
         if table not in keyed:
             removed = conn.execute(f"DELETE FROM {quoted(table)} WHERE _run = ?", (run,)).rowcount  # noqa: S608 - quoted
             done.append(Undone(table, removed, 0, 0))
+    # What it visited may not be spared by `revisit`: it is to be fetched again.
+    conn.execute("DELETE FROM _visits WHERE run = ?", (run,))
     conn.execute("UPDATE _runs SET state = 'undone', reason = 'undone' WHERE id = ?", (run,))
     return done
 
