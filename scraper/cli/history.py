@@ -127,7 +127,8 @@ def undo(database: str, run: int) -> None:
     for one in done:
         if told := _told(one):
             click.echo(f"{one.table}: {told}", err=True)
-    click.echo(f"run {run} is undone", err=True)
+    unchanged = "" if any(map(_told, done)) else ": it had changed nothing"
+    click.echo(f"run {run} is undone{unchanged}", err=True)
 
 
 def _told(one: Undone) -> str:

@@ -27,11 +27,10 @@ _OF_RUN = {
 
 
 def old_runs(conn: sqlite3.Connection, keep: int) -> list[int]:
-    """Runs with something to prune: neither among the newest `keep` of the database nor to be resumed."""
+    """Runs with something to prune: older than the newest `keep` of the database, and not to be resumed."""
     rows = conn.execute(
-        "SELECT id FROM _runs WHERE NOT pruned AND state NOT IN ('running', 'stopped')"
-        " AND id NOT IN (SELECT id FROM _runs ORDER BY id DESC LIMIT ?) ORDER BY id",
-        (keep,),
+        "SELECT id FROM _runs WHERE NOT pruned AND state NOT IN ('running', 'stopped') AND id < ? ORDER BY id",
+        (_oldest_kept(conn, keep),),
     )
     return [run for (run,) in rows]
 
@@ -73,11 +72,15 @@ def _prune_rest(conn: sqlite3.Connection, run: int) -> bool:
 
 def forget_versions(conn: sqlite3.Connection, keep: int) -> int:
     """Remove the versions of rows that ended before the newest `keep` runs; how many they were."""
-    row = conn.execute(
-        "SELECT min(id) FROM (SELECT id FROM _runs ORDER BY id DESC LIMIT ?)", (keep,)
-    ).fetchone()
-    oldest = row[0] if row[0] is not None else 0
+    oldest = _oldest_kept(conn, keep)
     return sum(
         conn.execute(f"DELETE FROM {quoted(history_of(table))} WHERE _until_run <= ?", (oldest,)).rowcount  # noqa: S608 - quoted
         for table in keyed_tables(conn)
     )
+
+
+def _oldest_kept(conn: sqlite3.Connection, keep: int) -> int:
+    """The oldest of the newest `keep` runs, those not counted that were taken back; 0 for an empty database."""
+    newest = "SELECT id FROM _runs WHERE state <> 'undone' ORDER BY id DESC LIMIT ?"
+    row = conn.execute(f"SELECT min(id) FROM ({newest})", (keep,)).fetchone()  # noqa: S608 - constant text
+    return int(row[0] or 0)

@@ -50,7 +50,7 @@ def undo(conn: sqlite3.Connection, run: int, database: str) -> list[Undone]:
             done.append(Undone(table, removed, 0, 0))
     # What it visited may not be spared by `revisit`: it is to be fetched again.
     conn.execute("DELETE FROM _visits WHERE run = ?", (run,))
-    conn.execute("UPDATE _runs SET state = 'undone', reason = 'undone' WHERE id = ?", (run,))
+    conn.execute("UPDATE _runs SET state = 'undone' WHERE id = ?", (run,))
     return done
 
 
