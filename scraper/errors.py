@@ -6,6 +6,7 @@ ScraperError
 │   ├── SpiderError           a spider that does not load or breaks the author's contract
 │   └── QueryError            a question the database cannot answer
 ├── StoreError                the database cannot be used; work done so far is kept (exit 6)
+│   ├── TableError            an item class and its table differ in a way that would lose data
 │   └── DatabaseInUse         a crawl is already running on it (exit 7)
 ├── FetchError                a request did not become a page: `kind`, `status`, `retry_at`
 ├── PageError                 what a callback asked of a page was not there
@@ -45,6 +46,7 @@ __all__ = [
     "SpiderError",
     "Stop",
     "StoreError",
+    "TableError",
     "UsageError",
     "Verdict",
 ]
@@ -72,6 +74,10 @@ class QueryError(UsageError):
 
 class StoreError(ScraperError):
     """The database cannot be used. Everything committed before stays as it is."""
+
+
+class TableError(StoreError):
+    """An item class and its table differ, and making them agree would lose data; the message has the command."""
 
 
 class DatabaseInUse(StoreError):

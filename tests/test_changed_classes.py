@@ -445,6 +445,24 @@ def test_an_unfinished_run_of_an_older_class_is_resumed(tmp_path: Path) -> None:
     assert [(row["x"], row["y"]) for row in made.tables["book"]] == [("7", None)] * 3 + [("8", 1)]
 
 
+def test_a_refused_change_of_an_undeclared_class_stops_the_crawl(tmp_path: Path) -> None:
+    """What only the first item shows stops the crawl there; its page waits, and a resume after the mending does the rest."""
+    db = tmp_path / "shop.db"
+    simulate(Second, pages(), db=db)
+    with closing(sqlite3.connect(db)) as conn:
+        conn.execute("UPDATE book SET x = 'seven'")
+        conn.commit()
+    site = pages()
+    made = simulate(First, site, db=db, settings={"concurrency": 1})
+    assert (made.summary.state, made.summary.exit_code, len(site.hits)) == ("stopped", 5, 3)
+    assert "--accept-loss" in (made.summary.reason or "")
+    with closing(sqlite3.connect(db)) as conn:
+        conn.execute("UPDATE book SET x = '7'")
+        conn.commit()
+    made = simulate(First, pages(), db=db, resume="must")
+    assert (made.summary.state, made.summary.pages) == ("complete", 5)
+
+
 def test_a_refused_change_begins_no_run(tmp_path: Path) -> None:
     """A lossy change of a declared class is an error before anything is fetched; no run is left behind."""
     db = tmp_path / "shop.db"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field, make_dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum
+from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -20,10 +22,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scraper import Page, Spider
 from scraper.errors import ItemError
-from scraper.items import Items
+from scraper.items import Items, table
 from scraper.store.schema import prepare
 from scraper.store.tables import ItemTables, Provenance
+from scraper.testing import Site, simulate
 from scraper.typed import Exact, Key, restore
 
 
@@ -212,3 +216,50 @@ def test_a_time_whose_offset_depends_on_the_date_is_refused() -> None:
     thing = make_dataclass("Thing", [("x", time)])
     with pytest.raises(ItemError, match="depends on the date"):
         Items("s").convert(thing(time(1, 2, tzinfo=ZoneInfo("Europe/Paris"))), 0)
+
+
+# ------------------------------------------------------------------------------------------- one bad item of a hundred
+
+
+@table(unique=["code"])
+@dataclass
+class Line:
+    number: Annotated[int, Key]
+    code: str | None
+    value: Any
+
+
+BAD: dict[str, tuple[Any, str]] = {
+    "surrogate": ("\ud800", r"value: half a character .*'\\ud800'"),
+    "too large": (2**63, "value: 9223372036854775808 does not fit 64 bits"),
+    "nan": (float("nan"), "value: nan is no number"),
+    "no type": (object(), "value: an object cannot be stored"),
+    "deep": ({1: 2}, "value: a dict with the key 1 cannot be stored"),
+    "twice": ("twice", "code 'c1': another row has it"),
+}
+
+
+class Lines(Spider[Line]):
+    name = "lines"
+    start_urls = ["https://a.test/lines"]
+    bad: str
+
+    def parse(self, page: Page) -> Any:
+        for number in range(100):
+            code = "c1" if self.bad == "twice" and number == 50 else f"c{number}"
+            yield Line(number, code, BAD[self.bad][0] if number == 50 else "fine")
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_sec_56_one_of_a_hundred_items_is_rejected_with_all_that_helps(bad: str, tmp_path: Path) -> None:
+    """99 are stored, the page is done once, and the rejection names item, field, value, page and line."""
+    db = tmp_path / "lines.db"
+    made = simulate(Lines, Site({"https://a.test/lines": ""}), db=db, arguments={"bad": bad})
+    assert (len(made.tables["line"]), made.summary.pages, made.summary.rejected) == (99, 1, 1)
+    with closing(sqlite3.connect(db)) as conn:
+        ((name, reason, place, url),) = conn.execute(
+            'SELECT r."table", r.reason, r.place, q.url FROM _rejected r JOIN requests q ON q.id = r.request'
+        ).fetchall()
+    line = Lines.parse.__code__.co_firstlineno + 3
+    assert (name, place, url) == ("line", f"{__file__}:{line}", "https://a.test/lines")
+    assert re.match(BAD[bad][1], reason), reason

@@ -18,6 +18,7 @@ from scraper.engine.seeds import Seeder
 from scraper.engine.travel import LeaseLost
 from scraper.engine.visit import Visit
 from scraper.engine.waits import Waits
+from scraper.errors import TableError
 from scraper.events import GRACE, STOPPED, PageDone, Stopping, Warned, notify
 from scraper.models import Command, Completed, CrawlStatus, Done, Pending
 from scraper.schedule import Lane
@@ -166,6 +167,11 @@ class Engine:
             in_slot = False
             self._lanes.ready.set()
             try:
+                completed = await self._commit(lane, done)
+            except TableError as error:
+                # No page with such items can be stored: this one waits in the queue until that is mended.
+                self.stop(str(error))
+                done = visit.put_back(error)
                 completed = await self._commit(lane, done)
             except Exception as error:
                 # Something of the page cannot be stored; if it is the database itself, this fails as well.

@@ -63,6 +63,10 @@ class Visit:
     def _request(self) -> QueuedRequest:
         return self._ending.request
 
+    def put_back(self, error: Exception) -> Done:
+        """The end of a visit that is to be made again: the crawl cannot store what it found."""
+        return self._ending.done(Outcome.retry(self._context.clock.unix(), "table", str(error)))
+
     def internal(self, error: Exception) -> Done:
         """The end of a visit that brought out a fault of ours."""
         return self._ending.internal(error)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scraper.errors import ItemError, StoreError
+from scraper.errors import ItemError, TableError
 from scraper.models import Table
 from scraper.names import fold, quoted
 from scraper.store.history import Found, columns_of, keep_history, keys_of
@@ -64,7 +64,7 @@ class _Changes:
 def ensure(conn: sqlite3.Connection, table: Table, occasion: Occasion) -> dict[str, str]:
     """Make the table, or bring it to its class. Returns the column types by folded name.
 
-    Raises StoreError when that would lose data or the table is no item table, and ItemError when a table of
+    Raises TableError when that would lose data or the table is no item table, and ItemError when a table of
     plain dicts would get more columns than SQLite allows.
     """
     found = columns_of(conn, table.name)
@@ -76,7 +76,7 @@ def ensure(conn: sqlite3.Connection, table: Table, occasion: Occasion) -> dict[s
         return {fold(column.name): column.type for column in table.columns}
     names = {fold(column.name) for column in found}
     if missing := [name for name in INTERNAL if name not in names]:
-        raise StoreError(
+        raise TableError(
             f"{table.name} in this database is no item table (it has no {missing[0]}); "
             'crawl into another one (--db FILE), or give the class another table with @table(name="…")'
         )
@@ -170,7 +170,7 @@ def _refuse_too_wide(conn: sqlite3.Connection, table: Table, columns: int) -> No
     if columns <= limit:
         return
     why = f"table {table.name} would have more than {limit:,} columns; nest some fields in a dict"
-    raise ItemError(why, item=table.name) if table.open else StoreError(why)
+    raise ItemError(why, item=table.name) if table.open else TableError(why)
 
 
 def _reshape(conn: sqlite3.Connection, table: Table, changes: _Changes, occasion: Occasion) -> None:
@@ -212,7 +212,7 @@ def _refuse_loss(
             f"the key of table {table.name} is {_listed(is_)} in this database and {_listed(now)} in the item class now",
         )
     if reasons:
-        raise StoreError(
+        raise TableError(
             f'{reasons[0]}; crawl into another one (--db FILE), use @table(name="…"), or accept the loss: '
             f"{_command(conn, occasion)}"
         )
@@ -287,7 +287,7 @@ def _make_index(
     try:
         conn.execute(f"CREATE {unique}INDEX {quoted(name)} ON {of} ({listed})")
     except sqlite3.IntegrityError as error:
-        raise StoreError(
+        raise TableError(
             f"the rows of table {table.name} are not unique in {', '.join(names)}, as the item class wants now;"
             f" keep only the newest of each: {_command(conn, occasion)}"
         ) from error

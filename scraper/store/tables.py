@@ -38,7 +38,7 @@ class Written(NamedTuple):
 
     stored: Counter[str]
     rejected: list[Rejected]
-    conflicts: Counter[str]
+    conflicts: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class ItemTables:
         Of two rows with one key in one run the request with the smaller fingerprint wins, whichever came
         first; of two from one request the later. Raises StoreError for a table that does not fit its class.
         """
-        written = Written(Counter(), [], Counter())
+        written = Written(Counter(), [], {})
         for row in rows:
             try:
                 what = self._write_row(conn, row, origin, written)
@@ -97,7 +97,8 @@ class ItemTables:
             return "new"
         what, conflict = plan.merge.write(conn, row, origin, source)
         if conflict:
-            written.conflicts[row.table.name] += 1
+            name = row.table.name
+            written.conflicts[name] = written.conflicts.get(name, 0) + 1
         return what
 
     def _prepare(self, conn: sqlite3.Connection, table: Table, origin: Provenance) -> _Plan:
