@@ -1,7 +1,8 @@
 """What changed between two runs, row by row: appeared, vanished, or changed field by field.
 
-Rows with a key are compared as the tables held them at the end of each run. Rows without one belong to their run
-and have only their values: a row is in both runs if its values are. Rows are read and given one by one.
+Rows with a key are compared as the tables held them at the end of each run. Rows without one have only their
+values, and belong to the run that stored them and to those that kept them without fetching their page again: a row
+is in both runs if its values are. Rows are read and given one by one.
 """
 
 from __future__ import annotations
@@ -194,9 +195,10 @@ class _Keyed:
 
 def _keyless(conn: sqlite3.Connection, table: str, own: Sequence[str], pair: Pair) -> Iterator[Change]:
     columns = ", ".join(map(quoted, own))
+    old, new = (f"sum(_first_run <= {mark} AND _run >= {mark})" for mark in ("?1", "?2"))
     rows = conn.execute(
-        f"SELECT {columns}, sum(_run = ?2) - sum(_run = ?1) AS more FROM {quoted(table)}"  # noqa: S608 - quoted
-        f" WHERE _run IN (?1, ?2) GROUP BY {columns} HAVING more <> 0 ORDER BY {columns}",
+        f"SELECT {columns}, {new} - {old} AS more FROM {quoted(table)}"  # noqa: S608 - quoted
+        f" WHERE _run >= ?1 AND _first_run <= ?2 GROUP BY {columns} HAVING more <> 0 ORDER BY {columns}",
         (pair.old, pair.new),
     )
     for *values, more in rows:

@@ -88,14 +88,14 @@ def _reach(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.get("settings", {}).items() if name in _REACH}
 
 
-#: Requests of earlier runs whose rows this run cannot speak of. A page that is not there (404, 410) takes its own
+#: Requests of earlier runs whose rows this run cannot speak of. What was not revisited was seen. A page that is not there (404, 410) takes its own
 #: rows with it, but not those of the pages it used to lead to.
 _SPARE = """
 INSERT OR IGNORE INTO temp._spared
 WITH RECURSIVE
 refused (id, fingerprint, absent) AS (
     SELECT id, fingerprint, state = 2 AND status IN (404, 410) FROM _requests
-    WHERE run = :run AND (state IN (2, 3) OR status = 304)
+    WHERE run = :run AND state IN (2, 3) AND kind IS NOT 'revisit'
 ),
 known (id, absent) AS (
     SELECT old.id, refused.absent FROM refused CROSS JOIN temp._peers AS peer
@@ -109,8 +109,6 @@ below (id) AS (
 SELECT id FROM known WHERE NOT absent
 UNION
 SELECT id FROM below WHERE id NOT IN (SELECT id FROM known WHERE absent)
-UNION
-SELECT request FROM _visits WHERE run = :run
 UNION
 SELECT old.id FROM (SELECT DISTINCT request FROM _rejected WHERE run = :run) AS rejected
 JOIN _requests AS mine ON mine.id = rejected.request CROSS JOIN temp._peers AS peer

@@ -46,7 +46,8 @@ def undo(conn: sqlite3.Connection, run: int, database: str) -> list[Undone]:
     done = [_undo_keyed(conn, table, run) for table in keyed]
     for table in item_tables(conn):
         if table not in keyed:
-            removed = conn.execute(f"DELETE FROM {quoted(table)} WHERE _run = ?", (run,)).rowcount  # noqa: S608 - quoted
+            removed = conn.execute(f"DELETE FROM {quoted(table)} WHERE _first_run = ?", (run,)).rowcount  # noqa: S608 - quoted
+            _unsee(conn, quoted(table), run)
             done.append(Undone(table, removed, 0, 0))
     # What it visited may not be spared by `revisit`: it is to be fetched again.
     conn.execute("DELETE FROM _visits WHERE run = ?", (run,))
@@ -92,13 +93,15 @@ def _undo_keyed(conn: sqlite3.Connection, table: str, run: int) -> Undone:
 
 
 def _unsee(conn: sqlite3.Connection, name: str, run: int) -> None:
-    """Rows the run only saw again: from the same page of the last run before it, where that is still known."""
+    """Rows the run only saw again, or kept: of the same page of the last run before it, where that is still known."""
     conn.execute(
         f"UPDATE {name} SET _run = seen.run, _request = seen.id,"  # noqa: S608 - quoted
-        " _at = strftime('%Y-%m-%dT%H:%M:%SZ', CAST(seen.ended AS INTEGER), 'unixepoch')"
-        " FROM (SELECT mine.id AS mine, max(old.id) AS id, old.run AS run, old.ended AS ended"
+        " _at = CASE WHEN seen.fetched THEN strftime('%Y-%m-%dT%H:%M:%SZ', seen.ended, 'unixepoch') ELSE _at END"
+        " FROM (SELECT mine.id AS mine, mine.state = 1 AND mine.status IS NOT 304 AS fetched,"
+        " max(old.id) AS id, old.run AS run, CAST(old.ended AS INTEGER) AS ended"
         " FROM _requests AS mine JOIN _runs AS before ON before.id < :run AND before.state <> 'undone'"
-        " JOIN _requests AS old ON old.run = before.id AND old.fingerprint = mine.fingerprint AND old.state = 1"
+        " JOIN _requests AS old ON old.run = before.id AND old.fingerprint = mine.fingerprint"
+        " AND (old.state = 1 OR old.kind = 'revisit')"
         " WHERE mine.run = :run GROUP BY mine.id) AS seen"
         f" WHERE {name}._run = :run AND {name}._request = seen.mine AND seen.run >= {name}._first_run",
         {"run": run},
