@@ -155,6 +155,20 @@ def test_a_stopped_run_marks_when_it_is_resumed_and_complete(db: Path) -> None:
     assert gone(db) == ["sku-03"]
 
 
+def test_what_was_unknown_is_known_when_the_failed_pages_are_done_again(db: Path) -> None:
+    """A run whose failed pages are fetched after all is complete then: what it still misses is gone."""
+    shop = Changing()
+    shop.crawl(db)
+    shop.unlinked = {3}
+    shop.statuses = {"/p/7": 500}
+    made = shop.crawl(db, settings={"retries": 0})
+    assert (made.summary.state, made.summary.unknown) == ("finished", {"product": 2})
+    shop.statuses = {}
+    made = shop.crawl(db, resume="failed")
+    assert (made.summary.state, made.summary.gone, made.summary.unknown) == ("complete", {"product": 1}, {})
+    assert gone(db) == ["sku-03"]
+
+
 # ------------------------------------------------------------------------------------------- two pages, one key
 
 

@@ -68,12 +68,11 @@ def _end_table(conn: sqlite3.Connection, table: str, run: int, *, complete: bool
             {"run": run},
         ).rowcount
     for what, value in (("gone", gone), ("unknown", count - gone)):
+        named = (run, f"{what}.{table}")
+        # A run that failed in part may be resumed and end again: the last end counts.
+        conn.execute("DELETE FROM _counters WHERE run = ? AND name = ?", named)
         if value:
-            conn.execute(
-                "INSERT INTO _counters (run, name, value) VALUES (?, ?, ?)"
-                " ON CONFLICT (run, name) DO UPDATE SET value = excluded.value",
-                (run, f"{what}.{table}", value),
-            )
+            conn.execute("INSERT INTO _counters (run, name, value) VALUES (?, ?, ?)", (*named, value))
 
 
 def _peers(conn: sqlite3.Connection, run: int) -> list[int]:
