@@ -87,8 +87,8 @@ def _reach(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.get("settings", {}).items() if name in _REACH}
 
 
-#: Requests of earlier runs whose rows this run cannot speak of. What was not revisited was seen. A page that is not there (404, 410) takes its own
-#: rows with it, but not those of the pages it used to lead to.
+#: Requests of earlier runs whose rows this run cannot speak of. What was not revisited was seen. A page that is not
+#: there (404, 410) takes its own rows with it, but not those of the pages it used to lead to.
 _SPARE = """
 INSERT OR IGNORE INTO temp._spared
 WITH RECURSIVE
