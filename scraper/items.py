@@ -42,7 +42,8 @@ MAX_COLUMNS = 2000 - len(INTERNAL)
 MAX_SHAPES = 512
 
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_INTERNAL = frozenset(INTERNAL)
+#: Names no field may have: those columns, and what SQLite calls the number of a row.
+_INTERNAL = frozenset({*INTERNAL, "_rowid_"})
 _NOTHING = Rule("BLOB", lambda value: value, nullable=True)
 
 Cls = TypeVar("Cls", bound=type)

@@ -328,6 +328,7 @@ def test_sec_55_hostile_names_that_quoting_makes_safe_are_columns(name: str) -> 
         ({None: 2}, "no str"),
         ({"_URL": 1}, "used by"),
         ({"_request": 1}, "used by the framework"),
+        ({"_rowid_": 1}, "used by the framework"),
         ({}, "empty dict"),
         ({"x": object()}, "an object cannot be stored"),
         ({"x": 1j}, "no type that can be stored"),

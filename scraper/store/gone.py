@@ -58,13 +58,13 @@ def end_run(conn: sqlite3.Connection, run: int, state: str, reason: str | None, 
 
 def _end_table(conn: sqlite3.Connection, table: str, run: int, *, complete: bool) -> None:
     name = quoted(table)
-    unseen = f"FROM {name} WHERE _gone_run IS NULL AND _run < :run AND _run IN (SELECT id FROM temp._peers)"  # noqa: S608 - quoted
-    count = conn.execute(f"SELECT count(*) {unseen}", {"run": run}).fetchone()[0]
+    unseen = "_gone_run IS NULL AND _run < :run AND _run IN (SELECT id FROM temp._peers)"
+    count = conn.execute(f"SELECT count(*) FROM {name} WHERE {unseen}", {"run": run}).fetchone()[0]  # noqa: S608 - quoted
     gone = 0
     if complete and count:
         gone = conn.execute(
-            f"UPDATE {name} SET _gone_run = :run WHERE _rowid_ IN (SELECT _rowid_ {unseen}"  # noqa: S608 - quoted
-            " AND _request NOT IN (SELECT id FROM temp._spared))",
+            f"UPDATE {name} SET _gone_run = :run WHERE {unseen}"  # noqa: S608 - quoted
+            " AND _request NOT IN (SELECT id FROM temp._spared)",
             {"run": run},
         ).rowcount
     for what, value in (("gone", gone), ("unknown", count - gone)):
