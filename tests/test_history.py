@@ -235,7 +235,7 @@ contents = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 2), max_size=
 crawls = st.lists(st.tuples(contents, st.booleans()), min_size=2, max_size=5)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(crawls, st.data())
 def test_a_diff_is_the_difference_of_the_states(
     crawled: list[tuple[dict[str, int], bool]], data: st.DataObject
@@ -259,7 +259,7 @@ def test_a_diff_is_the_difference_of_the_states(
     assert found == expected
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(crawls)
 def test_undo_is_the_inverse_of_a_run(crawled: list[tuple[dict[str, int], bool]]) -> None:
     """Taken back one by one, the newest first, every run leaves rows and history as before it.

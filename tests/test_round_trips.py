@@ -122,7 +122,7 @@ KINDS: list[tuple[Any, st.SearchStrategy[Any]]] = [
 
 
 @pytest.mark.parametrize(("annotation", "values"), KINDS, ids=[str(kind) for kind, _ in KINDS])
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(source=st.data())
 def test_every_type_comes_back_into_its_class(
     annotation: Any, values: st.SearchStrategy[Any], source: st.DataObject
@@ -135,7 +135,7 @@ def test_every_type_comes_back_into_its_class(
     assert type(back.x) is type(item.x) or isinstance(item.x, (int, float))
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(
     st.datetimes(
         early, late, timezones=st.sampled_from([ZoneInfo("Europe/Paris"), ZoneInfo("Asia/Kathmandu")])
