@@ -491,3 +491,51 @@ def test_a_database_of_an_older_version_is_not_compared(tmp_path: Path) -> None:
         pytest.raises(QueryError, match="scraper prune, updates it"),
     ):
         list(changes(conn, Pair(1, 2)))
+
+
+# ------------------------------------------------------------------------------------------- kept without a visit
+
+
+class Sparing(Shop):
+    revisit = "12h"
+
+    def parse(self, page: Page) -> Any:
+        yield page.follow_all("a.product", self.parse_product).options(revisit="never")
+        yield page.follow("a.next").options(revisit="always")
+
+
+def test_what_is_not_fetched_again_is_no_difference(db: Path, scraper: Said) -> None:
+    """Rows of spared pages are in both runs, with or without a key; what no list names any more vanished."""
+    shop = Changing()
+    shop.crawl(db, Sparing)
+    shop.products[1] = ("never seen", "0")
+    shop.unlinked = {3}
+    with closing(sqlite3.connect(db)) as conn:
+        conn.execute(
+            "UPDATE _visits SET visited = 0 WHERE request = (SELECT id FROM _requests WHERE url LIKE '%/list/1')"
+        )
+        conn.commit()
+    made = shop.crawl(db, Sparing)
+    assert (made.summary.state, made.summary.pages, made.summary.gone) == ("complete", 3, {"product": 1})
+    code, out, _ = scraper("diff", db)
+    assert code == 1
+    assert out.splitlines() == [
+        "- product  sku=sku-03  name Chair 3, price 3.5",
+        "- review  sku sku-03, stars 3",
+        "- review  sku sku-03, stars 4",
+    ]
+
+
+def test_undo_gives_kept_rows_back(db: Path, scraper: Said) -> None:
+    """Rows that the bad run only kept are of the run before it again, those without a key too."""
+    shop = Changing()
+    shop.crawl(db, Sparing)
+    before = values(db)
+    with closing(sqlite3.connect(db)) as conn:
+        conn.execute(
+            "UPDATE _visits SET visited = 0 WHERE request = (SELECT id FROM _requests WHERE url LIKE '%/list/1')"
+        )
+        conn.commit()
+    assert shop.crawl(db, Sparing).summary.pages == 3
+    assert scraper("undo", db, "2") == (0, "", "run 2 is undone: it had changed nothing\n")
+    assert values(db) == before
