@@ -50,7 +50,8 @@ class Configuration:
         own = self.spiders.get(spider)
         if own is None and (meant := near_miss(spider, self.spiders)) and meant not in others():
             place = self.spiders[meant][0][0] if self.spiders[meant] else self.file
-            raise SettingsError(f'{place}: no spider "{meant}". Did you mean [spider.{spider}]?')
+            around = "tool.scraper." if self.file.endswith("pyproject.toml") else ""
+            raise SettingsError(f'{place}: no spider "{meant}". Did you mean [{around}spider.{spider}]?')
         return Layers(self.project, (*(own or ()), *self.environment))
 
 

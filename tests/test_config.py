@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from scraper import Page, Spider, Stop
 from scraper.api import Crawl
 from scraper.config import Configuration, _key_lines, read_configuration
 from scraper.errors import SettingsError
+from scraper.models import Limit
 from scraper.project import default_database, project_of
-from scraper.settings import Layers, Settings
+from scraper.settings import _LIMIT, Layers, Settings
 from scraper.testing import Site, simulate
 
 
@@ -243,6 +245,15 @@ def test_a_table_for_no_spider_is_refused_when_one_was_meant() -> None:
         configuration.layers("books")
     assert configuration.layers("books", lambda: {"boks"}) == Layers()
     assert configuration.layers("quotes") == Layers()
+    Path("scraper.toml").unlink()
+    configuration = configured("[tool.scraper.spider.boks]\nrate = 1", name="pyproject.toml")
+    with pytest.raises(SettingsError, match=r"Did you mean \[tool\.scraper\.spider\.books\]\?$"):
+        configuration.layers("books")
+
+
+def test_every_field_of_a_limit_can_be_configured() -> None:
+    """What `Limit` has in Python, an entry of `limits` in a file may have too, and nothing else."""
+    assert set(_LIMIT) == {field.name for field in fields(Limit)}
 
 
 # ------------------------------------------------------------------------------------------- lines

@@ -7,11 +7,14 @@ import re
 import subprocess
 import sys
 import tomllib
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
+from scraper.cli import main
 from scraper.cli.health import PACKAGES
 from scraper.version import VERSION
 
@@ -36,6 +39,18 @@ class Patient:
             ["sh", "-c", command], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60, check=False
         )  # fmt: skip
         return done.returncode, done.stdout.splitlines(), done.stderr
+
+    def types(self) -> tuple[int, list[str], str]:
+        """The same in this process, where only the project matters."""
+        out, err = StringIO(), StringIO()
+        with (
+            chdir(self.folder),
+            redirect_stdout(out),
+            redirect_stderr(err),
+            pytest.raises(SystemExit) as left,
+        ):
+            main()
+        return int(left.value.code or 0), out.getvalue().splitlines(), err.getvalue()
 
 
 @pytest.fixture
@@ -75,12 +90,14 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", list(FAULTS))
-def test_a_fault_has_its_remedy(patient: Patient, fault: str) -> None:
+def test_a_fault_has_its_remedy(patient: Patient, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is wrong is marked, with what to do in the next line; everything else is still said."""
     name, text, code, what, told, remedy = FAULTS[fault]
     patient.write("spiders/tea.py", SPIDER.format("Tea", ""))
     patient.write(name, text)
-    found, lines, verdict = patient.told()
+    monkeypatch.setattr(sys, "argv", ["scraper", "doctor"])
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    found, lines, verdict = patient.types()
     assert (found, verdict) == (code, "✗ one thing is wrong\n")
     (at,) = [number for number, line in enumerate(lines) if line.startswith("✗")]
     assert lines[at].startswith(f"✗ {what:17} {told}")
