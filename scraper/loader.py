@@ -32,11 +32,15 @@ GROUP = "scraper.spiders"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A spider that has a name. `origin` is its file:line, or the plugin's package and version."""
+    """A spider that has a name. `origin` is its file:line, or the plugin's package and version.
+
+    Without a start of its own it is not `listed`: a base class, or one that is crawled with `--start`.
+    """
 
     name: str
     cls: type[Spider[Any]]
     origin: str
+    listed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,20 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All spiders of a project. `hidden` are those whose name another one has, which is in `spiders`."""
+    """All spiders of a project: those that are listed, by name, and the `startless`.
+
+    `hidden` are those whose name another one has, which is in `spiders`.
+    """
 
     spiders: dict[str, Known]
     hidden: tuple[Known, ...]
+    startless: tuple[Known, ...]
     broken: tuple[Broken, ...]
+
+    @property
+    def names(self) -> set[str]:
+        """What a spider of this project may be called by."""
+        return {*self.spiders, *(known.name for known in self.startless)}
 
 
 def load_spider(target: str, project: Path | None = None) -> type[Spider[Any]]:
@@ -86,8 +99,10 @@ def survey(project: Path | None = None) -> Catalog:
     # Stable: in the order of discovery, but that a file comes first for the name it has itself.
     found.sort(key=lambda known: Path(known.origin.rpartition(":")[0]).stem != known.name)
     spiders: dict[str, Known] = {}
-    hidden = [known for known in found if spiders.setdefault(known.name, known) is not known]
-    return Catalog(dict(sorted(spiders.items())), tuple(hidden), tuple(broken))
+    listed = [known for known in found if known.listed]
+    hidden = [known for known in listed if spiders.setdefault(known.name, known) is not known]
+    startless = [known for known in found if not known.listed]
+    return Catalog(dict(sorted(spiders.items())), tuple(hidden), tuple(startless), tuple(broken))
 
 
 def spider_files(project: Path) -> list[Path]:
@@ -107,19 +122,19 @@ def _named(name: str, project: Path) -> type[Spider[Any]]:
     for path in sorted(spider_files(project), key=lambda path: path.stem != name):
         _gather(_of_file(path), found, broken)
         for known in found:
-            if known.name == name:
+            if known.name == name and known.listed:
                 return known.cls
     for point in plugins():
         if point.name == name:
             _gather(_of_plugin(point), found, broken)
-            if found and found[-1].name == name:
-                return found[-1].cls
+    named = sorted((known for known in found if known.name == name), key=lambda known: not known.listed)
+    if named:
+        return named[0].cls
     for fault in broken:
         if fault.name == name:
             raise fault.error
-    raise UsageError(
-        _unknown(name, sorted({known.name for known in found} | {p.name for p in plugins()}), broken)
-    )
+    names = {known.name for known in found if known.listed} | {point.name for point in plugins()}
+    raise UsageError(_unknown(name, sorted(names), broken))
 
 
 def _unknown(name: str, names: list[str], broken: list[Broken]) -> str:
@@ -151,8 +166,7 @@ def _of_file(path: Path) -> Iterator[Known | Broken]:
         except SpiderError as error:
             yield Broken(cls.name or cls.__name__.lower(), str(path), _in_one_line(error), error)
         else:
-            if _has_start(cls):
-                yield Known(definition.name, cls, definition.place)
+            yield Known(definition.name, cls, definition.place, _has_start(cls))
 
 
 def _of_plugin(point: EntryPoint) -> Iterator[Known | Broken]:
@@ -168,8 +182,7 @@ def _of_plugin(point: EntryPoint) -> Iterator[Known | Broken]:
         fault.__cause__ = None if fault is error else error
         yield Broken(point.name, told, _in_one_line(fault), fault)
     else:
-        if _has_start(cls) and not cls.__dict__.get("abstract", False):
-            yield Known(point.name, cls, origin)
+        yield Known(point.name, cls, origin, _has_start(cls) and not cls.__dict__.get("abstract", False))
 
 
 @contextmanager

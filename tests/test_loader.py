@@ -194,6 +194,17 @@ def test_base_classes_are_not_listed(project: Project) -> None:
         load_spider("spiders/shops.py")
 
 
+def test_a_spider_without_a_start_is_found_by_its_name(project: Project) -> None:
+    """It is not listed, and crawled with `--start` all the same; a table for it in the configuration is no mistake."""
+    project.write("spiders/any.py", SPIDER.format(name="Any").replace("start_urls", "others"))
+    project.write("scraper.toml", "[spider.any]\ndelay = '1ms'")
+    code, out, err = project.types("list")
+    assert (code, out, err) == (0, "", "no spider has a start of its own: scraper crawl any --start URL\n")
+    assert ":4: no start; set start_urls" in project.types("crawl", "any")[2]
+    assert "refused" in project.types("crawl", "any", "--start", "http://127.0.0.1:1/")[2]
+    assert "✗ config" not in project.types("doctor")[1]
+
+
 def test_a_file_with_one_spider_needs_no_class(project: Project) -> None:
     """A base class without a start beside it does not count; alone, it is chosen and the crawl says what it lacks."""
     project.write(

@@ -35,7 +35,10 @@ def show_all() -> None:
         click.echo(printable(f"{name:{names}}  {place:{places}}  {about}".rstrip()))
     for fault in told_faults(catalog):
         click.echo(printable(f"! {fault}"), err=True)
-    if not rows:
+    if not rows and catalog.startless:
+        name = catalog.startless[0].name
+        click.echo(f"no spider has a start of its own: scraper crawl {name} --start URL", err=True)
+    elif not rows:
         click.echo("no spiders: put one into spiders/, or name a file: scraper crawl FILE.py", err=True)
 
 

@@ -168,14 +168,14 @@ def _spiders(catalog: Catalog, configuration: Configuration) -> Iterator[Finding
     for known in catalog.spiders.values():
         definition = define(known.cls)
         try:
-            layers = configuration.layers(definition.name, lambda: catalog.spiders)
+            layers = configuration.layers(definition.name, lambda: catalog.names)
         except SettingsError:  # said below, as a table without a spider
             layers = NO_LAYERS
         try:
             Settings.of(*layers.around((shown_place(definition.place), definition.settings), ("", {})))
         except SettingsError as error:
             yield Finding("spider", str(error), "see docs/configuration.md", CONFIGURATION)
-    owners = {define(known.cls).name for known in catalog.spiders.values()}
+    owners = {define(known.cls).name for known in (*catalog.spiders.values(), *catalog.startless)}
     owners |= {broken.name for broken in catalog.broken}
     for name in configuration.spiders:
         if name not in owners:

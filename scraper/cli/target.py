@@ -40,7 +40,7 @@ def find_target(target: str, near: Path | None = None) -> Target:
     configuration = read_configuration(project, os.environ)
     cls = load_spider(target, project)
     definition = define(cls)
-    layers = configuration.layers(definition.name, lambda: survey(project).spiders)
+    layers = configuration.layers(definition.name, lambda: survey(project).names)
     return Target(cls, definition, project, layers)
 
 
