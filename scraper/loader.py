@@ -193,12 +193,14 @@ def _importable(*folders: Path) -> Iterator[None]:
     a module of the standard library.
     """
     paths = list(dict.fromkeys(str(folder.resolve()) for folder in folders))
-    before = sys.path[:]
     sys.path[:0] = paths
     try:
         yield
     finally:
-        sys.path[:] = [*before, *(path for path in paths if path not in before)]
+        for path in paths:
+            if path in sys.path:  # what was imported may have changed it, and its own entries stay
+                sys.path.remove(path)
+        sys.path += [path for path in paths if path not in sys.path]
 
 
 def _import_file(path: Path) -> ModuleType:

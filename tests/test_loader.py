@@ -243,9 +243,13 @@ def test_a_spider_imports_what_lies_beside_it_and_in_the_project(project: Projec
     project.write("spiders/later_in_a_callback.py", "there = 3")
     later = "    def late(self, page):\n        import later_in_a_callback\n        return later_in_a_callback.there\n"
     project.write(
-        "spiders/tea.py", "import shared_of_project, beside_the_spider\n" + SPIDER.format(name="Tea") + later
+        "spiders/tea.py",
+        "import sys\nsys.path.append('its-own')\nimport shared_of_project, beside_the_spider\n"
+        + SPIDER.format(name="Tea")
+        + later,
     )
     tea = load_spider("tea", project.folder)
+    assert "its-own" in sys.path
     assert tea.late(None, None) == 3  # type: ignore[attr-defined]  # the method above
 
 

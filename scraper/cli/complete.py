@@ -150,6 +150,7 @@ def _folders(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str
 COMPLETERS: dict[str, Completer] = {
     "target": _targets,
     "database": _databases,
+    "attach": _databases,
     "question": _tables,
     "table": _tables,
     "settings": _settings,
