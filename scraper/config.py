@@ -151,6 +151,8 @@ class _Table:
     def _check(self, layer: Layer, path: Way) -> None:
         """Raise SettingsError for a key or a value; inside `limits` and `headers` with the line of the entry."""
         (key, value), *_ = layer[1].items()
+        if not path and key not in Settings.names():
+            raise SettingsError(f"{layer[0]}: {_unknown(key)}")
         for way, piece in _pieces(value) if key in {"limits", "headers"} else ():
             Settings.of((self.place((*path, key, *way)), {key: piece}))
         Settings.of(layer)
@@ -168,6 +170,13 @@ class _Table:
                 where = self.place((SPIDER, name))
                 raise SettingsError(f"{where}: settings of one spider stand in a table [{named}]")
             yield name, self.layers((SPIDER, name))
+
+
+def _unknown(key: str) -> str:
+    """What is said about a key at the top of a configuration that is no setting."""
+    if key in {"tool", "scraper"}:
+        return "the settings stand at the top of scraper.toml, in no table"
+    return f"unknown setting {key!r}{did_you_mean(key, (*Settings.names(), SPIDER))}"
 
 
 def _pieces(value: Any, way: Way = ()) -> Iterator[tuple[Way, Any]]:

@@ -156,6 +156,8 @@ WRONG = {
     "unknown key": ("\n\nrat = 3", 'scraper.toml:3: unknown setting \'rat\'. Did you mean "rate"?'),
     "unknown key of a spider": ("[spider.books]\nretrys = 3", 'scraper.toml:2: unknown setting \'retrys\'. Did you mean "retries"?'),
     "unknown key of another spider": ("[spider.x]\n\nretrys = 3", "scraper.toml:3: unknown setting 'retrys'"),
+    "table": ("[tool.scraper]\nrate = 1", "scraper.toml:1: the settings stand at the top of scraper.toml, in no table"),
+    "spiders": ("[spiders.books]\nrate = 1", "scraper.toml:1: unknown setting 'spiders'. Did you mean \"spider\"?"),
     "wrong value": ("# fast\nrate = 'fast'", "scraper.toml:2: rate = 'fast' is not valid; expected a rate such as"),
     "wrong type": ("robots = 3", "scraper.toml:1: robots = 3 is not valid; expected true or false"),
     "list": ("rate = [1]", "scraper.toml:1: rate = [1] is not valid; expected a rate"),
