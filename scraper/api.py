@@ -26,6 +26,7 @@ from scraper.engine import (
     Links,
     Meanings,
     Parsing,
+    Repetition,
     Seeder,
     check_url,
     request_headers,
@@ -235,9 +236,9 @@ class Crawl:
         links = Links(self.settings, politeness)
         context = Context(
             spider=spider, definition=self.definition, settings=self.settings, clock=clock, frontier=frontier,
-            politeness=politeness, robots=Robots(clock.unix),
-            retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items,
-            links=links, meanings=Meanings(), parsing=Parsing(inline=self._inline),
+            politeness=politeness, robots=Robots(clock.unix, threads=not self._inline),
+            retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items, links=links,
+            meanings=Meanings(), parsing=Parsing(inline=self._inline), repetition=Repetition(self.settings.max_identical),
             headers=request_headers(self.settings), plain_headers=request_headers(self.settings, CARRIED),
             user_agent=user_agent(self.settings), observers=self._observers, workers=member.workers,
         )  # fmt: skip
