@@ -30,6 +30,8 @@ __all__ = [
 
 #: Settings whose values may be secrets: they are neither shown nor stored.
 SECRET_SETTINGS = frozenset({"auth", "cookies", "headers", "proxy"})
+#: Names that mean a session everywhere. `sid` and `sessionid` do not: they name stories and talks as well.
+SESSIONS = frozenset({"cftoken", "jsessionid", "oscsid", "phpsessid", "zenid"})
 SCOPES = ("site", "host", "listed", "any")
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE)
@@ -116,6 +118,10 @@ def _words(value: Any) -> tuple[str, ...]:
 
 def _names(value: Any) -> frozenset[str]:
     return frozenset(_words(value))
+
+
+def _lower_names(value: Any) -> frozenset[str]:
+    return frozenset(name.lower() for name in _words(value))
 
 
 def _statuses(value: Any) -> tuple[int, ...]:
@@ -303,6 +309,11 @@ class Settings:
     )
     max_items: int | None = _setting(None, _optional(_positive), "stop after so many items")
     max_depth: int | None = _setting(None, _optional(_count), "follow links so many steps from the start")
+    max_path_depth: int = _setting(20, _positive, "longest path of a link in segments")
+    max_repetitions: int = _setting(2, _positive, "how often the same path segments may come again in a row")
+    max_identical: int | None = _setting(
+        100, _optional(_positive), "same page from so many URLs in a row and the domain is parked"
+    )
     max_time: float | None = _setting(None, _optional(_seconds), "stop after so much time")
     max_failed: float = _setting(
         0.01, _share, "share of failed pages still called a success (404 and 410 not counted)"
@@ -336,7 +347,7 @@ class Settings:
         True, _flag, "keep some pages a callback failed on, to try again (5 per place, up to 2 MiB each)"
     )
     ignore_params: frozenset[str] = _setting(
-        frozenset(), _names, "query parameters that do not make another page"
+        SESSIONS, _lower_names, "query and path parameters that do not make another page"
     )
     user_agent: str | None = _setting(None, _optional(_text), "the User-Agent header")
     contact: str | None = _setting(
