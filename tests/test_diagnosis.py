@@ -165,7 +165,11 @@ def test_a_required_reader_that_is_misspelt_gets_a_suggestion(tmp_path: Path) ->
         def parse(self, page: Page):
             yield {"price": page.text("p.prce_color")}
 
-    done = crawled(Price, Site(lambda r: "<p class=price_color>1</p>"), tmp_path / "a.db")
+    done = crawled(
+        Price,
+        Site(lambda r: "<!DOCTYPE html><!-- x --><p class=price_color>1<!-- y --></p>"),
+        tmp_path / "a.db",
+    )
     (problem,) = done.summary.problems
     assert (
         hint_for(problem, done.summary.silent) == 'did you mean "p.price_color"? (1 match on the first page)'
