@@ -174,7 +174,15 @@ def test_a_saved_page_is_replayed_by_pytest(desk: Desk, pytester: pytest.Pyteste
     assert json.loads(case.read_text())["result"]["items"] == [
         {"shop": {"name": "One", "price": 1.5, "shelf": "top"}}
     ]
-    arguments = ("-p", "scraper.pytest_plugin", "-p", "no:cacheprovider", str(case.parent))
+    arguments = (
+        "-p",
+        "scraper.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:asyncio",
+        str(case.parent),
+    )
     pytester.runpytest_inprocess(*arguments).assert_outcomes(passed=1)
     desk.write(WHOLE.replace('page.text("h1")', 'page.text("h1").upper()'))
     assert '-   "name": "One",' in difference(case).replace("    ", "  ").replace(

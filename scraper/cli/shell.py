@@ -17,7 +17,7 @@ from scraper.page import Node, Page
 from scraper.trace import printable
 from scraper.trial import fetch_page
 
-__all__ = ["shell"]
+__all__ = ["Session", "shell"]
 
 WELCOME = "page · css(sel) · fetch(url) · curl('curl …') fetches politely and sets page"
 

@@ -200,12 +200,12 @@ async def fetch_page(
     request = Request.of(request.url, replace(request.options, callback="parse", args=None))
     trial = await try_page(_Getter, request, settings=settings, layers=layers, folder=folder)
     if trial.page is not None:
-        return Fetched(unbound(trial.page))
+        return Fetched(_unbound(trial.page))
     outcome = trial.done.outcome if trial.done is not None else None
     return Fetched(None, outcome.why or outcome.kind if outcome is not None else "nothing was sent")
 
 
-def unbound(page: Page) -> Page:
+def _unbound(page: Page) -> Page:
     """The same page without the crawl it came from, which is over."""
     return page_of(KeptPage(page.url, page.status, page.headers.multi_items(), page.body), page.options)
 
