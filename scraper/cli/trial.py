@@ -47,6 +47,10 @@ def try_(target: str, url: str | None, everything: bool, save: bool, **given: An
     known = _known(found, url, given["db"]) if url is not None else None
     request = _request(found, url, known, given["callback"])
     page = known.page if known is not None and not given["fetch"] else None
+    if known is not None and page is None and not known.whole:
+        raise UsageError(
+            f"{known.url}: its headers or body were cleared when it ended, so it cannot be sent again"
+        )
     arguments = {**(known.arguments if known is not None else {}), **pairs_of(given["arguments"], "-a")}
     trial = asyncio.run(
         try_page(

@@ -17,7 +17,10 @@ __all__ = ["Known", "known_request"]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A request of an earlier run. `robots` is the robots.txt stored for its origin, None for none."""
+    """A request of an earlier run. `robots` is the robots.txt stored for its origin, None for none.
+
+    `whole` is False where its headers or body were cleared when it ended: sent now, it would be another one.
+    """
 
     run: int
     url: str
@@ -26,6 +29,7 @@ class Known:
     arguments: Mapping[str, Any]
     page: KeptPage | None
     robots: str | None
+    whole: bool
 
 
 _FIND = """
@@ -50,5 +54,5 @@ def known_request(conn: sqlite3.Connection, url: str) -> Known | None:
     robots = conn.execute("SELECT robots FROM _origins WHERE origin = ?", (split(found).origin,)).fetchone()
     return Known(
         run, found, depth, decode_options(callback, priority, options, body),
-        json.loads(begun)["arguments"], page, robots[0] if robots else None,
+        json.loads(begun)["arguments"], page, robots[0] if robots else None, body != b"",
     )  # fmt: skip
