@@ -55,9 +55,10 @@ def describe(error: BaseException, kind: str, callback: str, fallback: str = "")
 
 
 def stands_in_source(trace: TracebackType | None, text: str) -> bool:
-    """Whether the author wrote `text` down as it is, in a file of theirs that was running."""
+    """Whether the author wrote `text` down as it is, as the beginning of a string in a file of theirs that was running."""
     files = {frame.filename for frame in user_frames(trace)}
-    return bool(text) and any(text in line for file in files for line in linecache.getlines(file))
+    written = [f"{quote}{text}" for quote in "\"'"] if text else []
+    return any(start in line for start in written for file in files for line in linecache.getlines(file))
 
 
 def storable(text: str) -> str:

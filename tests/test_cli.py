@@ -412,9 +412,12 @@ def test_looking_at_a_crawl_from_another_terminal(person: Person) -> None:
     assert person.types("runs", "broken").out.splitlines()[2].split()[:3] == ["1", "broken", "finished"]
     assert person.types("hosts", "broken").out.splitlines()[2].split()[:2] == ["127.0.0.1", "22"]
     told = person.types("explain", "broken", f"{person.url}/p/1").out
-    assert "failed  callback: ValueError" in told
-    assert f"found on  {person.url}/" in told
-    assert person.types("explain", "broken", f"{person.url}/never").code == 2
+    assert "failed: callback: ValueError" in told
+    assert f"found on {person.url}/, depth 1, for product" in told
+    never = person.types("explain", "broken", f"{person.url}/never")
+    assert never.out.startswith(
+        f"{person.url}/never  never queued: in scope, but no callback gave it on any of "
+    )
     about = person.types("info", "broken.py").out
     assert "-a limit: int = 3" in about
     assert "Breaks on products." in about

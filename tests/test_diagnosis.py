@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
-from scraper import Page, Spider
+from scraper import Page, Request, Spider
 from scraper.diagnose import hint_for
 from scraper.page.suggest import LONGEST, WORDS, suggest
 from scraper.store.failures import Problem
@@ -82,6 +82,19 @@ def test_a_selector_made_of_what_a_page_says_fails_its_page_only(tmp_path: Path)
 
     done = crawled(Made, Site(lambda r: "<p>x"), tmp_path / "a.db")
     assert (done.summary.exit_code, len(done.tables["made"])) == (1, 2)
+    assert [problem.kind for problem in done.summary.problems] == ["callback"]
+
+
+def test_a_selector_like_a_word_of_the_source_is_still_data(tmp_path: Path) -> None:
+    """Only what begins a string of the source counts as written there, not a word of a comment."""
+
+    class Odd(Spider):
+        start_urls = [f"{URL}a..b"]
+
+        def parse(self, page: Page):
+            page.css(page.url.rpartition("/")[2])  # such as a..b
+
+    done = crawled(Odd, Site(lambda r: "<p>x"), tmp_path / "a.db")
     assert [problem.kind for problem in done.summary.problems] == ["callback"]
 
 
@@ -165,7 +178,11 @@ def test_a_required_reader_that_is_misspelt_gets_a_suggestion(tmp_path: Path) ->
         def parse(self, page: Page):
             yield {"price": page.text("p.prce_color")}
 
-    done = crawled(Price, Site(lambda r: "<p class=price_color>1</p>"), tmp_path / "a.db")
+    done = crawled(
+        Price,
+        Site(lambda r: "<!DOCTYPE html><!-- x --><p class=price_color>1<!-- y --></p>"),
+        tmp_path / "a.db",
+    )
     (problem,) = done.summary.problems
     assert (
         hint_for(problem, done.summary.silent) == 'did you mean "p.price_color"? (1 match on the first page)'
@@ -261,6 +278,25 @@ def test_refused_pages_before_the_parking_are_done_again(tmp_path: Path) -> None
     assert (first.summary.exit_code, first.summary.queued, len(first.hits)) == (5, 25, 20)
     second = crawled(Shut, Site(lambda r: "x"), tmp_path / "a.db", resume="must")
     assert (second.summary.exit_code, len(second.hits)) == (0, 25)
+
+
+def test_sec_08_a_refused_post_is_not_repeated_without_its_body(tmp_path: Path) -> None:
+    """Headers and bodies are cleared when a request fails; what lacks them stays failed when its domain is parked."""
+
+    class Posting(Spider):
+        start_urls = [URL]
+        concurrency = 1
+        max_failed = 1.0
+
+        def parse(self, page: Page):
+            yield Request(f"{URL}post", self.parse, form={"a": "1"}, priority=1)
+            yield [page.request(f"/{i}") for i in range(30)]
+
+    site = Site(lambda r: "x" if r.url.path == "/" else Answer(status=403))
+    first = crawled(Posting, site, tmp_path / "a.db")
+    assert (first.summary.exit_code, first.summary.queued) == (5, 30)
+    second = crawled(Posting, Site(lambda r: "<p>"), tmp_path / "a.db", resume="must")
+    assert [hit.method for hit in second.hits] == ["GET"] * 30
 
 
 # ------------------------------------------------------------------------------------------ hints

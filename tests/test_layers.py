@@ -29,8 +29,8 @@ ROWS = {
     7: "spider query pipeline summary options",
     8: "engine",
     9: "api loader diagnose",
-    10: "demo testing workers",
-    11: "cli",
+    10: "demo testing trial workers",
+    11: "cli pytest_plugin",
     12: "__init__ __main__",
 }
 

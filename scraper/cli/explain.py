@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import click
 
 from scraper.cli.opened import opened
-from scraper.cli.words import number, shown_database
+from scraper.cli.target import find_target
 from scraper.clock import iso
-from scraper.errors import QueryError
+from scraper.diagnose import Attempt
+from scraper.diagnose import explain as explained
+from scraper.engine import user_agent
+from scraper.errors import UsageError
 from scraper.project import find_database
-from scraper.query.crawls import latest_run, trail_of
+from scraper.query.crawls import latest_run
+from scraper.settings import NO_LAYERS, Layer, Settings
+from scraper.store.runs import Run, run_of
 from scraper.trace import printable
 
 __all__ = ["explain"]
@@ -18,23 +26,36 @@ __all__ = ["explain"]
 @click.command()
 @click.argument("database")
 @click.argument("url")
-@click.option("--run", type=int, metavar="N", help="This run instead of the newest.")
-def explain(database: str, url: str, run: int | None) -> None:
-    """Why URL was fetched, skipped, retried, or not, in a run of DATABASE."""
+@click.option("--run", "number", type=int, metavar="N", help="This run instead of the newest.")
+def explain(database: str, url: str, number: int | None) -> None:
+    """Why URL was fetched, skipped, retried, or never queued, in a run of DATABASE."""
+    path = find_database(database)
     with opened(database) as conn:
-        chosen = latest_run(conn, run)
-        trail = trail_of(conn, chosen, url)
-    if trail is None:
-        raise QueryError(
-            f"run {chosen} of {shown_database(find_database(database))} never queued {url}: no page linked to it,"
-            " or it was out of scope, too deep, or another URL counted as the same page"
-        )
-    click.echo(f"{trail.url}  {trail.state}{'  ' + printable(trail.reason) if trail.reason else ''}")
-    click.echo(f"  found on  {trail.found_on or 'the start'}, depth {trail.depth}, for {trail.callback}")
-    for kind, sent_to, sent, status in trail.sends:
-        elsewhere = f"  {sent_to}" if sent_to != trail.url else ""
-        click.echo(f"  {iso(sent)}  {kind}  {status if status is not None else 'no answer'}{elsewhere}")
-    if not trail.sends:
-        click.echo("  nothing was sent for it")
-    elif trail.attempts:
-        click.echo(f"  {number(trail.attempts)} of the tries failed and were repeated")
+        run = run_of(conn, latest_run(conn, number))
+        settings, doubt = _settings(run, path)
+        found = explained(conn, run, url, settings, user_agent(settings), time.time())
+    lines = [f"{found.url}  {found.state}{': ' + found.reason if found.reason else ''}"]
+    lines += [f"  {note}" for note in (*found.notes, *doubt)]
+    lines += [f"  {_attempt(attempt)}" for attempt in found.attempts]
+    if not found.attempts and found.state != "never queued":
+        lines.append("  nothing was sent for it")
+    for line in lines:
+        click.echo(printable(line))
+
+
+def _settings(run: Run, path: str) -> tuple[Settings, list[str]]:
+    """The settings of a run: those it was begun with over those its spider and project have now."""
+    own: Layer = ("spider", {})
+    layers, doubt = NO_LAYERS, []
+    try:
+        found = find_target(run.target or run.spider, Path(path).resolve().parent)
+        own, layers = (found.definition.place, dict(found.definition.settings)), found.layers
+    except UsageError as error:
+        doubt = [f"the spider's own settings are not known: {str(error).partition(chr(10))[0]}"]
+    return Settings.of(*layers.around(own, (f"run {run.id}", run.options["settings"]))), doubt
+
+
+def _attempt(attempt: Attempt) -> str:
+    status = str(attempt.status) if attempt.status is not None else "no answer"
+    line = f"{iso(attempt.sent)}  {attempt.kind}  {status}  {attempt.seconds:.2f} s  {attempt.bytes} bytes"
+    return f"{line}  {attempt.url}".rstrip()

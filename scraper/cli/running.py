@@ -17,7 +17,7 @@ from scraper.cli.export import check_run_output, export_run
 from scraper.cli.jsonevents import JsonEvents
 from scraper.cli.region import Region, is_terminal, screen
 from scraper.cli.report import Reporter
-from scraper.cli.target import change_to, find_target, stored_target
+from scraper.cli.target import change_to, find_target, pairs_of, stored_target
 from scraper.errors import QueryError, UsageError
 from scraper.events import GRACE
 from scraper.project import find_database
@@ -41,7 +41,7 @@ def start(target: str, given: Mapping[str, Any]) -> int:
             found.cls,
             db=given["db"] or found.database(),
             layers=found.layers,
-            arguments=_pairs(given["arguments"], "-a"),
+            arguments=pairs_of(given["arguments"], "-a"),
             start=given["start"],
             settings=_settings(given),
             resume="continue" if given["go_on"] else "new",
@@ -180,14 +180,4 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
         settings["proxy"] = list(given["proxy"])
     if given["no_robots"]:
         settings["robots"] = False
-    return {**settings, **_pairs(given["settings"], "--set")}
-
-
-def _pairs(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
-    made = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{flag} {pair}: write {flag} KEY=VALUE")
-        made[key.strip().replace("-", "_")] = value
-    return made
+    return {**settings, **pairs_of(given["settings"], "--set")}

@@ -14,7 +14,7 @@ from scraper.project import default_database, project_of
 from scraper.settings import Layers
 from scraper.spider import Definition, Spider, define
 
-__all__ = ["Target", "change_to", "find_target", "stored_target"]
+__all__ = ["Target", "change_to", "find_target", "pairs_of", "stored_target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +56,14 @@ def change_to(folder: str) -> None:
         os.chdir(folder)
     except OSError as error:
         raise UsageError(f"-C {folder}: {error.strerror}") from error
+
+
+def pairs_of(pairs: tuple[str, ...], flag: str) -> dict[str, str]:
+    """KEY=VALUE as given with a flag. Raises UsageError."""
+    made = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{flag} {pair}: write {flag} KEY=VALUE")
+        made[key.strip().replace("-", "_")] = value
+    return made

@@ -3,7 +3,7 @@
 from scraper.engine.context import Context
 from scraper.engine.crawl import Engine
 from scraper.engine.identity import Identity, request_headers, user_agent
-from scraper.engine.links import Links, check_url
+from scraper.engine.links import Links, check_url, in_scope
 from scraper.engine.meant import Meanings
 from scraper.engine.parsing import Parsing
 from scraper.engine.seeds import Seeder
@@ -22,6 +22,7 @@ __all__ = [
     "Repetition",
     "Seeder",
     "check_url",
+    "in_scope",
     "open_wires",
     "request_headers",
     "user_agent",

@@ -53,9 +53,12 @@ class FailFast:
             self._stop(f"broken callback: {callback} failed on {FAILURES} pages in a row")
 
     def _refusal(self, done: Done) -> None:
-        """A 401 or 403. The one that parks its domain is queued again by itself, those before it are not."""
-        domain = done.request.domain
-        if done.outcome.name == "failed":
+        """A 401 or 403. The one that parks its domain is queued again by itself, those before it are not.
+
+        One whose headers or body are cleared by now would be another request: it stays failed.
+        """
+        domain, options = done.request.domain, done.request.options
+        if done.outcome.name == "failed" and not (options.headers or options.body):
             self._refused.setdefault(domain, deque(maxlen=REFUSALS)).append(done.request.id)
         elif done.outcome.name == "retry":
             self.to_requeue += self._refused.pop(domain, ())

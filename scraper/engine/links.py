@@ -13,7 +13,7 @@ from scraper.politeness import Politeness
 from scraper.settings import Settings
 from scraper.urls import SCHEMES, Parts, fingerprint, normalize, same_site, split
 
-__all__ = ["Links", "check_url"]
+__all__ = ["Links", "check_url", "in_scope"]
 
 #: Links known to be stored, kept in front of the database. Exact: a hit is always true.
 PROVED = 30_000
@@ -100,17 +100,7 @@ class Links:
 
     def in_scope(self, parts: Parts, seeds: str) -> bool:
         """Whether a link may be followed by a request that descends from `seeds`."""
-        scope = self._settings.scope
-        if scope == "any":
-            return True
-        if scope == "listed":
-            return any(
-                parts.host == name or parts.host.endswith(f".{name}") or parts.netloc == name
-                for name in self._settings.allowed
-            )
-        if scope == "host":
-            return parts.netloc in seeds.split(" ")
-        return any(parts.netloc == seed or same_site(parts.netloc, seed) for seed in seeds.split(" "))
+        return in_scope(self._settings, parts, seeds)
 
     def proved(self, stored: Sequence[QueuedRequest]) -> None:
         """These are in the database now."""
@@ -153,6 +143,21 @@ class Links:
         return QueuedRequest(
             url, key, self._politeness.key(parts.host), options, depth=depth, parent=parent, seed=seed
         )
+
+
+def in_scope(settings: Settings, parts: Parts, seeds: str) -> bool:
+    """Whether a URL may be followed by a request that descends from `seeds` (`host:port`, blanks between)."""
+    scope = settings.scope
+    if scope == "any":
+        return True
+    if scope == "listed":
+        return any(
+            parts.host == name or parts.host.endswith(f".{name}") or parts.netloc == name
+            for name in settings.allowed
+        )
+    if scope == "host":
+        return parts.netloc in seeds.split(" ")
+    return any(parts.netloc == seed or same_site(parts.netloc, seed) for seed in seeds.split(" "))
 
 
 def check_url(url: str, longest: int) -> tuple[str, Parts]:

@@ -12,6 +12,7 @@ from scraper.errors import BadValue, FetchError, PageError
 from scraper.models import Download, Options, Request, Requests, Site
 from scraper.page.bind import options_for
 from scraper.page.document import HTTP, Document, is_markup, join
+from scraper.page.markdown import markdown_of
 from scraper.page.node import Selecting
 from scraper.page.numbers import DecimalPoint
 from scraper.page.suggest import suggest
@@ -103,6 +104,18 @@ class Page(Selecting):
     def refuse(self, error: FetchError) -> None:
         """Never parse: every selector raises this error."""
         self._document.refuse(error)
+
+    def markdown(self) -> str:
+        """The content as Markdown: headings, paragraphs, lists, links (absolute), tables, code."""
+        root = self._document.root()
+        if root is None:
+            return ""
+
+        def absolute(link: str) -> str | None:
+            found = self._document.absolute([link], {}) if link else []
+            return found[0] if found else None
+
+        return markdown_of(root, absolute)
 
     def json(self) -> Any:
         """The body read as JSON (RFC 8259). Raises BadValue naming the page."""

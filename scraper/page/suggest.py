@@ -51,6 +51,8 @@ def _vocabulary(root: LexborNode) -> dict[str, dict[str, None]]:
     """Tags (""), classes (".") and ids ("#") of the page, in the order in which they come."""
     words: dict[str, dict[str, None]] = {"": {}, ".": {}, "#": {}}
     for node in islice(root.traverse(include_text=False), ELEMENTS):
+        if not node.is_element_node:
+            continue
         _add(words[""], (node.tag or "",))
         attributes = node.attrs
         _add(words["."], (attributes.get("class") or "")[:1_000].split())

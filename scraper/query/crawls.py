@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from scraper.errors import QueryError
 from scraper.query.database import Answer
-from scraper.urls import normalize
 
-__all__ = ["Trail", "latest_run", "runs_of", "trail_of"]
+__all__ = ["latest_run", "runs_of"]
 
 
 def latest_run(conn: sqlite3.Connection, run: int | None = None) -> int:
@@ -37,41 +34,3 @@ def runs_of(conn: sqlite3.Connection) -> Answer:
         " FROM _runs r ORDER BY r.id DESC"
     )
     return Answer([column[0] for column in cursor.description], cursor)
-
-
-@dataclass(frozen=True, slots=True)
-class Trail:
-    """Everything a run knows of one URL."""
-
-    url: str
-    state: str
-    reason: str
-    found_on: str
-    depth: int
-    callback: str
-    attempts: int
-    sends: Sequence[tuple[str, str, float, int | None]]
-
-
-_STATES = ("queued", "done", "failed", "skipped")
-
-
-def trail_of(conn: sqlite3.Connection, run: int, url: str) -> Trail | None:
-    """What became of a URL in a run: its request and each send; None when the run never queued it."""
-    try:
-        wanted = normalize(url)
-    except ValueError as error:
-        raise QueryError(f"{url!r} is not a URL") from error
-    row = conn.execute(
-        "SELECT r.id, r.url, r.state, coalesce(r.kind || ': ', '') || coalesce(r.why, ''), coalesce(p.url, ''), r.depth,"
-        " r.callback, r.attempts FROM _requests r LEFT JOIN _requests p ON p.id = r.parent"
-        " WHERE r.run = ? AND r.url = ? ORDER BY r.id LIMIT 1",
-        (run, wanted),
-    ).fetchone()
-    if row is None:
-        return None
-    id_, found, state, reason, parent, depth, callback, attempts = row
-    sends = conn.execute(
-        "SELECT kind, coalesce(url, ?), sent, status FROM _sends WHERE request = ? ORDER BY id", (found, id_)
-    ).fetchall()
-    return Trail(found, _STATES[state], reason, parent, depth, callback, attempts, sends)
