@@ -62,6 +62,7 @@ class Team:
         self.path = str(path)
         self.tasks: dict[int, asyncio.Task[Any]] = {}
         self.executors: dict[int, Mortal] = {}
+        self.writers: dict[int, asyncio.Task[None]] = {}
         self.clock = Clock()
 
     async def begin(self) -> Run:
@@ -77,6 +78,7 @@ class Team:
         crawl = self.crawls[number % len(self.crawls)]
         self.executors[number] = Mortal(self.path)
         database = Database(self.path, self.executors[number], None)
+        self.writers[number] = database.writer._task
         run = await database.writer.read(lambda conn: run_of(conn, run.id))
         member = Member(f"worker {number}", len(self.crawls), seeds=number % len(self.crawls) == 0)
         try:
@@ -91,6 +93,7 @@ class Team:
         self.tasks[number].cancel()
         await asyncio.wait([self.tasks[number]])
         await self.executors[number].close()
+        self.writers[number].cancel()
         del self.tasks[number]
         database = Database(self.path, InlineExecutor(self.path), None)
         frontier = self.crawls[0].frontier(database, run)
