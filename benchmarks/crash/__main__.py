@@ -25,6 +25,7 @@ def main() -> None:
     command("signals", "CR-08: SIGINT, SIGTERM, SIGINT twice", times=50, pages=200)
     command("cancel", "CR-09: cancellation at random moments", times=10_000, pages=30)
     command("frozen", "CR-11: SIGSTOP", seconds=60.0, pages=200)
+    command("gaps", "PO-06: the rate over kills and resumes", kills=20, pages=200)
     command("workers", "CR-01 with several processes, and PO-11", number=3, kills=50, pages=600)
     traced = commands.add_parser("traced")
     for name in ("path", "synchronous"):
@@ -52,6 +53,8 @@ def main() -> None:
             faults.cancel(given.times, given.pages, given.seed)
         case "frozen":
             faults.frozen(given.seconds, given.pages)
+        case "gaps":
+            faults.gaps(given.kills, given.pages, given.seed)
         case "workers":
             faults.workers(given.number, given.kills, given.pages, given.seed)
 
