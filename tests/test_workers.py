@@ -407,3 +407,24 @@ def test_an_error_in_a_worker_is_the_crawls(person: Person) -> None:
     ran = person.runs("crawl", "shop.py", "--workers", "2")
     alone = person.runs("crawl", "shop.py")
     assert (ran.code, ran.err) == (2, alone.err.replace("run 2", "run 1"))
+
+
+def test_a_domain_that_another_worker_has_is_waited_for(tmp_path: Path) -> None:
+    """`page.fetch` from a domain another worker holds: the visit is done again when it is free, as no failed try."""
+
+    class Both(Spider):
+        start_urls = ["https://a.example/", "https://b.example/"]
+        rate, robots, retries = "2/s", False, 0
+
+        def parse(self, page: Page) -> Any:
+            yield page.follow_all("a", self.leaf)
+
+        async def leaf(self, page: Page) -> Any:
+            other = "b" if "//a." in page.url else "a"
+            await page.fetch(f"https://{other}.example/api")
+            yield {"url": page.url}
+
+    listing = "".join(f'<a href="/{n}">x</a>' for n in range(4))
+    site = Site(lambda request: listing if request.url.path == "/" else "x", latency=0.05)
+    summary = crawl_together(Both, site, tmp_path / "a.db", 2)
+    assert (summary.pages, summary.counters.get("failed", 0)) == (10, 0)
