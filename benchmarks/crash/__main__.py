@@ -17,7 +17,7 @@ def main() -> None:
             made.add_argument(f"--{number}", type=type(default), default=default)
 
     command("kills", "CR-01: kill -9 at random times", crawls=25, kills=500, pages=600)
-    command("points", "CR-02: kill -9 at every named point", times=20, pages=60)
+    command("points", "CR-02: kill -9 at every named point", times=20, pages=60, sample=0)
     command("torn", "CR-03: torn logs", states=5000, pages=600)
     command("power", "CR-04: power cuts, from a trace of the writes", states=1000, pages=300)
     command("disk", "CR-05: full disks", pages=600)
@@ -36,7 +36,7 @@ def main() -> None:
         case "kills":
             kills.at_random(given.crawls, given.kills, given.pages, given.seed)
         case "points":
-            kills.at_points(given.times, given.pages, given.seed)
+            kills.at_points(given.times, given.pages, given.sample, given.seed)
         case "torn":
             files.torn(given.states, given.pages, given.seed)
         case "power":

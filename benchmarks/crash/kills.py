@@ -131,11 +131,13 @@ class Points:
         setattr(cls, method, wrapped)
 
 
-def at_points(times: int, pages: int, seed: int) -> None:
-    """CR-02: at each point, at a random one of the times it is passed; then resumed to the end."""
+def at_points(times: int, pages: int, sample: int, seed: int) -> None:
+    """CR-02: at each point (or a `sample` of them), at one of the times it is passed; then resumed to the end."""
     chance, began = random.Random(seed), time.monotonic()
     with folder() as place:
         passed = _counted(place, pages)
+        if sample:
+            passed = {name: passed[name] for name in chance.sample(sorted(passed), sample)}
         for name, count in sorted(passed.items()):
             for n in range(times):
                 path = place / f"{name}-{n}.db"
