@@ -27,12 +27,15 @@ RETRY_KINDS = frozenset(
         "robots-unreachable",
         "domain-busy",
         "proxy",
+        "domain-held",
     }
 )
 #: Tries for kinds that seldom heal within seconds, instead of `retries` + 1.
 FEWER_TRIES = {"dns": 3}
 #: Statuses that mean "later": RFC 9110 section 15.5.9, RFC 8470, RFC 6585 section 4, RFC 9110 section 15.6.
 RETRY_STATUSES = frozenset({408, 425, 429}) | frozenset(range(500, 600)) - {501, 505}
+#: Seconds until a domain that another worker has is asked for again, at least and at most.
+HELD = (2.0, 20.0)
 #: Methods a second time of which changes nothing on the server (RFC 9110 section 9.2.2).
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
@@ -74,6 +77,12 @@ class RetryPolicy:
         if self._retrying.stop(state := self._state(attempt)):
             return None
         return self._wait(state)
+
+    def held(self) -> float:
+        """The wait for a domain that another worker has; at random, so that two who wait for each other do not
+        come back together for ever.
+        """
+        return self._random.uniform(*HELD)
 
     def pause(self, attempt: int) -> float:
         """The wait of a whole domain that said "later" so many times in a row; it never runs out."""

@@ -20,6 +20,15 @@ settings.register_profile("scraper", deadline=None)
 settings.load_profile("scraper")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The ordinary run leaves out what takes long; `-m soak` asks for it."""
+    if config.option.markexpr:
+        return
+    left = [item for item in items if item.get_closest_marker("soak")]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
 @dataclass(frozen=True)
 class Source:
     """A Python file: its dotted name, its path as shown in messages, its text and syntax tree."""

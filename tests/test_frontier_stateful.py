@@ -75,6 +75,7 @@ class Medium(Protocol):
     def frontiers(self) -> Sequence[Frontier]: ...
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
     def restart(self) -> None: ...
+    def die(self, process: int, call: Callable[[Frontier], Awaitable[T]], *, late: bool) -> T | None: ...
     def requests(self) -> dict[bytes, Stored]: ...
     def items(self) -> set[str]: ...
     def check(self) -> None: ...
@@ -111,6 +112,27 @@ class SqliteMedium:
 
         self.run(begin_anew())
 
+    def die(self, process: int, call: Callable[[Frontier], Awaitable[T]], *, late: bool) -> T | None:
+        """A process dies in the middle of a call: before it took effect, or (late) after, with nobody told.
+
+        Another one takes its place. The answer nobody heard; None when nothing took place.
+        """
+
+        async def last_words() -> T | None:
+            writer = self._writers[process]
+            if not late:
+                writer.before_commit.append(_die)
+            try:
+                answer = await call(self.frontiers[process])
+            except StoreError:
+                answer = None
+            await writer.close()
+            self._writers[process] = Writer(InlineExecutor(self._path), self._path)
+            self.frontiers[process] = SqliteFrontier(self._writers[process], 1, self._budget)
+            return answer
+
+        return self.run(last_words())
+
     def requests(self) -> dict[bytes, Stored]:
         rows = self._reader.execute(
             "SELECT fingerprint, state, depth, priority, attempts, not_before FROM _requests WHERE run = 1"
@@ -145,6 +167,10 @@ class SqliteMedium:
         self._reader.close()
         self._loop.close()
         self._folder.cleanup()
+
+
+def _die(conn: sqlite3.Connection) -> None:
+    raise StoreError("killed before the COMMIT")
 
 
 _TAKEN = "r.state = 0 AND r.taken_epoch = q.epoch AND q.owner IS NOT NULL"
@@ -306,13 +332,16 @@ class FrontierMachine(RuleBasedStateMachine):
         domains=st.sampled_from([1, 2, ALL, ALL]),
         most=st.integers(1, 3),
         length=lengths,
+        workers=st.sampled_from([1, 1, 2, 3]),
     )
-    def claim(self, process: int, owner: str, domains: int, most: int, length: float) -> None:
+    def claim(self, process: int, owner: str, domains: int, most: int, length: float, workers: int) -> None:
         free = {name: self._free(name) for name in DOMAINS if self._is_claimable(name)}
         room, _ = self._room()
         got = self._do(
             process,
-            lambda f: f.claim(owner, domains=domains, per_domain=most, lease=length, now=self.now),
+            lambda f: f.claim(
+                owner, domains=domains, per_domain=most, lease=length, now=self.now, workers=workers
+            ),
         )
         assert len(got) <= domains
         assert len({lease.domain for lease in got}) == len(got)
@@ -321,7 +350,7 @@ class FrontierMachine(RuleBasedStateMachine):
             assert 0 < len(lease.requests) <= most
             self._granted(lease, owner, length)
             self._handed_out(lease, lease.requests)
-        if domains == ALL:
+        if domains == ALL and workers == 1:
             self._is_everything(free, most, {lease.domain: len(lease.requests) for lease in got}, room)
 
     def _is_everything(
@@ -378,6 +407,25 @@ class FrontierMachine(RuleBasedStateMachine):
         done = self._done(request, how, wait, links)
         lease = self.leases[key]
         self._complete(process, lease, done)
+
+    @precondition(lambda self: self.handed)
+    @rule(process=processes, pick=picks, how=st.integers(0, 9), links=plans, late=st.booleans())
+    def a_process_dies_while_it_completes(
+        self, process: int, pick: int, how: int, links: list[Plan], late: bool
+    ) -> None:
+        """A page is stored as a whole or not at all; leases live on until they are over."""
+        key, request = self.handed[pick % len(self.handed)]
+        lease, done = self.leases[key], self._done(request, how, 5.0, links)
+        answer = self.medium.die(process, lambda f: f.complete(lease, done, now=self.now), late=late)
+        if answer is not None:
+            self._completed(lease, done, answer)
+
+    @rule(process=processes, plan=plans, late=st.booleans())
+    def a_process_dies_while_it_adds(self, process: int, plan: list[Plan], late: bool) -> None:
+        """A chunk of start requests is queued as a whole or not at all."""
+        requests = [self._request(p) for p in plan]
+        if self.medium.die(process, lambda f: f.add(requests, now=self.now), late=late) is not None:
+            self._queue(requests)
 
     @precondition(lambda self: self.handed)
     @rule(process=processes, pick=picks, links=plans)
@@ -476,6 +524,13 @@ class FrontierMachine(RuleBasedStateMachine):
         if self.budget.pages_per_domain is not None:
             for host in self.hosts.values():
                 assert host.ok <= self.budget.pages_per_domain
+
+    @rule(process=processes, workers=st.integers(1, 3))
+    def shares_cover_everything(self, process: int, workers: int) -> None:
+        """All shares together are at least what is held and what is due."""
+        share = self._do(process, lambda f: f.share(workers))
+        known = sum(self._is_leased(name) or self._is_claimable(name) for name in DOMAINS)
+        assert known <= share * workers
 
     @invariant()
     def pending_is_true(self) -> None:

@@ -62,6 +62,7 @@ class Team:
         self.path = str(path)
         self.tasks: dict[int, asyncio.Task[Any]] = {}
         self.executors: dict[int, Mortal] = {}
+        self.writers: dict[int, asyncio.Task[None]] = {}
         self.clock = Clock()
 
     async def begin(self) -> Run:
@@ -77,6 +78,7 @@ class Team:
         crawl = self.crawls[number % len(self.crawls)]
         self.executors[number] = Mortal(self.path)
         database = Database(self.path, self.executors[number], None)
+        self.writers[number] = database.writer._task
         run = await database.writer.read(lambda conn: run_of(conn, run.id))
         member = Member(f"worker {number}", len(self.crawls), seeds=number % len(self.crawls) == 0)
         try:
@@ -91,6 +93,7 @@ class Team:
         self.tasks[number].cancel()
         await asyncio.wait([self.tasks[number]])
         await self.executors[number].close()
+        self.writers[number].cancel()
         del self.tasks[number]
         database = Database(self.path, InlineExecutor(self.path), None)
         frontier = self.crawls[0].frontier(database, run)
@@ -404,3 +407,24 @@ def test_an_error_in_a_worker_is_the_crawls(person: Person) -> None:
     ran = person.runs("crawl", "shop.py", "--workers", "2")
     alone = person.runs("crawl", "shop.py")
     assert (ran.code, ran.err) == (2, alone.err.replace("run 2", "run 1"))
+
+
+def test_a_domain_that_another_worker_has_is_waited_for(tmp_path: Path) -> None:
+    """`page.fetch` from a domain another worker holds: the visit is done again when it is free, as no failed try."""
+
+    class Both(Spider):
+        start_urls = ["https://a.example/", "https://b.example/"]
+        rate, robots, retries = "2/s", False, 0
+
+        def parse(self, page: Page) -> Any:
+            yield page.follow_all("a", self.leaf)
+
+        async def leaf(self, page: Page) -> Any:
+            other = "b" if "//a." in page.url else "a"
+            await page.fetch(f"https://{other}.example/api")
+            yield {"url": page.url}
+
+    listing = "".join(f'<a href="/{n}">x</a>' for n in range(4))
+    site = Site(lambda request: listing if request.url.path == "/" else "x", latency=0.05)
+    summary = crawl_together(Both, site, tmp_path / "a.db", 2)
+    assert (summary.pages, summary.counters.get("failed", 0)) == (10, 0)

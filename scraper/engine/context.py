@@ -34,7 +34,7 @@ class Control(Protocol):
     """What a visit may ask of the engine that runs it."""
 
     def lane_for(self, name: str) -> AbstractAsyncContextManager[Lane]:
-        """The lane of any domain, kept while it is used, borrowed if need be. Raises FetchError `domain-busy`."""
+        """The lane of any domain, kept while it is used, borrowed if need be. Raises FetchError `domain-held`."""
         ...
 
     def stop(self, reason: str, grace: float | None = None) -> None:

@@ -228,7 +228,7 @@ class Lanes:
     async def lane_for(self, name: str) -> AsyncIterator[Lane]:
         """The lane of a domain, kept while a fetch uses it; borrowed when this process does not hold it.
 
-        Raises FetchError `domain-parked`, or `domain-busy` with the time to ask again when another owner
+        Raises FetchError `domain-parked`, or `domain-held` with the time to ask again when another owner
         has it.
         """
         lane = await self._find(name)
@@ -254,7 +254,7 @@ class Lanes:
             return self._adopt(answer, before)
         if answer == float("inf"):
             raise FetchError("domain-parked", f"{name} is parked")
-        raise FetchError("domain-busy", f"another process holds {name}", retry_at=answer)
+        raise FetchError("domain-held", f"another process holds {name}", retry_at=answer)
 
     async def park(self, lane: Lane, why: str) -> None:
         """Send nothing more to a domain in this run; its requests stay queued for a resume."""

@@ -347,6 +347,8 @@ class Visit:
             return await self._finally_failed(error)
         if not sub and error.status in {429, 503} and self._lane.domain.parked is not None:
             return self._ending.done(Outcome.retry(now, "http", str(error), error.status))
+        if error.kind == "domain-held":  # its holder is at work: that is no failed try of ours
+            return self._ending.done(Outcome.retry(now + context.retry.held(), error.kind, str(error)))
         if delay is None:
             return await self._finally_failed(error)
         return self._ending.again(at, error.kind, str(error), error.status)

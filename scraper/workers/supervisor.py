@@ -39,6 +39,8 @@ __all__ = ["Workers"]
 DEATHS, WITHIN = 5, 60.0
 #: Seconds beyond the grace after which a worker that does not end is killed.
 MARGIN = 5.0
+#: Seconds the other workers have to end when one saw that nothing is left.
+PATIENCE = 60.0
 
 _ERRORS: dict[str, Callable[[str], ScraperError]] = {
     "StoreError": StoreError,
@@ -224,6 +226,9 @@ class Workers:
             case "ended", reason, list(again):
                 worker.ended = True
                 self._ended.again += again
+                if reason is None and self._stopping is None:
+                    # Nothing is left for anybody: whoever does not see it either soon is frozen.
+                    self._stopping = time.monotonic() + PATIENCE
                 if reason is not None:
                     self._ended.reason = self._ended.reason or reason
                     self._stop(reason)

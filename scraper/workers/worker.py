@@ -121,4 +121,5 @@ class _Working:
         await frontier.free_dead(self._is_dead, now=clock.unix())
 
     def _is_dead(self, owner: str) -> bool:
-        return owner != self._member.owner and self._living.is_dead(int(owner.rpartition(" ")[2]))
+        number = owner.removeprefix("worker ")
+        return owner != self._member.owner and number.isdigit() and self._living.is_dead(int(number))
