@@ -72,7 +72,7 @@ def _continued(run: Run, path: str, how: Resume, failed: str | None, given: Mapp
         server = DemoServer(run.options["settings"]["allowed"])
         return DemoCrawl(server, db=path, resume=how, failed=failed)
     same = {name: run.options[name] for name in ("arguments", "start", "settings")}
-    same["arguments"] = {**same["arguments"], **_pairs(given["arguments"], "-a")}
+    same["arguments"] = {**same["arguments"], **pairs_of(given["arguments"], "-a")}
     if given["proxy"]:
         same["settings"] = {**same["settings"], "proxy": list(given["proxy"])}
     found = find_target(run.target, near=Path(path).resolve().parent)
