@@ -66,6 +66,9 @@ from scraper.version import VERSION
 
 __all__ = ["Crawl", "CrawlOptions", "Ended", "Member", "Options", "Resume", "crawl", "run"]
 
+#: Start URLs of a class that are looked at before anything is opened; the others when their turn comes.
+CHECKED = 1_000
+
 
 class Crawl:
     """One crawl: prepared when made (errors of usage come then), run once.
@@ -342,7 +345,10 @@ class Crawl:
             raise SpiderError(
                 f"{self.definition.place}: no start; set start_urls, write start(), or give --start URL"
             )
-        for url in self.options.start:
+        known = (
+            cls.start_urls if cls.start is Spider.start and isinstance(cls.start_urls, (list, tuple)) else ()
+        )
+        for url in self.options.start or known[:CHECKED]:
             try:
                 check_url(url, self.settings.max_url)
             except FetchError as error:

@@ -128,7 +128,7 @@ def summarize(
         parked=parked,
         counters=counted,
         empty_tables=[name for name in declared if not sum(items.get(name, {}).values())],
-        start_problem=_start_problem(conn, run.id, counted),
+        start_problem=_start_problem(conn, run.id, counted, seconds),
         sends=counted.get("sends", 0),
         silent=missed_selectors(conn, run.id),
         example=_example(conn, items),
@@ -215,7 +215,7 @@ def _spent_domains(conn: sqlite3.Connection, run: int) -> str | None:
     return f"max_pages_per_domain reached: {', '.join(names[:3])}{more}"
 
 
-def _start_problem(conn: sqlite3.Connection, run: int, counted: Mapping[str, int]) -> str:
+def _start_problem(conn: sqlite3.Connection, run: int, counted: Mapping[str, int], seconds: float) -> str:
     """Why nothing could be begun: set when no page was ever parsed and nothing is still queued."""
     if any(counted.get(name) for name in ("parsed", "queued", "not-modified", "not-revisited")):
         return ""
@@ -226,5 +226,5 @@ def _start_problem(conn: sqlite3.Connection, run: int, counted: Mapping[str, int
     if row is None:
         return ""
     url, why, attempts = row
-    tries = f" ({attempts + 1} tries)" if attempts else ""
+    tries = f" ({attempts + 1} tries in {seconds:.0f} s)" if attempts else ""
     return f"{url}  {why}{tries}"
