@@ -63,6 +63,7 @@ class Summary:
     sends: int = 0
     silent: Sequence[SelectorHits] = ()
     example: str = ""
+    refusal: tuple[str, str] = ("", "")
     broken: Sequence[str] = ()
     emptied: Sequence[Emptied] = ()
     shrunk: Sequence[Shrunk] = ()
@@ -132,6 +133,7 @@ def summarize(
         sends=counted.get("sends", 0),
         silent=missed_selectors(conn, run.id),
         example=_example(conn, items),
+        refusal=_refusal(conn, run.id) if counted.get("rejected") else ("", ""),
     )
     return _judged(_compared(conn, made, expect), max_failed)
 
@@ -145,6 +147,14 @@ def _compared(conn: sqlite3.Connection, summary: Summary, expect: Sequence[Expec
         emptied=emptied(conn, summary.run),
         shrunk=shrunk(conn, summary.run) if whole else (),
     )
+
+
+def _refusal(conn: sqlite3.Connection, run: int) -> tuple[str, str]:
+    """Where the first item came from that could not be stored, and why not."""
+    found = conn.execute(
+        "SELECT place, reason FROM _rejected WHERE run = ? ORDER BY id LIMIT 1", (run,)
+    ).fetchone()
+    return found or ("", "")
 
 
 def _example(conn: sqlite3.Connection, items: Mapping[str, Mapping[str, int]]) -> str:
