@@ -205,7 +205,8 @@ def _importable(*folders: Path) -> Iterator[None]:
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise UsageError(f"no file {path}")
+        beside = [other.name for other in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        raise UsageError(f"no file {path}{did_you_mean(path.name, beside)}")
     resolved = path.resolve()
     name = f"_spider_{resolved.stem}_{abs(hash(str(resolved))):x}"
     if name in sys.modules:

@@ -241,8 +241,8 @@ def piped(folder: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch)
 
 
 def on_a_terminal(folder: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> str:
-    """What stands on a terminal of a hundred columns when the command has ended."""
-    terminal = Terminal(100, 40)
+    """What stands on a terminal when the command has ended; so wide that no path wraps a line."""
+    terminal = Terminal(500, 40)
     monkeypatch.setenv("TERM", "xterm")
     typed(folder, words, terminal, terminal, monkeypatch)
     return "\n".join(terminal.text)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from scraper.cli.findings import findings
 from scraper.cli.quality import quality_lines
-from scraper.cli.words import duration, number, of_table, plural, shown_database
+from scraper.cli.words import duration, number, of_table, plural, shown_database, shown_place
 from scraper.summary import Summary
 
 __all__ = ["ending", "shares"]
@@ -23,8 +23,11 @@ def ending(summary: Summary) -> list[str]:
     head = f"{_mark(summary)} {summary.spider}: {_counted(summary)} in {duration(summary.seconds)}{_because(summary)}"
     told = quality_lines(summary) + findings(summary)
     if summary.rejected:
-        rejected = f"{plural(summary.rejected, 'item')} could not be stored"
-        told.append(f"  rejected  {rejected}      → scraper query {database} _rejected")
+        place, why = summary.refusal
+        told.append(
+            f"  rejected  {plural(summary.rejected, 'item')}      → scraper query {database} _rejected"
+        )
+        told.append(f"    first: {shown_place(place)}  {why}")
     if summary.state == "stopped":
         after = [f"  continue with: scraper resume {database}"]
     elif summary.rows:

@@ -303,7 +303,7 @@ class Visit:
             )
         if isinstance(error, BadSelector) and stands_in_source(error.__traceback__, error.selector):
             done = self._ending.misspelt(error, collector.name, place, self._context.clock.unix())
-            self._context.control.stop("a selector is no CSS")
+            self._context.control.stop(f"bad selector in {collector.name}")
             return done
         return self._ending.raised(error, collector.name, place, good.status)
 
