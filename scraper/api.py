@@ -28,13 +28,13 @@ from scraper.engine import (
     Parsing,
     Repetition,
     Seeder,
-    check_url,
+    check_start,
     open_wires,
     request_headers,
     user_agent,
 )
 from scraper.engine.closing import close_run
-from scraper.errors import FetchError, SpiderError, UsageError
+from scraper.errors import UsageError
 from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Event, Observer, Warned, notify
 from scraper.files import Files
 from scraper.items import Items
@@ -65,9 +65,6 @@ from scraper.summary import Summary, summarize
 from scraper.version import VERSION
 
 __all__ = ["Crawl", "CrawlOptions", "Ended", "Member", "Options", "Resume", "crawl", "run"]
-
-#: Start URLs of a class that are looked at before anything is opened; the others when their turn comes.
-CHECKED = 1_000
 
 
 class Crawl:
@@ -102,7 +99,7 @@ class Crawl:
         self._layers = layers
         self.settings = self._settings(self.options)
         self.options.find_secrets(self.settings, self.definition.secrets)
-        self._check_start(resume)
+        check_start(self.definition, self.options.start, self.settings.max_url, needed=resume == "new")
         instantiate(self.definition, self.options.arguments)
         Items(self.definition.name, self.definition.items)
         self.database = str(db) if db is not None else default_database(self.definition.name)
@@ -337,22 +334,6 @@ class Crawl:
         self.options = self.options.merged(run)
         self.settings = self._settings(self.options)
         self.resumed = True
-
-    def _check_start(self, resume: Resume) -> None:
-        """Before anything is opened: there is a start, and the ones given are URLs."""
-        cls = self.definition.cls
-        if resume == "new" and not self.options.start and cls.start is Spider.start and not cls.start_urls:
-            raise SpiderError(
-                f"{self.definition.place}: no start; set start_urls, write start(), or give --start URL"
-            )
-        known = (
-            cls.start_urls if cls.start is Spider.start and isinstance(cls.start_urls, (list, tuple)) else ()
-        )
-        for url in self.options.start or known[:CHECKED]:
-            try:
-                check_url(url, self.settings.max_url)
-            except FetchError as error:
-                raise UsageError(f"start: {error}") from error
 
     def _starts(self, spider: Spider[Any], run: Run) -> Any:
         if run.seeded:

@@ -6,7 +6,7 @@ from scraper.engine.identity import Identity, request_headers, user_agent
 from scraper.engine.links import Links, check_url, in_scope
 from scraper.engine.meant import Meanings
 from scraper.engine.parsing import Parsing
-from scraper.engine.seeds import Seeder
+from scraper.engine.seeds import Seeder, check_start
 from scraper.engine.traps import Repetition
 from scraper.engine.travel import CARRIED
 from scraper.engine.wires import open_wires
@@ -21,6 +21,7 @@ __all__ = [
     "Parsing",
     "Repetition",
     "Seeder",
+    "check_start",
     "check_url",
     "in_scope",
     "open_wires",

@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from scraper.clock import Clock
-from scraper.engine.links import Links
+from scraper.engine.links import Links, check_url
 from scraper.errors import FetchError, ScraperError, SpiderError
 from scraper.frontier import Frontier
 from scraper.models import QueuedRequest, Request
+from scraper.spider import Definition, Spider
 from scraper.trace import describe
 
-__all__ = ["Seeder"]
+__all__ = ["Seeder", "check_start"]
 
 #: Requests stored at a time; and how many may be queued before `start()` is held back, and for how long (s).
 CHUNK, ENOUGH, PAUSE = 1_000, 50_000, 1.0
+
+
+#: Start URLs of a class that are looked at before anything is opened; the others when their turn comes.
+CHECKED = 1_000
+
+
+def check_start(definition: Definition, given: Sequence[str], longest: int, *, needed: bool) -> None:
+    """Before anything is opened: there is a start where one is needed, and those known are URLs.
+
+    `given` replaces the start URLs of the spider; `longest` is the setting max_url. Raises SpiderError.
+    """
+    cls = definition.cls
+    own = cls.start is Spider.start
+    if needed and own and not given and not cls.start_urls:
+        raise SpiderError(f"{definition.place}: no start; set start_urls, write start(), or give --start URL")
+    known = cls.start_urls if own and isinstance(cls.start_urls, (list, tuple)) else ()
+    for url in given or known[:CHECKED]:
+        try:
+            check_url(url, longest)
+        except FetchError as error:
+            raise SpiderError(f"start: {error}") from error
 
 
 class Seeder:
