@@ -18,7 +18,8 @@ from scraper.config import Configuration, _key_lines, read_configuration
 from scraper.errors import SettingsError
 from scraper.models import Limit
 from scraper.project import default_database, project_of
-from scraper.settings import _LIMIT, Layers, Settings
+from scraper.settings import Layers, Settings
+from scraper.settings.readers import _LIMIT
 from scraper.testing import Site, simulate
 
 

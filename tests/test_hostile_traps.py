@@ -11,7 +11,7 @@ import pytest
 from scraper import Page, Spider
 from scraper.engine.traps import DEEP, is_endless
 from scraper.events import DomainParked, Warned
-from scraper.settings import SESSIONS
+from scraper.settings.settings import SESSIONS
 from scraper.testing import Answer, Simulation, Site, simulate
 from scraper.urls import canonical
 

@@ -19,6 +19,8 @@ from tests.rawserver import answering, ok, serve
 
 #: Where a name that is no literal may be looked up, and whose name it is.
 NAMED_BY_US = {
+    "scraper/api.py": "the spider's own secret arguments",
+    "scraper/transport/tunnel.py": "an optional package we name",
     "scraper/__init__.py": "our own exports",
     "scraper/engine/lanes.py": "fields of Limit",
     "scraper/extras.py": "an optional package we name",
@@ -26,7 +28,7 @@ NAMED_BY_US = {
     "scraper/page/node.py": "the direction of a step in the tree, one of two",
     "scraper/options.py": "our own fields",
     "scraper/query/parquet.py": "an optional package we name",
-    "scraper/settings.py": "fields of Limit",
+    "scraper/settings/readers.py": "fields of Limit",
     "scraper/spider/definition.py": "the spider's own annotated arguments",
     "scraper/store/queue.py": "fields of Options",
     "scraper/typed/classes.py": "fields of an item class",
@@ -157,7 +159,7 @@ async def test_sec_50_sec_52_a_crawl_opens_no_listening_socket(tmp_path: Path) -
 TYPED_BY_PEOPLE = (
     "scraper/query/",
     "scraper/cli/",
-    "scraper/settings.py",
+    "scraper/settings/",
     "scraper/models/limits.py",
     "scraper/config.py",
     "scraper/page/css.py",

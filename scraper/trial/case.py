@@ -22,6 +22,9 @@ from scraper.trial.run import Trial, try_page
 
 __all__ = ["SUFFIX", "Case", "accept", "difference", "load_case", "replay_case", "save_case"]
 
+_OTHER = re.compile(r"[^a-zA-Z0-9]+")
+_NO_WORD = re.compile(r"\W+")
+
 #: How a case's file ends; its page lies beside it, with `.body`.
 SUFFIX = ".case.json"
 #: Nothing waits: there is no site to be polite to.
@@ -57,8 +60,8 @@ def save_case(target: str, project: Path, trial: Trial, page: KeptPage, argument
         target, arguments, trial.request.url, options.callback, options.args, page.status,
         [(n, v) for n, v in page.headers], {},
     )  # fmt: skip
-    name = re.sub(r"[^a-zA-Z0-9]+", "-", trial.request.url.partition("://")[2]).strip("-")[:80]
-    file = project / "tests" / "cases" / re.sub(r"\W+", "-", Path(path).stem) / f"{name}{SUFFIX}"
+    name = _OTHER.sub("-", trial.request.url.partition("://")[2]).strip("-")[:80]
+    file = project / "tests" / "cases" / _NO_WORD.sub("-", Path(path).stem) / f"{name}{SUFFIX}"
     file.parent.mkdir(parents=True, exist_ok=True)
     _body_of(file).write_bytes(page.body)
     _write(file, case)
