@@ -78,6 +78,15 @@ def test_a_field_that_emptied_is_said_with_its_first_page(tmp_path: Path) -> Non
     assert "⚠ empty in 8 of 40 in run 2 (0 of 40 in run 1)" in out
 
 
+def test_a_run_that_parsed_nothing_is_no_measure(tmp_path: Path) -> None:
+    """Where `revisit` spared every page of a run, the next one is compared with the run before that."""
+    db, never = tmp_path / "x.db", {"revisit": "never"}
+    crawled(db, books(10), settings=never)
+    assert crawled(db, books(10), settings=never).summary.items["book"] == {"kept": 10}
+    (one,) = crawled(db, books(10, without=10)).summary.emptied
+    assert (one.before, one.empty, one.rows) == (1, 10, 10)
+
+
 def test_nothing_is_said_of_what_is_as_it_was(tmp_path: Path) -> None:
     """An optional field that was as empty before, a field that is new, and a first run are no news."""
     db = tmp_path / "x.db"

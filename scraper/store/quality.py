@@ -57,19 +57,19 @@ class _Rate:
     place: str
 
 
-def compared_with(conn: sqlite3.Connection, run: int) -> int | None:
-    """The last complete run of the same series before a run."""
+def compared_with(conn: sqlite3.Connection, run: int, *, counted: bool = False) -> int | None:
+    """The last complete run of the same series before a run; `counted`: one that parsed items of its own."""
     found = conn.execute(
         "SELECT max(b.id) FROM _runs a JOIN _runs b ON b.series = a.series AND b.id < a.id AND b.state = 'complete'"
-        " WHERE a.id = ?",
-        (run,),
+        " WHERE a.id = ? AND (NOT ? OR EXISTS (SELECT 1 FROM _fill WHERE run = b.id))",
+        (run, counted),
     ).fetchone()[0]
     return None if found is None else int(found)
 
 
 def emptied(conn: sqlite3.Connection, run: int) -> list[Emptied]:
     """The fields that have a value in notably fewer items than in the last complete run; the worst first."""
-    before = compared_with(conn, run)
+    before = compared_with(conn, run, counted=True)
     if before is None:
         return []
     then, found = dict(_rates(conn, before)), []
