@@ -200,10 +200,20 @@ def test_a_crawl_that_was_cut_short_is_not_held_to_its_size() -> None:
     assert done.summary.exit_code == 1
 
 
-def test_a_table_that_is_not_there_is_empty() -> None:
-    """An expectation of a class that was never yielded is broken."""
-    done = crawled(None, [{"a": 1}], {Book: Expect(min_items=1)})
+@pytest.mark.parametrize("by", [None, "shop"])
+def test_a_table_that_is_not_there_is_empty(by: str | None) -> None:
+    """An expectation of a class that was never yielded is broken, also where each group was to be looked at."""
+    done = crawled(None, [{"a": 1}], {Book: Expect(min_items=1, by=by)})
     assert "expected at least 1 book, found 0" in said(done)
+
+
+def test_groups_of_which_nothing_is_left_at_all(tmp_path: Path) -> None:
+    """Where two runs in a row see no item of the class, the expectation is broken in the second as well."""
+    db = tmp_path / "x.db"
+    expect = {Book: Expect(min_items=1, by="shop")}
+    crawled(db, books(2), expect)
+    for _ in range(2):
+        assert crawled(db, [{"a": 1}], expect).summary.exit_code == 1
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 
 from scraper import Key, Page, Request, Spider
 from scraper.cli.ending import ending
+from scraper.engine.revisit import validators_of
 from scraper.errors import SettingsError
 from scraper.settings import Settings
 from scraper.testing import Answer, Simulation, Site, simulate
@@ -239,6 +240,14 @@ def test_sec_06_conditional_headers_do_not_leave_their_url(tmp_path: Path) -> No
     for _ in range(2):
         simulate(Moved, Site(answer), db=tmp_path / "x.db")
     assert seen[3:] == [("/old", None), ("/new", None), ("/own", '"mine"')]
+
+
+@pytest.mark.parametrize("etag", ['"ä"', "x" * 2_000])
+def test_validators_that_cannot_be_sent_back_are_not(etag: str) -> None:
+    """An ETag outside ASCII, or one that is endless, is not kept: the page is fetched as if it had none."""
+    headers = httpx.Headers([(b"ETag", etag.encode()), (b"Last-Modified", b"Mon, 05 Jan 2026 10:00:00 GMT")])
+    url = "https://a.test/"
+    assert validators_of(url, url, headers, []) == (None, "Mon, 05 Jan 2026 10:00:00 GMT")
 
 
 def test_other_arguments_are_another_series(tmp_path: Path) -> None:

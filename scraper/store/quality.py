@@ -14,6 +14,8 @@ __all__ = ["Emptied", "Shrunk", "broken", "compared_with", "emptied", "shrunk"]
 
 #: A field has emptied when the share of rows without it grew by so much, a table has shrunk by so much of its rows.
 NOTABLE, SHRINKAGE = 0.05, 0.1
+#: Stands for the group where there are no items at all.
+_NO_GROUP = object()
 #: Expectations of groups that are told at most.
 MAX_GROUPS = 20
 #: Rows that were written: `kept` ones, of pages that were not fetched again, were not looked at.
@@ -130,7 +132,7 @@ def broken(
 
 def _broken(conn: sqlite3.Connection, run: int, one: Expectation, whole: bool) -> Iterator[str]:
     for group, count, filled in _groups(conn, run, one):
-        of = f" with {one.by} = {group!r}" if one.by is not None else ""
+        of = f" with {one.by} = {group!r}" if one.by is not None and group is not _NO_GROUP else ""
         if whole and count < one.min_items:
             yield f"expected at least {_number(one.min_items)} {one.table}{of}, found {_number(count)}"
         for column, share in one.fill.items():
@@ -154,7 +156,7 @@ def _groups(
     }
     asked = [name for name in one.fill if name.lower() in columns]
     if not columns or (one.by is not None and one.by.lower() not in columns):
-        yield None, 0, {}
+        yield _NO_GROUP, 0, {}
         return
     here = f"_run = {run}"
     counts = "".join(
@@ -167,6 +169,8 @@ def _groups(
         + (" GROUP BY 1 ORDER BY 1" if one.by is not None else ""),
         (since, run),
     ).fetchall()
+    if not rows:
+        yield _NO_GROUP, 0, {}
     for value, count, *filled in rows:
         yield value, int(count), {name: int(n) for name, n in zip(asked, filled, strict=True)}
 
