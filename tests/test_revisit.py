@@ -286,6 +286,18 @@ def test_a_page_the_last_complete_run_did_not_see_is_fetched(tmp_path: Path) -> 
     assert rows(done)["b"] == ("2", 3, None)
 
 
+def test_visits_of_runs_that_are_pruned_go_with_them(tmp_path: Path) -> None:
+    """What only a pruned run saw is known no more, and fetched when it comes back."""
+    shop, db = Shop(), tmp_path / "x.db"
+    crawl(shop, db, "never")
+    for _ in range(3):
+        crawl(shop, db, "always", settings={"keep_runs": 1})
+    with closing(sqlite3.connect(db)) as conn:
+        assert conn.execute("SELECT count(*) FROM _visits").fetchone() == (0,)
+    _, hits = crawl(shop, db, "never")
+    assert sum(hits.values()) == 9
+
+
 def test_revisit_is_resumed(tmp_path: Path) -> None:
     """A run that was cut short goes on sparing what the run before had fetched."""
     shop, db = Shop(etags=False), tmp_path / "x.db"
