@@ -1,4 +1,4 @@
-"""A million rows: `python -m benchmarks.rows` compares two runs of them, and shows that memory does not grow.
+"""A million rows: `python -m benchmarks.rows` reads, exports and compares them, and shows that memory does not grow.
 
 Two databases, of 100,000 and of 1,000,000 rows with a key, each crawled twice: in the second run every tenth row has
 another value and every hundredth is gone. Each command is a process of its own, measured from outside.
@@ -31,6 +31,8 @@ __all__ = ["main", "make"]
 #: Rows in one transaction, as a group of pages would have.
 GROUP = 10_000
 SIZES = (100_000, 1_000_000)
+#: Files an answer is exported to.
+FORMATS = ("csv", "jsonl", "parquet", "xlsx")
 
 
 @dataclass
@@ -80,6 +82,10 @@ def _product(n: int, number: int) -> Product:
 def _measured(folder: Path, sizes: tuple[int, ...], show: Callable[[str], None]) -> None:
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     commands = {
+        "tables": ["tables", "{db}"],
+        "query sum": ["query", "{db}", "select sum(price) from product"],
+        "query --csv": ["query", "{db}", "product", "--csv"],
+        **{f"export {form}": ["export", "{db}", "product", f"{{db}}.{form}"] for form in FORMATS},
         "diff": ["diff", "{db}"],
         "diff --json": ["diff", "{db}", "--json"],
         "backup": ["backup", "{db}", "{db}.copy"],

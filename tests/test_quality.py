@@ -78,6 +78,15 @@ def test_a_field_that_emptied_is_said_with_its_first_page(tmp_path: Path) -> Non
     assert "⚠ empty in 8 of 40 in run 2 (0 of 40 in run 1)" in out
 
 
+def test_a_run_that_parsed_nothing_is_no_measure(tmp_path: Path) -> None:
+    """Where `revisit` spared every page of a run, the next one is compared with the run before that."""
+    db, never = tmp_path / "x.db", {"revisit": "never"}
+    crawled(db, books(10), settings=never)
+    assert crawled(db, books(10), settings=never).summary.items["book"] == {"kept": 10}
+    (one,) = crawled(db, books(10, without=10)).summary.emptied
+    assert (one.before, one.empty, one.rows) == (1, 10, 10)
+
+
 def test_nothing_is_said_of_what_is_as_it_was(tmp_path: Path) -> None:
     """An optional field that was as empty before, a field that is new, and a first run are no news."""
     db = tmp_path / "x.db"
@@ -191,10 +200,20 @@ def test_a_crawl_that_was_cut_short_is_not_held_to_its_size() -> None:
     assert done.summary.exit_code == 1
 
 
-def test_a_table_that_is_not_there_is_empty() -> None:
-    """An expectation of a class that was never yielded is broken."""
-    done = crawled(None, [{"a": 1}], {Book: Expect(min_items=1)})
+@pytest.mark.parametrize("by", [None, "shop"])
+def test_a_table_that_is_not_there_is_empty(by: str | None) -> None:
+    """An expectation of a class that was never yielded is broken, also where each group was to be looked at."""
+    done = crawled(None, [{"a": 1}], {Book: Expect(min_items=1, by=by)})
     assert "expected at least 1 book, found 0" in said(done)
+
+
+def test_groups_of_which_nothing_is_left_at_all(tmp_path: Path) -> None:
+    """Where two runs in a row see no item of the class, the expectation is broken in the second as well."""
+    db = tmp_path / "x.db"
+    expect = {Book: Expect(min_items=1, by="shop")}
+    crawled(db, books(2), expect)
+    for _ in range(2):
+        assert crawled(db, [{"a": 1}], expect).summary.exit_code == 1
 
 
 @pytest.mark.parametrize(

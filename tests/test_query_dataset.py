@@ -110,6 +110,17 @@ async def test_closing_waits_for_nothing(path: str) -> None:
         await db.query("select 1")
 
 
+async def test_closing_while_a_connection_is_opened(path: str) -> None:
+    """A connection that is only being opened when the handle is closed is closed as well."""
+    db = Dataset(path)
+    task = asyncio.create_task(db.query("select 1"))
+    await asyncio.sleep(0)
+    await db.close()
+    with pytest.raises(QueryError, match="closed"):
+        await task
+    assert not db._readers
+
+
 async def test_an_iterator_that_is_left_gives_its_connection_back(path: str) -> None:
     """Iterators hold a connection of their own, however many are open, and leave no statement behind."""
     async with Dataset(path, connections=1) as db:

@@ -15,6 +15,7 @@ import pytest
 
 from scraper import Key, Page, Request, Spider
 from scraper.cli.ending import ending
+from scraper.engine.revisit import validators_of
 from scraper.errors import SettingsError
 from scraper.settings import Settings
 from scraper.testing import Answer, Simulation, Site, simulate
@@ -241,6 +242,14 @@ def test_sec_06_conditional_headers_do_not_leave_their_url(tmp_path: Path) -> No
     assert seen[3:] == [("/old", None), ("/new", None), ("/own", '"mine"')]
 
 
+@pytest.mark.parametrize("etag", ['"ä"', "x" * 2_000])
+def test_validators_that_cannot_be_sent_back_are_not(etag: str) -> None:
+    """An ETag outside ASCII, or one that is endless, is not kept: the page is fetched as if it had none."""
+    headers = httpx.Headers([(b"ETag", etag.encode()), (b"Last-Modified", b"Mon, 05 Jan 2026 10:00:00 GMT")])
+    url = "https://a.test/"
+    assert validators_of(url, url, headers, []) == (None, "Mon, 05 Jan 2026 10:00:00 GMT")
+
+
 def test_other_arguments_are_another_series(tmp_path: Path) -> None:
     """A visit of one series spares nothing in another."""
 
@@ -275,6 +284,18 @@ def test_a_page_the_last_complete_run_did_not_see_is_fetched(tmp_path: Path) -> 
     pages |= {"https://a.test/": "<a href=/b>b</a>", "https://a.test/b": "<p>2</p>"}
     done = simulate(Back, site, db=db)
     assert rows(done)["b"] == ("2", 3, None)
+
+
+def test_visits_of_runs_that_are_pruned_go_with_them(tmp_path: Path) -> None:
+    """What only a pruned run saw is known no more, and fetched when it comes back."""
+    shop, db = Shop(), tmp_path / "x.db"
+    crawl(shop, db, "never")
+    for _ in range(3):
+        crawl(shop, db, "always", settings={"keep_runs": 1})
+    with closing(sqlite3.connect(db)) as conn:
+        assert conn.execute("SELECT count(*) FROM _visits").fetchone() == (0,)
+    _, hits = crawl(shop, db, "never")
+    assert sum(hits.values()) == 9
 
 
 def test_revisit_is_resumed(tmp_path: Path) -> None:

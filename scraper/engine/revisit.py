@@ -89,4 +89,5 @@ def validators_of(
 
 
 def _short(value: str | None) -> str | None:
-    return value if value and len(value) <= LONGEST and value.isprintable() else None
+    """A validator that can be sent back as it came."""
+    return value if value and len(value) <= LONGEST and value.isascii() and value.isprintable() else None

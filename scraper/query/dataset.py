@@ -145,6 +145,9 @@ class Dataset:
         else:
             reader = ThreadReader(self.path)
             await reader.open()
+        if self._closed:  # meanwhile
+            await reader.close()
+            raise QueryError(f"{self.path}: this handle is closed")
         self._readers.add(reader)
         return reader
 

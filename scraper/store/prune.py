@@ -23,6 +23,8 @@ _OF_RUN = {
     "_commands": "id",
     "_selectors": "run, domain, place, call, selector",
     "_queues": "run, domain",
+    "_fill": 'run, "table", "column"',
+    "_visits": "key",
 }
 
 

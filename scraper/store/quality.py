@@ -14,6 +14,8 @@ __all__ = ["Emptied", "Shrunk", "broken", "compared_with", "emptied", "shrunk"]
 
 #: A field has emptied when the share of rows without it grew by so much, a table has shrunk by so much of its rows.
 NOTABLE, SHRINKAGE = 0.05, 0.1
+#: Stands for the group where there are no items at all.
+_NO_GROUP = object()
 #: Expectations of groups that are told at most.
 MAX_GROUPS = 20
 #: Rows that were written: `kept` ones, of pages that were not fetched again, were not looked at.
@@ -57,19 +59,19 @@ class _Rate:
     place: str
 
 
-def compared_with(conn: sqlite3.Connection, run: int) -> int | None:
-    """The last complete run of the same series before a run."""
+def compared_with(conn: sqlite3.Connection, run: int, *, counted: bool = False) -> int | None:
+    """The last complete run of the same series before a run; `counted`: one that parsed items of its own."""
     found = conn.execute(
         "SELECT max(b.id) FROM _runs a JOIN _runs b ON b.series = a.series AND b.id < a.id AND b.state = 'complete'"
-        " WHERE a.id = ?",
-        (run,),
+        " WHERE a.id = ? AND (NOT ? OR EXISTS (SELECT 1 FROM _fill WHERE run = b.id))",
+        (run, counted),
     ).fetchone()[0]
     return None if found is None else int(found)
 
 
 def emptied(conn: sqlite3.Connection, run: int) -> list[Emptied]:
     """The fields that have a value in notably fewer items than in the last complete run; the worst first."""
-    before = compared_with(conn, run)
+    before = compared_with(conn, run, counted=True)
     if before is None:
         return []
     then, found = dict(_rates(conn, before)), []
@@ -130,7 +132,7 @@ def broken(
 
 def _broken(conn: sqlite3.Connection, run: int, one: Expectation, whole: bool) -> Iterator[str]:
     for group, count, filled in _groups(conn, run, one):
-        of = f" with {one.by} = {group!r}" if one.by is not None else ""
+        of = f" with {one.by} = {group!r}" if one.by is not None and group is not _NO_GROUP else ""
         if whole and count < one.min_items:
             yield f"expected at least {_number(one.min_items)} {one.table}{of}, found {_number(count)}"
         for column, share in one.fill.items():
@@ -154,7 +156,7 @@ def _groups(
     }
     asked = [name for name in one.fill if name.lower() in columns]
     if not columns or (one.by is not None and one.by.lower() not in columns):
-        yield None, 0, {}
+        yield _NO_GROUP, 0, {}
         return
     here = f"_run = {run}"
     counts = "".join(
@@ -167,6 +169,8 @@ def _groups(
         + (" GROUP BY 1 ORDER BY 1" if one.by is not None else ""),
         (since, run),
     ).fetchall()
+    if not rows:
+        yield _NO_GROUP, 0, {}
     for value, count, *filled in rows:
         yield value, int(count), {name: int(n) for name, n in zip(asked, filled, strict=True)}
 
