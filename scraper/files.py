@@ -23,7 +23,7 @@ from scraper.urls import split
 __all__ = ["FileSink", "Files", "safe_name", "served_name"]
 
 SLASH = re.compile(r"[/\\]")
-QUOTED = re.compile(r"\\(.)")
+ESCAPED = re.compile(r"\\(.)")
 
 #: Octets of a name, of its suffix, and times a name is unquoted.
 LONGEST_NAME, LONGEST_SUFFIX, UNQUOTED = 120, 16, 3
@@ -87,7 +87,7 @@ def served_name(url: str, disposition: str) -> str:
         except LookupError:
             named = ""
     if not named and (found := QUOTED.search(disposition)):
-        named = QUOTED.sub(r"\1", found[1]) if found[1] is not None else found[2]
+        named = ESCAPED.sub(r"\1", found[1]) if found[1] is not None else found[2]
     stem, suffix = os.path.splitext(safe_name(named or split(url).path))
     mark = blake2b(url.encode(), digest_size=4).hexdigest()
     return f"{stem}-{mark}{suffix}"

@@ -12,7 +12,7 @@ from scraper.page.text import text_of
 
 __all__ = ["markdown_of"]
 
-_MARKS = re.compile(r"[*`\s]+")
+_ONLY_MARKS = re.compile(r"[*`\s]+")
 
 _SKIPPED = frozenset({"script", "style", "template", "head", "noscript", "svg", "iframe"})
 _BLOCK_NAMES = (
@@ -129,7 +129,7 @@ class _Writer:
     def end_block(self) -> None:
         text = " ".join("".join(self.line).split()).replace(f" {_BREAK}", _BREAK).replace(_BREAK, "  \n")
         self.line.clear()
-        if text.strip() and not _MARKS.fullmatch(text):
+        if text.strip() and not _ONLY_MARKS.fullmatch(text):
             self._add(self._prefix + text, in_list=bool(self._lists))
             self._prefix = " " * len(self._prefix) if self._lists else ""
         elif not self._lists:
