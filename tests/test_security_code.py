@@ -164,7 +164,7 @@ TYPED_BY_PEOPLE = (
     "scraper/config.py",
     "scraper/page/css.py",
     "scraper/page/suggest.py",
-    "scraper/diagnose.py",
+    "scraper/diagnose/",
 )
 METHODS = {"match", "fullmatch", "search", "findall", "finditer", "sub", "split"}
 
