@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scraper.api import Crawl, crawl, run
+    from scraper.credentials import Basic, Bearer, Secret
     from scraper.errors import (
         Blocked,
         FetchError,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     )
     from scraper.expect import Expect
     from scraper.items import table
-    from scraper.models import Limit, Rate, Request, Requests
+    from scraper.models import Download, Limit, Rate, Request, Requests
     from scraper.page import Node, Page
     from scraper.query.dataset import Dataset, open
     from scraper.spider import Spider
@@ -32,9 +33,12 @@ if TYPE_CHECKING:
     from scraper.typed import Exact, Key
 
 __all__ = [
+    "Basic",
+    "Bearer",
     "Blocked",
     "Crawl",
     "Dataset",
+    "Download",
     "Exact",
     "Expect",
     "FetchError",
@@ -49,6 +53,7 @@ __all__ = [
     "Requests",
     "Retry",
     "ScraperError",
+    "Secret",
     "Skip",
     "Spider",
     "Stop",
@@ -63,13 +68,14 @@ __all__ = [
 
 _HOMES = {
     "scraper.api": ("Crawl", "crawl", "run"),
+    "scraper.credentials": ("Basic", "Bearer", "Secret"),
     "scraper.errors": (
         "Blocked", "FetchError", "NoMatch", "PageError", "Retry", "ScraperError", "Skip", "Stop", "StoreError",
         "UsageError",
     ),
     "scraper.expect": ("Expect",),
     "scraper.items": ("table",),
-    "scraper.models": ("Limit", "Rate", "Request", "Requests"),
+    "scraper.models": ("Download", "Limit", "Rate", "Request", "Requests"),
     "scraper.page": ("Node", "Page"),
     "scraper.query.dataset": ("Dataset", "open"),
     "scraper.spider": ("Spider",),

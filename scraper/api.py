@@ -9,11 +9,10 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack, cast
+from typing import Any, TypedDict, Unpack
 
 import httpx
 
@@ -23,23 +22,25 @@ from scraper.engine import (
     CARRIED,
     Context,
     Engine,
+    Identity,
     Links,
     Meanings,
     Parsing,
     Seeder,
     check_url,
+    open_wires,
     request_headers,
     user_agent,
 )
 from scraper.engine.closing import close_run
 from scraper.errors import FetchError, SpiderError, UsageError
 from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Event, Observer, Warned, notify
-from scraper.guard import Guard
+from scraper.files import Files
 from scraper.items import Items
 from scraper.models import CrawlStatus, Request
 from scraper.options import Ended, Member, Options, Resume
 from scraper.politeness import Politeness
-from scraper.project import default_database
+from scraper.project import default_database, project_folder
 from scraper.query.past import Past
 from scraper.retry import RetryPolicy
 from scraper.robots import Robots
@@ -60,7 +61,6 @@ from scraper.store.runs import (
 )
 from scraper.store.shapes import Occasion, adapt
 from scraper.summary import Summary, summarize
-from scraper.transport.wire import Wire
 from scraper.version import VERSION
 
 __all__ = ["Crawl", "CrawlOptions", "Ended", "Member", "Options", "Resume", "crawl", "run"]
@@ -97,6 +97,7 @@ class Crawl:
         self.options = Options(dict(arguments or {}), tuple(start), dict(settings or {}))
         self._layers = layers
         self.settings = self._settings(self.options)
+        self.options.find_secrets(self.settings, self.definition.secrets)
         self._check_start(resume)
         instantiate(self.definition, self.options.arguments)
         Items(self.definition.name, self.definition.items)
@@ -178,7 +179,7 @@ class Crawl:
     async def work(self, database: Database, run: Run, clock: Clock, member: Member) -> Ended:
         """Fetch until nothing is left or something stops it; what selectors found is stored at the end."""
         frontier = self.frontier(database, run)
-        async with self._wires() as downloader:
+        async with open_wires(self.settings, self.definition.cls.transports, self._transport) as downloader:
             reason = await self._crawl(frontier, database, run, downloader, clock, member)
         await frontier.store_selectors()
         await frontier.count(self._engine.time_spent() if self._engine is not None else {})
@@ -233,12 +234,16 @@ class Crawl:
         items = Items(self.definition.name, self.definition.items)
         politeness = Politeness(self.settings, clock, user_agent(self.settings))
         links = Links(self.settings, politeness)
+        identity = Identity(self.settings, clock, (getattr(spider, n) for n in self.definition.secrets))
+        if identity.uses_proxies and member.seeds:
+            self.tell(Warned("through a proxy, private addresses are known by our own name lookup only"))
         context = Context(
             spider=spider, definition=self.definition, settings=self.settings, clock=clock, frontier=frontier,
             politeness=politeness, robots=Robots(clock.unix),
             retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items,
-            links=links, meanings=Meanings(), parsing=Parsing(inline=self._inline),
-            headers=request_headers(self.settings), plain_headers=request_headers(self.settings, CARRIED),
+            links=links, identity=identity, files=self._files(), meanings=Meanings(),
+            parsing=Parsing(inline=self._inline), headers=request_headers(self.settings),
+            plain_headers=request_headers(self.settings, CARRIED - self.settings.secret_headers),
             user_agent=user_agent(self.settings), observers=self._observers, workers=member.workers,
         )  # fmt: skip
         starts = self._starts(spider, run) if member.seeds else None
@@ -352,24 +357,9 @@ class Crawl:
         own = (self.definition.place, self.definition.settings)
         return Settings.of(*self._layers.around(own, ("flags", options.settings)))
 
-    @asynccontextmanager
-    async def _wires(self) -> AsyncIterator[Downloader]:
-        """The transports: the spider's own stay open, the default wire is ours to close."""
-        own = None
-        if self._transport is None:
-            own = Wire(
-                connect_timeout=self.settings.connect_timeout, guard=Guard(self.settings.private_hosts)
-            )
-        try:
-            yield Downloader(
-                {
-                    "": cast("httpx.AsyncBaseTransport", self._transport or own),
-                    **self.definition.cls.transports,
-                }
-            )
-        finally:
-            if own is not None:
-                await own.aclose()
+    def _files(self) -> Files:
+        folder = self.settings.files or f"files/{self.definition.name}"
+        return Files(project_folder() / folder, inline=self._inline)
 
 
 class CrawlOptions(TypedDict, total=False):

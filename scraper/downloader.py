@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import httpx
 
@@ -18,7 +18,7 @@ from scraper.decode import Decoder, size
 from scraper.errors import FetchError
 from scraper.transport.errors import WireError, kind_of
 
-__all__ = ["Downloader", "Limits", "Reply", "always"]
+__all__ = ["Downloader", "Limits", "Reply", "Sink", "Wanted", "always"]
 
 #: Octets of a body put into the sink before other tasks get a turn: decoding runs at 300 MB/s and more.
 BREATH: Final = 4 << 20
@@ -34,13 +34,23 @@ Wanted: TypeAlias = Callable[[int, httpx.Headers], bool]
 class Limits:
     """Bounds of one hop: `deadline` in seconds, the bodies in octets, before and after decoding.
 
-    `truncate`: a body over the bounds is cut there instead of being an error.
+    `truncate`: a body over the bounds is cut there instead of being an error. `stall`: seconds a body that goes
+    into a sink may go without a byte; the deadline then ends with its headers.
     """
 
     deadline: float = 60.0
     max_body: int = 16 << 20
     max_decoded: int = 64 << 20
     truncate: bool = False
+    stall: float = 30.0
+
+
+class Sink(Protocol):
+    """Where a body goes that nobody wants to hold as a whole."""
+
+    async def write(self, piece: bytes) -> None:
+        """Take the next piece, 1 MiB at most."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,7 @@ class Downloader:
 
     def __init__(self, transports: Mapping[str, httpx.AsyncBaseTransport]) -> None:
         self._transports = {
-            name: (transport, "before_send" in getattr(transport, "guarantees", ()))
+            name: (transport, frozenset(getattr(transport, "guarantees", ())))
             for name, transport in transports.items()
         }
 
@@ -90,8 +100,11 @@ class Downloader:
         limits: Limits = DEFAULT,
         wanted: Wanted = always,
         via: str = "",
+        into: Sink | None = None,
     ) -> Reply:
         """Send `request` under its `permit` and read the answer if `wanted(status, headers)` says so.
+
+        The body of a 2xx goes `into` a sink where there is one, and is not in the reply.
 
         `permit` is awaited exactly once per send, by the transport between connection and first byte where it
         can. The deadline covers connecting and one send up to its body's end, not the wait for the permit.
@@ -99,11 +112,13 @@ class Downloader:
         """
         if via not in self._transports:
             raise FetchError("transport", f"no transport is named {via!r}")
+        if "proxy" in request.extensions and "proxy" not in self._transports[via][1]:
+            raise FetchError("transport", "this transport takes no proxy: give it its own, or set none")
         hop = _Hop(permit, limits)
         try:
             async with hop.scope:
                 response = await self._send(request, hop, via)
-                return await _receive(request, response, hop, wanted)
+                return await _receive(request, response, hop, wanted, into)
         except FetchError:
             raise
         except Exception as exc:
@@ -112,8 +127,8 @@ class Downloader:
             raise hop.failure(exc) from exc
 
     async def _send(self, request: httpx.Request, hop: _Hop, via: str) -> httpx.Response:
-        transport, delegated = self._transports[via]
-        if delegated:
+        transport, guarantees = self._transports[via]
+        if "before_send" in guarantees:
             request.extensions["before_send"] = hop.turn
         else:
             await hop.turn()
@@ -123,13 +138,14 @@ class Downloader:
 class _Hop:
     """The clock of one send. Invariant: the scope's deadline stands still while the permit is waited for."""
 
-    __slots__ = ("_permit", "limits", "now", "refusal", "scope", "sent")
+    __slots__ = ("_permit", "limits", "now", "refusal", "scope", "sent", "streaming")
 
     def __init__(self, permit: Permit, limits: Limits) -> None:
         self.now = asyncio.get_running_loop().time
         self.limits = limits
         self.scope = asyncio.timeout_at(self.now() + limits.deadline)
         self.sent = 0.0
+        self.streaming = False
         self.refusal: Exception | None = None
         self._permit = permit
 
@@ -148,9 +164,18 @@ class _Hop:
         self.sent = self.now()
         scope.reschedule(self.sent + left)
 
+    def progress(self) -> None:
+        """Something of a body arrived that may take as long as it likes: only silence ends it."""
+        self.streaming = True
+        self.scope.reschedule(self.now() + self.limits.stall)
+
     def failure(self, exc: Exception) -> FetchError:
         """What a person is told about an exception that left the transport."""
         if self.scope.expired():
+            if self.streaming:
+                return FetchError(
+                    "timeout", f"the download stood still for {self.limits.stall:g} s (stall_timeout)"
+                )
             return FetchError("timeout", f"no complete answer within {self.limits.deadline:g} s")
         kind = kind_of(exc)
         if isinstance(exc, WireError) or kind == "bad-url":
@@ -160,7 +185,9 @@ class _Hop:
         return FetchError(kind)
 
 
-async def _receive(request: httpx.Request, response: httpx.Response, hop: _Hop, wanted: Wanted) -> Reply:
+async def _receive(
+    request: httpx.Request, response: httpx.Response, hop: _Hop, wanted: Wanted, into: Sink | None
+) -> Reply:
     """Read what is wanted of the answer, and close it whatever happens."""
     stream, status, headers = response.stream, response.status_code, response.headers
     if not isinstance(stream, httpx.AsyncByteStream):
@@ -170,6 +197,8 @@ async def _receive(request: httpx.Request, response: httpx.Response, hop: _Hop, 
             body = _NOTHING
         elif request.method == "HEAD" or status in BODILESS:
             body = _EMPTY
+        elif into is not None and 200 <= status < 300:
+            body = await _stream(stream, _Framing.of(response), hop, into)
         else:
             body = await _read(stream, _Framing.of(response), hop.limits)
     finally:
@@ -232,6 +261,27 @@ async def _read(stream: httpx.AsyncByteStream, framing: _Framing, limits: Limits
         return await _plain(chunks, min(limits.max_body, limits.max_decoded))
     finally:
         await chunks.aclose()
+
+
+async def _stream(stream: httpx.AsyncByteStream, framing: _Framing, hop: _Hop, into: Sink) -> _Read:
+    """A body passed on piece by piece; no more of it is held than a chunk and what it decodes to."""
+    limits = hop.limits
+    most = min(limits.max_body, limits.max_decoded)
+    if framing.announced > most:
+        raise _too_large(most)
+    chunks, decoder = _Chunks(stream, framing.announced), Decoder(framing.coding, limits.max_decoded)
+    hop.progress()
+    try:
+        async for chunk in chunks:
+            hop.progress()
+            if chunks.count > limits.max_body:
+                raise _too_large(limits.max_body)
+            for piece in decoder.feed(chunk):
+                await into.write(piece)
+        decoder.finish()
+    finally:
+        await chunks.aclose()
+    return _Read(b"", chunks.count, True, decoder.unknown)
 
 
 async def _plain(chunks: _Chunks, limit: int) -> _Read:

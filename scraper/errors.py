@@ -23,6 +23,7 @@ ScraperError
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
@@ -49,11 +50,23 @@ __all__ = [
     "TableError",
     "UsageError",
     "Verdict",
+    "masked",
 ]
+
+#: What stands before the host of a URL: a user and a password.
+_USERINFO = re.compile(r"(?<=://)[^\s/?#\\\"'<>]*@")
+
+
+def masked(text: str) -> str:
+    """Text without the `user:password@` of the URLs in it."""
+    return _USERINFO.sub("…@", text) if "@" in text else text
 
 
 class ScraperError(Exception):
-    """Base of every error of this package. `str(error)` is a sentence for a person."""
+    """Base of every error of this package. `str(error)` is a sentence for a person, without credentials."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(masked(message))
 
 
 class UsageError(ScraperError):
@@ -94,6 +107,10 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "timeout": "the answer was not complete within the deadline",
         "connection": "the connection broke before the answer was complete",
         "tls": "the certificate or the TLS handshake is not valid",
+        "tls-expired": "the certificate is over, or not valid yet",
+        "tls-untrusted": "the certificate comes from nobody this machine trusts",
+        "tls-hostname": "the certificate is for another host",
+        "proxy": "the proxy cannot be reached, refuses us, or all proxies rest",
         "protocol": "the answer is not valid HTTP",
         "incomplete": "the body is shorter than announced, or its compression is cut off",
         "decode": "the body is not in the encoding it claims",

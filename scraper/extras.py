@@ -13,7 +13,7 @@ __all__ = ["EXTRAS", "pip_command", "present", "require"]
 
 #: The extras of pyproject.toml (but `dev`): the module that an extra is for, as it is imported.
 EXTRAS: Mapping[str, str] = MappingProxyType(
-    {"parquet": "pyarrow", "xlsx": "xlsxwriter", "browse": "datasette"}
+    {"socks": "python_socks", "parquet": "pyarrow", "xlsx": "xlsxwriter", "browse": "datasette"}
 )
 
 

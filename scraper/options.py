@@ -1,13 +1,17 @@
-"""What a crawl is begun with, what a process is in it, and how its fetching ended."""
+"""What a crawl is begun with and what of it is stored, what a process is in it, and how its fetching ended."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from scraper.credentials import SECRET_HEADERS, secrets_of
 from scraper.errors import SettingsError
+from scraper.extras import require
+from scraper.proxies import all_proxies
+from scraper.settings import Settings
 from scraper.store.runs import Run
 
 __all__ = ["Ended", "Member", "Options", "Resume"]
@@ -36,16 +40,34 @@ class Ended:
 
 @dataclass(slots=True)
 class Options:
-    """What a run is begun with; stored with it, and used again when it is resumed."""
+    """What a run is begun with; stored with it, and used again when it is resumed.
+
+    `secrets` are the names of arguments and settings whose values are not stored: a resume is given them again.
+    """
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
     start: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Collection[str] = ()
+
+    def find_secrets(self, settings: Settings, arguments: Collection[str]) -> None:
+        """Note what of these is secret. Raises UsageError for what is missing: a variable, an extra."""
+        secrets_of(settings.auth, settings.cookies, settings.headers, settings.secret_headers)
+        if any(proxy.is_socks for proxy in all_proxies(settings)):
+            require("socks", "a socks proxy")
+        given = _secret_settings(settings) & set(self.settings)
+        self.secrets = sorted(given | set(arguments) & set(self.arguments))
 
     def merged(self, run: Run) -> Options:
         """The stored options of `run`, which these may repeat but not change."""
+        wanted = run.options.get("secrets", ())
+        for key in wanted:
+            if key in Settings.names() and key not in self.settings:
+                raise SettingsError(
+                    f"run {run.id} was begun with {key}, which is secret and not stored; give it again"
+                )
         for name in ("arguments", "settings"):
-            for key, value in getattr(self, name).items():
+            for key, value in _without(self.secrets, getattr(self, name)).items():
                 if (old := run.options[name].get(key)) != value:
                     raise SettingsError(
                         f"run {run.id} was begun with {key} = {old!r}, not {value!r}; resume without it, or begin a new run"
@@ -54,11 +76,42 @@ class Options:
             raise SettingsError(
                 f"run {run.id} was begun with another start; resume without --start, or begin a new run"
             )
-        return Options(**run.options)
+        return Options(
+            {**run.options["arguments"], **_only(self.secrets, self.arguments)},
+            run.options["start"],
+            {**run.options["settings"], **_only(self.secrets, self.settings)},
+            {*wanted, *self.secrets},
+        )
 
     def series(self, spider: str) -> str:
         """What two runs must share to be compared: spider, arguments, start."""
-        return json.dumps([spider, dict(self.arguments), list(self.start)], sort_keys=True, default=str)
+        arguments = _without(self.secrets, self.arguments)
+        return json.dumps([spider, arguments, list(self.start)], sort_keys=True, default=str)
 
     def stored(self) -> dict[str, Any]:
-        return {"arguments": dict(self.arguments), "start": list(self.start), "settings": dict(self.settings)}
+        stored = {
+            "arguments": _without(self.secrets, self.arguments),
+            "start": list(self.start),
+            "settings": _without(self.secrets, self.settings),
+        }
+        return {**stored, "secrets": sorted(self.secrets)} if self.secrets else stored
+
+
+def _secret_settings(settings: Settings) -> set[str]:
+    """The settings that hold a secret as they are."""
+    marked = SECRET_HEADERS | settings.secret_headers
+    found = {"headers"} if any(name.lower() in marked for name in settings.headers) else set()
+    found |= {"auth"} if settings.auth else set()
+    found |= {"cookies"} if isinstance(settings.cookies, Mapping) else set()
+    found |= {"proxy"} if any(proxy.user for proxy in settings.proxy) else set()
+    return found | (
+        {"limits"} if any(proxy.user for proxy in all_proxies(settings)[len(settings.proxy) :]) else set()
+    )
+
+
+def _without(names: Collection[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def _only(names: Collection[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}

@@ -26,6 +26,7 @@ RETRY_KINDS = frozenset(
         "incomplete",
         "robots-unreachable",
         "domain-busy",
+        "proxy",
     }
 )
 #: Tries for kinds that seldom heal within seconds, instead of `retries` + 1.

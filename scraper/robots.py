@@ -24,7 +24,20 @@ MAX_ROBOTS = 500 * 1024
 #: Seconds rules are kept (section 2.4), and until an unreachable robots.txt is asked for again.
 KEEP, KEEP_UNREACHABLE = 86_400.0, 10.0
 #: Kinds of failure that say something about the host, not about its robots.txt.
-NETWORK = frozenset({"dns", "dns-timeout", "connect", "connect-timeout", "tls", "private-address"})
+NETWORK = frozenset(
+    {
+        "dns",
+        "dns-timeout",
+        "connect",
+        "connect-timeout",
+        "tls",
+        "tls-expired",
+        "tls-untrusted",
+        "tls-hostname",
+        "proxy",
+        "private-address",
+    }
+)
 #: Seconds of a Crawl-delay that mean "for ever".
 ENDLESS = 1e9
 #: Origins whose parsed rules are in memory, and characters of their texts in all.

@@ -10,11 +10,26 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import httpx
+
+from scraper.credentials import read_auth, read_cookies
 from scraper.errors import SettingsError
-from scraper.models import Hours, Limit, Rate
+from scraper.models import Hours, Limit, Proxy, Rate, read_proxies
 
-__all__ = ["NO_LAYERS", "SCOPES", "Layer", "Layers", "Settings", "did_you_mean", "near_miss", "read_limit"]
+__all__ = [
+    "NO_LAYERS",
+    "SCOPES",
+    "SECRET_SETTINGS",
+    "Layer",
+    "Layers",
+    "Settings",
+    "did_you_mean",
+    "near_miss",
+    "read_limit",
+]
 
+#: Settings whose values may be secrets: they are neither shown nor stored.
+SECRET_SETTINGS = frozenset({"auth", "cookies", "headers", "proxy"})
 SCOPES = ("site", "host", "listed", "any")
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE)
@@ -103,6 +118,10 @@ def _names(value: Any) -> frozenset[str]:
     return frozenset(_words(value))
 
 
+def _lower_names(value: Any) -> frozenset[str]:
+    return frozenset(name.lower() for name in _words(value))
+
+
 def _statuses(value: Any) -> tuple[int, ...]:
     expected = "HTTP statuses such as 404, 410"
     parts = _parts(value, expected)
@@ -155,9 +174,8 @@ def read_limit(host: str, value: Any) -> Limit:
         try:
             given[key] = inner if inner is None else _LIMIT[key](inner)
         except (ValueError, TypeError) as error:
-            raise SettingsError(
-                f"limits of {host}: {key} = {inner!r} is not valid; expected {error}"
-            ) from error
+            shown = "" if key in SECRET_SETTINGS else f" = {inner!r}"
+            raise SettingsError(f"limits of {host}: {key}{shown} is not valid; expected {error}") from error
     return Limit(**given)
 
 
@@ -179,7 +197,14 @@ def _hours_text(value: Any) -> Any:
 
 #: The keys of an entry of `limits`, the fields of `Limit`.
 _LIMIT: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
-    {"rate": _rate_text, "concurrency": _positive, "delay": _seconds, "robots": _flag, "hours": _hours_text}
+    {
+        "rate": _rate_text,
+        "concurrency": _positive,
+        "delay": _seconds,
+        "robots": _flag,
+        "hours": _hours_text,
+        "proxy": read_proxies,
+    }
 )
 
 
@@ -257,6 +282,8 @@ class Settings:
     retries: int = _setting(3, _count, "further tries after a failure that may pass")
     max_body: int = _setting(16 * 2**20, _size, "largest body as sent")
     max_decoded: int = _setting(64 * 2**20, _size, "largest body after decompression")
+    max_file: int = _setting(2**30, _size, "largest file that page.download stores")
+    stall_timeout: float = _setting(30.0, _seconds, "time a download may go without a byte")
     max_hops: int = _setting(20, _count, "redirects followed for one request")
     max_url: int = _setting(2083, _positive, "longest URL in characters")
     max_yield: int = _setting(
@@ -275,11 +302,26 @@ class Settings:
     scope: str = _setting("site", _scope, "which links are followed: site, host, listed, any")
     allowed: tuple[str, ...] = _setting((), _words, 'hosts a crawl may follow to with scope="listed"')
     private_hosts: frozenset[str] = _setting(frozenset(), _names, "private host:port a crawl may connect to")
+    proxy: tuple[Proxy, ...] = _setting(
+        (), read_proxies, "a proxy, or several that take turns: http, https, socks4, socks5, socks5h"
+    )
+    insecure_hosts: frozenset[str] = _setting(
+        frozenset(), _names, "host:port whose TLS certificate is not verified"
+    )
     accept: tuple[int, ...] = _setting((), _statuses, "statuses beyond 2xx the callbacks get")
     accept_types: tuple[str, ...] = _setting(
         ("html", "xml", "json", "text/"), _words, "content types fetched; others are cut at the headers"
     )
-    headers: Mapping[str, str] = _setting(MappingProxyType({}), _headers, "headers of every request")
+    headers: Mapping[str, str] = _setting(
+        MappingProxyType({}), _headers, "headers of requests to the hosts of start URLs"
+    )
+    secret_headers: frozenset[str] = _setting(
+        frozenset(), _lower_names, "headers that hold secrets, beside those known as such"
+    )
+    auth: Mapping[str, httpx.Auth] = _setting(MappingProxyType({}), read_auth, "credentials by origin")
+    cookies: bool | Mapping[str, Mapping[str, str]] = _setting(
+        True, read_cookies, "keep cookies; or the first ones, by origin"
+    )
     keep_failed: bool = _setting(
         True, _flag, "keep some pages a callback failed on, to try again (5 per place, up to 2 MiB each)"
     )
@@ -296,6 +338,7 @@ class Settings:
     revisit: str | float = _setting(
         "always", _revisit, "what a later run fetches again: always, never, or what is older than a time"
     )
+    files: str | None = _setting(None, _optional(_text), "the folder that page.download stores into")
     decimal_point: Literal[".", ","] = _setting(".", _point, "decimal point of numbers on the pages")
 
     @classmethod
@@ -320,7 +363,7 @@ class Settings:
                 except SettingsError as error:
                     raise SettingsError(f"{source}: {error}") from error
                 except (ValueError, TypeError) as error:
-                    shown = "" if key == "headers" else f" = {value!r}"  # a header may be a secret
+                    shown = "" if key in SECRET_SETTINGS else f" = {value!r}"
                     raise SettingsError(f"{source}: {key}{shown} is not valid; expected {error}") from error
         return cls(**values)
 

@@ -21,6 +21,7 @@ __all__ = [
     "domain_of",
     "fingerprint",
     "is_ip",
+    "is_public_suffix",
     "join",
     "normalize",
     "same_site",
@@ -94,6 +95,12 @@ def domain_of(host: str) -> str:
         return host
     found = _suffixes().privatesuffix(host)
     return str(found) if found else host
+
+
+@lru_cache(maxsize=4_096)
+def is_public_suffix(host: str) -> bool:
+    """Whether names below `host` belong to different owners: `com`, `co.uk`, `github.io`, any single label."""
+    return "." not in host or str(_suffixes().publicsuffix(host)) == host
 
 
 @cache

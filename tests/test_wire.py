@@ -819,7 +819,7 @@ FOREIGN = [
     (httpx.ConnectError("x"), "connect"),
     (wrapped(httpx.ConnectError("x"), NOBODY), "dns"),
     (wrapped(httpx.ConnectError("x"), wrapped(OSError("y"), ssl.SSLError(1, "z"))), "tls"),
-    (httpx.ProxyError("x"), "connect"),
+    (httpx.ProxyError("x"), "proxy"),
     (httpx.ReadError("x"), "connection"),
     (httpx.WriteError("x"), "connection"),
     (httpx.CloseError("x"), "connection"),

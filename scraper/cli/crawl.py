@@ -20,6 +20,12 @@ __all__ = ["crawl", "resume"]
 @click.option("--max-items", metavar="N", help="Stop after N items.")
 @click.option("--max-time", metavar="TIME", help="Stop after this long: 90s, 10m, 2h.")
 @click.option("--max-depth", metavar="N", help="Follow links N steps from the start.")
+@click.option(
+    "--proxy",
+    multiple=True,
+    metavar="URL",
+    help="Fetch through a proxy: http://user:password@host:port (repeatable: they take turns).",
+)
 @click.option("--no-robots", is_flag=True, help="Do not ask robots.txt.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting.")
 @click.option("--workers", type=click.IntRange(1), default=1, metavar="N", help="Crawl with N processes.")
@@ -49,6 +55,19 @@ def crawl(target: str, **given: Any) -> int:
     flag_value="",
     metavar="[KIND]",
     help="Do the failed requests of the newest run again, all or those of one kind.",
+)
+@click.option(
+    "-a",
+    "arguments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A secret argument of the spider, which was not stored.",
+)
+@click.option(
+    "--proxy",
+    multiple=True,
+    metavar="URL",
+    help="The proxy, where its password was not stored (repeatable).",
 )
 @click.option("--workers", type=click.IntRange(1), default=1, metavar="N", help="Crawl with N processes.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout.")

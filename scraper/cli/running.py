@@ -59,17 +59,22 @@ def go_on(database: str, given: Mapping[str, Any]) -> int:
     look = _look(given)
     how: Resume = "must" if failed is None else "failed"
     with look.stage() as region:
-        return crawl_and_report(_continued(run, path, how, failed or None), look, region, given["workers"])
+        return crawl_and_report(
+            _continued(run, path, how, failed or None, given), look, region, given["workers"]
+        )
 
 
-def _continued(run: Run, path: str, how: Resume, failed: str | None) -> Crawl:
-    """The crawl that goes on with a run; the demo's shop opens again where the run knows it."""
+def _continued(run: Run, path: str, how: Resume, failed: str | None, given: Mapping[str, Any]) -> Crawl:
+    """The crawl that goes on with a run, given its secrets again; the demo's shop opens again where the run knows it."""
     if run.target.startswith("scraper.demo."):
         from scraper.demo import DemoCrawl, DemoServer
 
         server = DemoServer(run.options["settings"]["allowed"])
         return DemoCrawl(server, db=path, resume=how, failed=failed)
     same = {name: run.options[name] for name in ("arguments", "start", "settings")}
+    same["arguments"] = {**same["arguments"], **_pairs(given["arguments"], "-a")}
+    if given["proxy"]:
+        same["settings"] = {**same["settings"], "proxy": list(given["proxy"])}
     found = find_target(run.target, near=Path(path).resolve().parent)
     return Crawl(
         found.cls, db=path, layers=found.layers, resume=how, failed=failed, target=run.target, **same
@@ -171,6 +176,8 @@ async def _interruptible(crawl: Crawl, reporter: Reporter) -> Summary | None:
 def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     names = ("rate", "concurrency", "max_pages", "max_items", "max_time", "max_depth")
     settings = {name: given[name] for name in names if given[name] is not None}
+    if given["proxy"]:
+        settings["proxy"] = list(given["proxy"])
     if given["no_robots"]:
         settings["robots"] = False
     return {**settings, **_pairs(given["settings"], "--set")}

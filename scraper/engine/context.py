@@ -11,10 +11,12 @@ import httpx
 
 from scraper.clock import Clock
 from scraper.downloader import Downloader
+from scraper.engine.identity import Identity
 from scraper.engine.links import Links
 from scraper.engine.meant import Meanings
 from scraper.engine.parsing import Parsing
 from scraper.events import Observer, Warned, notify
+from scraper.files import Files
 from scraper.frontier import Frontier
 from scraper.items import Items
 from scraper.politeness import Politeness
@@ -71,6 +73,8 @@ class Context:
     downloader: Downloader
     items: Items
     links: Links
+    identity: Identity
+    files: Files
     meanings: Meanings
     parsing: Parsing
     headers: httpx.Headers

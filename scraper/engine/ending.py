@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from scraper.models import Done, ErrorRecord, Kept, KeptPage, Outcome, QueuedRequest, Send, Site
+from scraper.models import (
+    Cookie,
+    Done,
+    ErrorRecord,
+    Kept,
+    KeptPage,
+    Options,
+    Outcome,
+    QueuedRequest,
+    Send,
+    Site,
+)
 from scraper.page import Page
 from scraper.trace import describe, storable
 
@@ -28,20 +39,23 @@ def kept(page: Page) -> KeptPage | None:
 
 
 class Ending:
-    """Makes the `Done` of one visit. `sends`, `counts` and `hits` grow while the visit is under way.
+    """Makes the `Done` of one visit. `sends`, `cookies`, `counts` and `hits` grow while the visit is under way.
 
-    `place` is where the spider is defined (file:line): it stands in for a place in the author's code.
+    `place` is where the spider is defined (file:line): it stands in for a place in the author's code; `veiled`
+    takes the secrets out of text that is stored for people to read.
     """
 
-    __slots__ = ("_place", "counts", "hits", "meant", "request", "sends")
+    __slots__ = ("_place", "_veiled", "cookies", "counts", "hits", "meant", "request", "sends")
 
-    def __init__(self, request: QueuedRequest, place: str) -> None:
+    def __init__(self, request: QueuedRequest, place: str, veiled: Callable[[str, Options], str]) -> None:
         self.request = request
         self.sends: list[Send] = []
+        self.cookies: list[Cookie] = []
         self.counts: Counter[str] = Counter()
         self.hits: Mapping[Site, bool] = {}
         self.meant: dict[Site, tuple[str, int]] = {}
         self._place = place
+        self._veiled = veiled
 
     def done(
         self,
@@ -52,8 +66,10 @@ class Ending:
         request: QueuedRequest | None = None,
     ) -> Done:
         """The visit ended with `outcome`, at `url` when redirects led away from the request's own."""
-        if not outcome.why.isascii():
-            outcome = replace(outcome, why=storable(outcome.why))
+        if outcome.why:
+            outcome = replace(outcome, why=storable(self._veil(outcome.why)))
+        if error is not None:
+            error = replace(error, message=self._veil(error.message), detail=self._veil(error.detail))
         if outcome.name == "failed":
             self.counts[f"failed.{outcome.kind}"] += 1
             if outcome.status in {404, 410}:
@@ -67,7 +83,11 @@ class Ending:
             counts=self.counts,
             hits=self.hits,
             meant=self.meant,
+            cookies=self.cookies,
         )
+
+    def _veil(self, text: str) -> str:
+        return self._veiled(text, self.request.options)
 
     def spared(self, outcome: Outcome, kept: Kept) -> Done:
         """The page was not fetched again, or has not changed: the earlier visit counts."""

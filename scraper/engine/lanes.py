@@ -186,6 +186,7 @@ class Lanes:
         domain.is_open(context.clock.mono())
         for origin in lease.facts.origins:
             context.robots.restore(origin)
+        context.identity.restore(lease.facts.cookies)
         lane = Lane(lease, domain, before + LEASE)
         if self._is_leaving(lane):
             lane.queue.clear()

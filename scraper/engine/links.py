@@ -156,7 +156,8 @@ def check_url(url: str, longest: int) -> tuple[str, Parts]:
         )
     if "@" in normal.split("/", 3)[2]:
         raise FetchError(
-            "bad-url", f"{parts.scheme}://…@{parts.host}: credentials in a URL are not sent; use headers"
+            "bad-url",
+            f"{parts.scheme}://…@{parts.host}: credentials in a URL are not sent; use the setting auth",
         )
     if len(normal) > longest:
         raise FetchError("bad-url", f"{url[:80]}…: longer than {longest} characters (max_url)")

@@ -6,16 +6,17 @@ guard, the rate and the record of what was sent hold for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import httpx
 
 from scraper.decode import decode_text
-from scraper.downloader import Limits, Reply, always
+from scraper.downloader import Limits, Reply, Sink, always
 from scraper.engine.context import Context
 from scraper.errors import FetchError
-from scraper.models import LONGEST_HOLD, Options, OriginFacts, Pace, Send, SendKind
+from scraper.models import LONGEST_HOLD, Cookie, Options, OriginFacts, Pace, Send, SendKind
 from scraper.politeness import PAUSE, Turn
 from scraper.retry import retry_after
 from scraper.robots import MAX_ROBOTS
@@ -36,6 +37,8 @@ __all__ = [
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: Headers a redirect to another origin may take along; all others may hold secrets.
 CARRIED = frozenset({"accept", "accept-language", "accept-encoding", "user-agent", "content-type"})
+#: Requests that credentials may make of one: a challenge and its answer, a token fetched in between.
+MAX_AUTH_SENDS = 5
 #: Redirects of a robots.txt that are followed (RFC 9309 section 2.3.1.2).
 ROBOTS_HOPS = 5
 #: Seconds a visit may hold its slot while its domain waits; above that the request goes back into the queue.
@@ -69,12 +72,13 @@ class _Sending:
 
 @dataclass(slots=True)
 class Traveller:
-    """Sends for one visit; `sends` is the record of what left, in order."""
+    """Sends for one visit; `sends` is the record of what left, in order, `cookies` of those that changed."""
 
     context: Context
     lane: Lane
     seed: str
     sends: list[Send]
+    cookies: list[Cookie]
     reserved: bool = True
 
     async def admit(self, url: str, lane: Lane) -> None:
@@ -106,8 +110,60 @@ class Traveller:
         kind: SendKind = "page",
         wanted: Callable[[int, httpx.Headers], bool] = always,
         limits: Limits | None = None,
+        into: Sink | None = None,
     ) -> Reply:
-        """One request under the domain's turn; the permit is taken at the moment of sending.
+        """One request, with what belongs to its origin: cookies, credentials, proxy. A whole body goes `into` a sink.
+
+        Credentials may need more than one (a challenge, a token): each under its own turn and permit.
+        """
+        parts, identity = split(url), self.context.identity
+        request = self._request(url, parts, options)
+        once = partial(
+            self._once, url=url, options=options, kind=kind, wanted=wanted, limits=limits, into=into
+        )
+        auth = identity.auth_for(parts, options)
+        if auth is None:
+            return await once(lane, request, parts)
+        flow = auth.async_auth_flow(request)
+        try:
+            request = await anext(flow)
+            for _ in range(MAX_AUTH_SENDS):
+                reply = await self._for_auth(once, lane, request)
+                try:
+                    request = await flow.asend(_as_response(reply, request))
+                except StopAsyncIteration:
+                    return reply
+        finally:
+            await flow.aclose()
+        raise FetchError(
+            "transport", f"the credentials for {parts.origin} want more than {MAX_AUTH_SENDS} requests"
+        )
+
+    async def _for_auth(
+        self, once: Callable[..., Awaitable[Reply]], lane: Lane, request: httpx.Request
+    ) -> Reply:
+        """A request that credentials make, which may be for another domain: then under that one's turn."""
+        parts = self.context.links.check(str(request.url))[1]
+        domain = self.context.politeness.key(parts.host)
+        if domain == lane.name:
+            return await once(lane, request, parts, url=str(request.url))
+        async with self.context.control.lane_for(domain) as other:
+            return await once(other, request, parts, url=str(request.url))
+
+    async def _once(
+        self,
+        lane: Lane,
+        request: httpx.Request,
+        parts: Parts,
+        *,
+        url: str,
+        options: Options,
+        kind: SendKind,
+        wanted: Callable[[int, httpx.Headers], bool],
+        limits: Limits | None,
+        into: Sink | None,
+    ) -> Reply:
+        """One send under the domain's turn; the permit is taken at the moment of sending.
 
         What the answer says about the domain (429, 503, a time-out) is heeded here, so for every kind of send.
         """
@@ -116,9 +172,9 @@ class Traveller:
         sending, reply = _Sending(), None
         try:
             async with domain.turn() as turn:
-                request = self._request(url, options)
                 request.extensions["after_send"] = lambda: self._left(turn, sending)
                 await turn.approach()
+                context.identity.dress(request, parts, options, lane.name)
                 try:
                     reply = await context.downloader.fetch(
                         request,
@@ -126,12 +182,16 @@ class Traveller:
                         limits=limits or self._limits,
                         wanted=wanted,
                         via=options.via or "",
+                        into=into,
                     )
                 finally:
                     if sending.at is not None:
                         self.sends.append(self._record(kind, lane.name, url, sending, reply))
+                context.identity.worked(request)
+                self.cookies += context.identity.learn(parts, reply.headers)
                 await self._heed(lane, sending, reply)
         except FetchError as error:
+            context.identity.failed(request, error)
             if sending.at is not None:
                 domain.unanswered(sending.mono, error.kind)
                 await self._remember(lane)
@@ -213,9 +273,9 @@ class Traveller:
         settings = self.context.settings
         return Limits(settings.deadline, settings.max_body, settings.max_decoded)
 
-    def _request(self, url: str, options: Options) -> httpx.Request:
+    def _request(self, url: str, parts: Parts, options: Options) -> httpx.Request:
         # The start itself: what a redirect of it added is in scope, but nobody named it.
-        named = split(url).netloc == self.seed.partition(" ")[0]
+        named = parts.netloc == self.seed.partition(" ")[0]
         headers = self.context.headers if named else self.context.plain_headers
         if options.headers:
             headers = httpx.Headers(headers)
@@ -267,6 +327,13 @@ class Traveller:
 _ROBOTS = Options()
 
 
+def _as_response(reply: Reply, request: httpx.Request) -> httpx.Response:
+    """A reply as credentials look at it: decoded already."""
+    coded = {"content-encoding", "content-length", "transfer-encoding"}
+    headers = [(name, value) for name, value in reply.headers.multi_items() if name.lower() not in coded]
+    return httpx.Response(reply.status, headers=headers, content=reply.body, request=request)
+
+
 def not_redirect(status: int, headers: httpx.Headers) -> bool:
     """Whether a body is worth reading: that of a redirect is not."""
     return not (status in REDIRECTS and "location" in headers)
@@ -279,7 +346,7 @@ def redirect_target(url: str, reply: Reply) -> str | None:
     """
     if reply.status not in REDIRECTS or "location" not in reply.headers:
         return None
-    location = reply.headers["location"]
+    location = _location(reply.headers)
     try:
         target = join(url, location)
         parts = split(target)
@@ -294,6 +361,14 @@ def redirect_target(url: str, reply: Reply) -> str | None:
             status=reply.status,
         )
     return target
+
+
+def _location(headers: httpx.Headers) -> str:
+    """The Location header; octets above ASCII are quoted as they are, whatever encoding they were meant in."""
+    raw = next(value for name, value in headers.raw if name.lower() == b"location")
+    if raw.isascii():
+        return raw.decode("ascii")
+    return "".join(chr(octet) if octet < 0x80 else f"%{octet:02X}" for octet in raw)
 
 
 def redirected(options: Options, status: int, before: Parts, after: Parts) -> Options:

@@ -52,8 +52,8 @@ class Visit:
         self._context = context
         self._lane = lane
         self._turn_over = turn_over
-        self._ending = Ending(request, context.definition.place)
-        self._traveller = Traveller(context, lane, request.seed, self._ending.sends)
+        self._ending = Ending(request, context.definition.place, context.identity.veiled)
+        self._traveller = Traveller(context, lane, request.seed, self._ending.sends, self._ending.cookies)
         self._type_accepted = True
         self._not_modified = False
         settings = context.settings
@@ -167,7 +167,7 @@ class Visit:
         if self._not_modified:
             outcome = Outcome("ok", why="not modified", status=status)
             return self._ending.spared(outcome, self._revisit.kept(asked=True))
-        fetcher = SubFetcher(self._context, self._request, self._ending.sends)
+        fetcher = SubFetcher(self._context, self._request, self._ending.sends, self._ending.cookies)
         page = page_of(self._context, reply, self._request.options, fetcher)
         if not (
             200 <= status < 300

@@ -1,8 +1,11 @@
 """The values that travel between the layers: requests, outcomes, leases, rows. Immutable, no behaviour."""
 
 from scraper.models.command import Command
+from scraper.models.cookie import Cookie
+from scraper.models.download import Download
 from scraper.models.lease import LONGEST_HOLD, DomainFacts, DomainLease, OriginFacts, Pending
 from scraper.models.limits import Hours, Limit, Pace, Rate
+from scraper.models.proxy import Proxy, read_proxies
 from scraper.models.request import Known, Options, QueuedRequest, Request, Requests, State, callback_name
 from scraper.models.result import (
     Column,
@@ -27,11 +30,13 @@ __all__ = [
     "Column",
     "Command",
     "Completed",
+    "Cookie",
     "CrawlStatus",
     "DomainFacts",
     "DomainLease",
     "DomainStatus",
     "Done",
+    "Download",
     "ErrorRecord",
     "Hours",
     "ItemRow",
@@ -44,6 +49,7 @@ __all__ = [
     "Outcome",
     "Pace",
     "Pending",
+    "Proxy",
     "QueuedRequest",
     "Rate",
     "Rejected",
@@ -57,4 +63,5 @@ __all__ = [
     "Upcoming",
     "Validators",
     "callback_name",
+    "read_proxies",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from scraper.models.cookie import Cookie
 from scraper.models.request import QueuedRequest
 
 __all__ = [
@@ -40,7 +41,8 @@ class DomainFacts:
     waits for, kept over runs; `parked`: why nothing is sent any more. `due` is when a domain that is given back
     may be claimed again for its rate and hours (not stored as a hold: those may be other ones then). `rate`,
     `ceiling` and `why` are those of the adaptive rate; `waits_for` is the cause of a wait, in words; `pushbacks` and
-    `refusals` count how often in a row it said "later", or no.
+    `refusals` count how often in a row it said "later", or no. `cookies` come with a
+    lease; what changes them is stored with the page that did.
     """
 
     used_until: float = 0.0
@@ -56,6 +58,7 @@ class DomainFacts:
     waits_for: str = ""
     pushbacks: int = 0
     refusals: int = 0
+    cookies: tuple[Cookie, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

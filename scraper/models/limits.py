@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+
+from scraper.models.proxy import Proxy
 
 __all__ = [
     "Hours",
@@ -144,6 +147,7 @@ class Limit:
     delay: float | None = None
     robots: bool | None = None
     hours: Hours | str | None = None
+    proxy: Proxy | str | Sequence[Proxy | str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

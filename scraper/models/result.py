@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from scraper.models.cookie import Cookie
 from scraper.models.limits import Pace
 from scraper.models.request import Known, QueuedRequest
 
@@ -202,6 +203,7 @@ class Done:
     page: KeptPage | None = None
     validators: Validators | None = None
     kept: Kept | None = None
+    cookies: Sequence[Cookie] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, overload
 import httpx
 
 from scraper.errors import BadValue, FetchError, PageError
-from scraper.models import Options, Request, Requests, Site
+from scraper.models import Download, Options, Request, Requests, Site
 from scraper.page.bind import options_for
 from scraper.page.document import HTTP, Document, is_markup, join
 from scraper.page.node import Selecting
@@ -29,6 +29,10 @@ class Fetcher(Protocol):
 
     async def __call__(self, request: Request) -> Page:
         """The page of a request with an absolute URL. Raises FetchError."""
+        ...
+
+    async def download(self, request: Request, name: str | None) -> Download:
+        """The body of a request as a file of this name, or of one the server gives it. Raises FetchError."""
         ...
 
 
@@ -142,6 +146,18 @@ class Page(Selecting):
         if self._fetcher is None:
             raise PageError(f"{self.url} was read without a network: fetch() has nothing to fetch with")
         return await self._fetcher(Request.of(url, request.options))
+
+    async def download(self, target: str | Request, name: str | None = None) -> Download:
+        """Store the body of a URL or a request as a file, as it arrives: it is never held as a whole.
+
+        The file is complete when this returns, and lies in the folder of the setting `files`, whatever `name` or
+        the server says; the same name again takes its place. Rules and errors are those of `fetch`.
+        """
+        request = Request(target) if isinstance(target, str) else target
+        url = self._absolute(request)
+        if self._fetcher is None:
+            raise PageError(f"{self.url} was read without a network: download() has nothing to fetch with")
+        return await self._fetcher.download(Request.of(url, request.options), name)
 
     def _absolute(self, request: Request) -> str:
         try:

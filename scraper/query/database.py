@@ -109,6 +109,8 @@ def _attach(conn: sqlite3.Connection, name: str, path: str) -> None:
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    if action == sqlite3.SQLITE_READ and (first, second) == ("_cookies", "value"):
+        return sqlite3.SQLITE_IGNORE  # reads as NULL: the values of cookies are shown to nobody
     if action == sqlite3.SQLITE_PRAGMA:
         name = (first or "").lower()
         allowed = bool(_NAMING.fullmatch(name) or (second is None and _SHOWING.fullmatch(name)))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
+from scraper.credentials import Secret
 from scraper.errors import SpiderError
 from scraper.expect import Expectation, expectations_of
 from scraper.settings import Settings, did_you_mean, near_miss
@@ -38,6 +39,11 @@ class Definition:
     callbacks: Mapping[str, Callable[..., Any]]
     items: tuple[type, ...]
     expect: tuple[Expectation, ...] = ()
+
+    @property
+    def secrets(self) -> list[str]:
+        """The arguments that are shown to nobody and stored nowhere."""
+        return [name for name, annotation in self.arguments.items() if annotation is Secret]
 
     def parameters(self, callback: str) -> Mapping[str, Any]:
         """The annotations of a callback's data parameters, in order."""
@@ -91,6 +97,9 @@ def instantiate(definition: Definition, arguments: Mapping[str, Any]) -> Spider[
                 f"{definition.name} has no argument {name!r}{did_you_mean(name, definition.arguments)} Known: {known}"
             )
         setattr(spider, name, _argument(definition, name, value))
+    for name in definition.secrets:
+        if isinstance(value := getattr(spider, name, None), Secret):
+            setattr(spider, name, value.resolved(name))
     missing = [name for name in definition.arguments if not hasattr(spider, name)]
     if missing:
         raise SpiderError(f"{definition.name} needs -a {missing[0]}=…")
@@ -100,6 +109,8 @@ def instantiate(definition: Definition, arguments: Mapping[str, Any]) -> Spider[
 def _argument(definition: Definition, name: str, value: Any) -> Any:
     annotation = definition.arguments[name]
     try:
+        if annotation is Secret:
+            return Secret(value)
         return _from_text(value, annotation) if isinstance(value, str) else value
     except (ValueError, TypeError, ArithmeticError) as error:
         shown = getattr(annotation, "__name__", str(annotation))

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from scraper.clock import iso
 from scraper.models import LONGEST_HOLD, DomainFacts, DomainLease, OriginFacts, QueuedRequest, Upcoming
+from scraper.store.cookies import cookies_for
 from scraper.store.queue import Queue
 
 __all__ = ["DomainRow", "Leases", "upcoming_domains"]
@@ -133,7 +134,7 @@ class Leases:
         requests: Sequence[QueuedRequest] = (),
     ) -> DomainLease:
         """A new owner, under the next epoch, which has taken `requests` already."""
-        facts = self._facts(conn, row.domain)
+        facts = self._facts(conn, row.domain, name)
         conn.execute(
             "UPDATE _queues SET epoch = ?, taken = ?, owner = ?, ready_at = ? WHERE run = ? AND domain = ?",
             (row.epoch + 1, len(requests), owner, expires, self._run, row.domain),
@@ -246,7 +247,7 @@ class Leases:
             conn.execute("UPDATE _domains SET not_before = ? WHERE id = ?", (longest, domain))
         return min(held, longest)
 
-    def _facts(self, conn: sqlite3.Connection, domain: int) -> DomainFacts:
+    def _facts(self, conn: sqlite3.Connection, domain: int, name: str) -> DomainFacts:
         known = conn.execute(
             "SELECT used_until, not_before, crawl_delay, auto_rate, auto_ceiling, coalesce(auto_why, ''),"
             " coalesce(waits_for, ''), pushbacks, refusals FROM _domains WHERE id = ?",
@@ -262,5 +263,5 @@ class Leases:
         rate, ceiling, why, waits_for, pushbacks, refusals = learned
         return DomainFacts(
             used_until, not_before, crawl_delay, origins=rules, rate=rate, ceiling=ceiling, why=why,
-            waits_for=waits_for, pushbacks=pushbacks, refusals=refusals,
+            waits_for=waits_for, pushbacks=pushbacks, refusals=refusals, cookies=cookies_for(conn, self._run, name),
         )  # fmt: skip

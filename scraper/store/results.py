@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from scraper.clock import iso
 from scraper.models import Completed, Done, ErrorRecord, Pace, QueuedRequest, Rejected, State
+from scraper.store.cookies import store_cookies
 from scraper.store.counters import Deltas
 from scraper.store.fill import Fill
 from scraper.store.queue import Queue, encode_options
@@ -58,6 +59,8 @@ class Results:
         deltas["queued"] += added
         deltas["links"] += added
         self._sends(conn, deltas, domain, done)
+        if done.cookies:
+            store_cookies(conn, self._run, done.cookies)
         if done.error is not None:
             self._error(conn, done, done.error, now)
         if outcome.name == "retry":

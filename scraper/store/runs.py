@@ -10,6 +10,7 @@ from typing import Any
 
 from scraper.errors import UsageError
 from scraper.store.commands import forget_stops
+from scraper.store.cookies import forget_cookies
 
 __all__ = [
     "Requeued",
@@ -178,14 +179,17 @@ def requeue_failed(conn: sqlite3.Connection, run: int, kind: str | None, now: fl
 
 
 def finish(conn: sqlite3.Connection, run: int, state: str, reason: str | None, now: float) -> None:
-    """A run ends: stopped (work is left), finished, or complete. Pages kept because they failed, and that did
-    not in the end, are of no use any more.
+    """A run ends: stopped (work is left), finished, or complete; then nothing of it needs cookies any more.
+
+    Pages kept because they failed, and that did not in the end, are of no use any more either.
     """
     conn.execute(
         "DELETE FROM _pages WHERE run = ? AND place <> ''"
         " AND (SELECT state FROM _requests WHERE id = _pages.request) IN (1, 3)",
         (run,),
     )
+    if state not in UNFINISHED:
+        forget_cookies(conn, run)
     conn.execute("UPDATE _runs SET state = ?, reason = ?, ended = ? WHERE id = ?", (state, reason, now, run))
 
 

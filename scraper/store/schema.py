@@ -280,9 +280,25 @@ CREATE INDEX _errors_request ON _errors (request);
 CREATE INDEX _pages_place ON _pages (run, place);
 """
 
+COOKIES = """
+CREATE TABLE _cookies (               -- of unfinished runs: working state
+    run INTEGER NOT NULL,
+    site TEXT NOT NULL,               -- the registrable domain
+    domain TEXT NOT NULL,
+    path TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,              -- a secret: `scraper query` shows NULL
+    host_only INTEGER NOT NULL,
+    secure INTEGER NOT NULL,
+    expires REAL,                     -- NULL: with the run
+    port INTEGER NOT NULL,            -- 0: any
+    PRIMARY KEY (run, site, domain, path, name)
+) WITHOUT ROWID;
+"""
+
 #: What each schema version adds, oldest first: a new database runs all of them, an older one those it lacks. A
 #: step that was published is never changed.
-STEPS = (FIRST, COMMANDS, HISTORY, QUALITY, DIAGNOSIS, POLITENESS)
+STEPS = (FIRST, COMMANDS, HISTORY, QUALITY, DIAGNOSIS, POLITENESS, COOKIES)
 #: What a step does beside its SQL: to tables whose names only the database knows.
 BESIDE: Mapping[str, Callable[[sqlite3.Connection], None]] = {HISTORY: _history}
 #: `PRAGMA user_version`: the schema version this code writes.

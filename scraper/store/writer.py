@@ -117,6 +117,7 @@ def connect(path: str) -> sqlite3.Connection:
             conn.execute("PRAGMA journal_mode = WAL")
             conn.execute("PRAGMA synchronous = NORMAL")
             conn.execute("PRAGMA foreign_keys = ON")
+            conn.execute("PRAGMA secure_delete = ON")  # what is cleared is not left in the file's free space
             conn.execute("PRAGMA journal_size_limit = 67108864")
         except BaseException:
             conn.close()

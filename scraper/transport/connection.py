@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Collection
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -137,30 +138,43 @@ class Connector(TCPConnector):
 
 
 class Origin(ClientRequest):
-    """Where to connect: what the connector wants to know of a request, made once per origin."""
+    """Where to connect: what the connector wants to know of a request, made once per origin.
 
-    def __init__(self, url: httpx.URL, loop: asyncio.AbstractEventLoop) -> None:
+    The certificate of one whose `host:port` is in `insecure` is not looked at. The pool's key says so: its
+    connections serve nobody else.
+    """
+
+    def __init__(
+        self, url: httpx.URL, loop: asyncio.AbstractEventLoop, insecure: Collection[str] = ()
+    ) -> None:
         port = url.port or (443 if url.scheme == "https" else 80)
         host = url.raw_host.decode("ascii")
         # Encoded: the host stands as httpx wrote it; nothing is quoted or looked up again.
-        super().__init__("GET", URL(f"{url.scheme}://{url.netloc.decode('ascii')}/", encoded=True), loop=loop)
+        at = URL(f"{url.scheme}://{url.netloc.decode('ascii')}/", encoded=True)
+        netloc = f"{host.rstrip('.')}:{port}"
+        super().__init__("GET", at, loop=loop, ssl=netloc not in insecure)
         self.key = self.connection_key
         self.name = host
-        self.netloc = f"{host.rstrip('.')}:{port}"
+        self.netloc = netloc
         self.literal = is_ip(host)
+        #: What a CONNECT names: as in a URL, with the port.
+        self.connect_to = f"[{host}]:{port}" if ":" in host else self.netloc
 
 
 class Dial:
     """One try to connect, for the guard: on whose behalf, and which addresses were refused.
 
-    `named` says that a person named this very `host:port`, so that it may be private.
+    `named` says that a person named this very `host:port`, so that it may be private. Through a proxy,
+    `reached` says that it answers, and `address` is where it is to connect to, "" for the name itself.
     """
 
-    __slots__ = ("named", "netloc", "refused")
+    __slots__ = ("address", "named", "netloc", "reached", "refused")
 
-    def __init__(self, netloc: str, named: bool = False) -> None:
+    def __init__(self, netloc: str, named: bool = False, address: str = "") -> None:
         self.netloc = netloc
         self.named = named
+        self.address = address
+        self.reached = False
         self.refused: list[str] = []
 
 

@@ -8,6 +8,10 @@
         ├── ConnectLimit    ConnectTimeout       connect-timeout
         ├── PrivateAddress  ConnectError         private-address
         ├── TlsFailed       ConnectError         tls
+        │   ├── TlsExpired                       tls-expired
+        │   ├── TlsUntrusted                     tls-untrusted
+        │   └── TlsHostname                      tls-hostname
+        ├── ProxyFailed     ProxyError           proxy
         ├── Broken          ReadError            connection
         ├── BadAnswer       RemoteProtocolError  protocol
         ├── HeadersTooLarge RemoteProtocolError  headers-too-large
@@ -43,7 +47,11 @@ __all__ = [
     "NoSuchHost",
     "NotConnected",
     "PrivateAddress",
+    "ProxyFailed",
+    "TlsExpired",
     "TlsFailed",
+    "TlsHostname",
+    "TlsUntrusted",
     "WireError",
     "WrongScheme",
     "kind_of",
@@ -91,6 +99,37 @@ class TlsFailed(WireError, httpx.ConnectError):
     """The certificate or the handshake is not valid."""
 
     kind = "tls"
+
+
+class TlsExpired(TlsFailed):
+    """The certificate is over, or not valid yet."""
+
+    kind = "tls-expired"
+
+
+class TlsUntrusted(TlsFailed):
+    """The certificate is signed by nobody this machine trusts, or by itself."""
+
+    kind = "tls-untrusted"
+
+
+class TlsHostname(TlsFailed):
+    """The certificate is for another host."""
+
+    kind = "tls-hostname"
+
+
+class ProxyFailed(WireError, httpx.ProxyError):
+    """The proxy could not be reached, or does not do what it is there for.
+
+    `at_fault`: whatever host it is asked for, it will do no better now.
+    """
+
+    kind = "proxy"
+
+    def __init__(self, message: str, *, at_fault: bool = False) -> None:
+        super().__init__(message)
+        self.at_fault = at_fault
 
 
 class Broken(WireError, httpx.ReadError):
@@ -168,7 +207,7 @@ def _translated(exc: BaseException, where: str) -> WireError | None:
     if isinstance(exc, aiohttp.ClientConnectorDNSError | socket.gaierror):
         return NoSuchHost(f"no such host: {where.rpartition(':')[0]}")
     if isinstance(exc, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError | ssl.SSLError):
-        return TlsFailed(_tls_reason(exc, where))
+        return _tls_error(exc, where)
     if isinstance(exc, aiohttp.ClientConnectorError):
         return _connect_error(exc.os_error, where)
     if isinstance(exc, TimeoutError) and getattr(exc, "errno", None) is None:
@@ -185,12 +224,22 @@ def _parse_error(exc: HttpProcessingError, where: str) -> WireError:
     return BadAnswer(f"the answer of {where} is not valid HTTP: {reason}")
 
 
-def _tls_reason(exc: BaseException, where: str) -> str:
+#: OpenSSL's verdicts on a certificate (X509_V_ERR_*): not valid yet, expired; self-signed, in the chain, without
+#: a known issuer, unverified; another name, another address.
+_VERDICTS: Final[dict[int, type[TlsFailed]]] = {
+    9: TlsExpired, 10: TlsExpired,
+    18: TlsUntrusted, 19: TlsUntrusted, 20: TlsUntrusted, 21: TlsUntrusted,
+    62: TlsHostname, 64: TlsHostname,
+}  # fmt: skip
+
+
+def _tls_error(exc: BaseException, where: str) -> TlsFailed:
     inner = getattr(exc, "certificate_error", None) or getattr(exc, "os_error", None) or exc
     if verdict := getattr(inner, "verify_message", ""):
-        return f"the certificate of {where} is not valid: {verdict}"
+        made = _VERDICTS.get(getattr(inner, "verify_code", 0), TlsFailed)
+        return made(f"the certificate of {where} is not valid: {verdict}")
     reason = (getattr(inner, "reason", None) or "no agreement").replace("_", " ").lower()
-    return f"the TLS handshake with {where} failed: {reason}"
+    return TlsFailed(f"the TLS handshake with {where} failed: {reason}")
 
 
 def _connect_error(exc: OSError, where: str) -> WireError:
@@ -209,7 +258,7 @@ _KINDS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (httpx.PoolTimeout, "connect-timeout"),
     (httpx.TimeoutException, "timeout"),
     (httpx.ConnectError, "connect"),
-    (httpx.ProxyError, "connect"),
+    (httpx.ProxyError, "proxy"),
     (httpx.NetworkError, "connection"),
     (httpx.UnsupportedProtocol, "unsupported-scheme"),
     (httpx.RemoteProtocolError, "protocol"),
@@ -235,7 +284,7 @@ def _connect_kind(exc: httpx.ConnectError) -> str:
         if isinstance(cause, socket.gaierror):
             return "dns"
         if isinstance(cause, ssl.SSLError):
-            return "tls"
+            return _VERDICTS.get(getattr(cause, "verify_code", 0), TlsFailed).kind
     return "connect"
 
 

@@ -13,7 +13,7 @@ import functools
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Final, TypeAlias, cast
 
 import httpx
@@ -29,9 +29,20 @@ from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
 from scraper.guard import Guard
+from scraper.models import Proxy
 from scraper.transport.connection import BUFFER, Connector, Dial, Origin, WireProtocol, dialing
-from scraper.transport.errors import BadAnswer, BadTarget, Broken, PrivateAddress, WrongScheme, translating
+from scraper.transport.errors import (
+    BadAnswer,
+    BadTarget,
+    Broken,
+    NoSuchHost,
+    PrivateAddress,
+    ProxyFailed,
+    WrongScheme,
+    translating,
+)
 from scraper.transport.resolver import Resolver
+from scraper.transport.tunnel import ProxyConnector, absolute_head, refused
 from scraper.urls import SCHEMES
 
 __all__ = ["Wire"]
@@ -62,7 +73,8 @@ class Wire(httpx.AsyncBaseTransport):
     request that still waited); `"after_send"`, a plain callable, when the request has been handed to the socket.
     The response's stream yields the raw body. There is no limit on connections
     and no read timeout: both belong to the caller. `request.extensions["named"]` true says that a person named
-    this `host:port`: the guard then lets it be private.
+    this `host:port`: the guard then lets it be private. `request.extensions["proxy"]`, a `Proxy`, is the way
+    to take; the guard then sees literals and our own lookup of the name, not what the proxy connects to.
 
     `connect_timeout` is seconds for TCP and TLS (a name lookup has the resolver's own deadline); `guard` sees
     every address before it is connected to, None connects anywhere; `verify` is as in httpx. Raises
@@ -71,7 +83,7 @@ class Wire(httpx.AsyncBaseTransport):
 
     #: What a caller need not do itself.
     guarantees: frozenset[str] = frozenset(
-        {"before_send", "address-guard", "header-caps", "1xx-cap", "stale-retry"}
+        {"before_send", "address-guard", "header-caps", "1xx-cap", "proxy", "stale-retry"}
     )
 
     def __init__(
@@ -81,6 +93,7 @@ class Wire(httpx.AsyncBaseTransport):
         guard: Guard | None = None,
         resolver: AbstractResolver | None = None,
         verify: bool | ssl.SSLContext = True,
+        insecure: Collection[str] = (),
     ) -> None:
         # One call races all addresses, several calls follow when they fail: both within the same limit.
         self._limits = ClientTimeout(
@@ -88,18 +101,21 @@ class Wire(httpx.AsyncBaseTransport):
         )
         self._guard = guard
         self._verify = verify
+        self._insecure = frozenset(insecure)
         if guard is None:
             self.guarantees = self.guarantees - {"address-guard"}
         self._owns_resolver = resolver is None
         self._resolver = resolver or Resolver()
         self._connector: Connector | None = None
+        self._proxied: dict[Proxy, Connector] = {}
         self._origins: dict[tuple[str, bytes], Origin] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
         origin = self._origins.get((url.scheme, url.netloc)) or self._origin(url)
         with translating(origin.netloc):
-            octets = _head(request, await request.aread())
+            proxy: Proxy | None = request.extensions.get("proxy")
+            octets = _head(request, await request.aread(), proxy)
             try:
                 return await self._exchange(request, octets, origin, fresh=False)
             except _Stale:
@@ -107,9 +123,11 @@ class Wire(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close every connection, in use or idle. The transport may be used again afterwards."""
-        connector, self._connector = self._connector, None
+        connectors = [*self._proxied.values(), *([self._connector] if self._connector else [])]
+        self._connector = None
+        self._proxied.clear()
         self._origins.clear()
-        if connector is not None:
+        for connector in connectors:
             await connector.close()
         if self._owns_resolver:
             await self._resolver.close()
@@ -122,31 +140,42 @@ class Wire(httpx.AsyncBaseTransport):
         if len(self._origins) >= MAX_ORIGINS:
             self._origins.clear()
         try:
-            origin = Origin(url, asyncio.get_running_loop())
+            origin = Origin(url, asyncio.get_running_loop(), self._insecure)
         except ValueError as exc:  # what httpx takes for a host and aiohttp does not
             raise BadTarget(f"not a host that can be connected to: {url.host}") from exc
         self._origins[url.scheme, url.netloc] = origin
         return origin
 
-    def _open(self) -> Connector:
-        """The pool belongs to the loop it was made in, so it is made by the first request."""
-        self._connector = Connector(
-            asyncio.get_running_loop(),
-            resolver=self._resolver,
-            ssl=self._verify,
-            socket_factory=None if self._guard is None else self._socket,
-        )
-        return self._connector
+    def _open(self, proxy: Proxy | None) -> Connector:
+        """The pool of one way out. It belongs to the loop it was made in, so it is made by the first request."""
+        options = {
+            "resolver": self._resolver,
+            "ssl": self._verify,
+            "socket_factory": None if self._guard is None else self._socket,
+        }
+        loop = asyncio.get_running_loop()
+        if proxy is None:
+            self._connector = Connector(loop, **options)
+            return self._connector
+        found = self._proxied.get(proxy)
+        if found is None:
+            found = self._proxied[proxy] = ProxyConnector(loop, proxy, **options)
+        return found
 
     async def _exchange(
         self, request: httpx.Request, octets: bytes, origin: Origin, *, fresh: bool
     ) -> httpx.Response:
         """Send on one connection and wait for the head of the answer. Raises _Stale, never when `fresh`."""
-        connector = self._connector or self._open()
+        proxy: Proxy | None = request.extensions.get("proxy")
+        connector = (self._connector if proxy is None else None) or self._open(proxy)
         connection = None if fresh else await connector.idle(origin.key)
         if connection is None:
             named = bool(request.extensions.get("named"))
-            fresh, connection = True, await self._dial(connector, origin, named)
+            fresh = True
+            if proxy is None:
+                connection = await self._dial(connector, origin, named)
+            else:
+                connection = await self._dial_through(proxy, connector, origin, named)
         protocol = cast(WireProtocol, connection.protocol)
         try:
             await _turn(request, protocol, fresh)
@@ -155,6 +184,9 @@ class Wire(httpx.AsyncBaseTransport):
         except BaseException:
             _discard(connection, protocol)
             raise
+        if proxy is not None and message.code == 407:
+            _discard(connection, protocol)
+            raise refused(proxy, 407, origin.netloc)
         body = _Body(connection, protocol, message, payload, origin.netloc)
         return httpx.Response(message.code, headers=message.raw_headers, stream=body)
 
@@ -174,6 +206,43 @@ class Wire(httpx.AsyncBaseTransport):
         finally:
             dialing.reset(token)
 
+    async def _dial_through(
+        self, proxy: Proxy, connector: Connector, origin: Origin, named: bool
+    ) -> Connection:
+        """A connection the proxy makes for us; it was named by a person, what it connects to was not."""
+        dial = Dial(str(proxy), named=True, address=await self._known_address(proxy, origin, named))
+        token = dialing.set(dial)
+        try:
+            return await connector.connect(origin, [], self._limits)
+        except TimeoutError as exc:
+            if dial.reached:
+                raise
+            raise ProxyFailed(f"no connection to the proxy {proxy} in time", at_fault=True) from exc
+        finally:
+            dialing.reset(token)
+
+    async def _known_address(self, proxy: Proxy, origin: Origin, named: bool) -> str:
+        """What we know of where a proxy will connect to. Raises PrivateAddress when it looks private to us.
+
+        The answer is an address for those proxies that want one, "" for those that look names up themselves.
+        """
+        wants_address = proxy.scheme in {"socks4", "socks5"}
+        guard = None if named else self._guard
+        if origin.literal or (guard is None and not wants_address):
+            addresses = [origin.name] if origin.literal else []
+        else:
+            try:
+                found = await self._resolver.resolve(origin.name, origin.port or 0)
+                addresses = [answer["host"] for answer in found]
+            except NoSuchHost:
+                if wants_address:
+                    raise
+                addresses = []  # perhaps the proxy knows it
+        refused = [a for a in addresses if guard is not None and not guard.allows(origin.netloc, a)]
+        if refused:
+            raise PrivateAddress(f"{origin.netloc} is in a private network: {', '.join(sorted(refused))}")
+        return addresses[0] if wants_address and addresses else ""
+
     def _socket(self, info: AddrInfoType) -> socket.socket:
         """aiohttp's socket factory, called for every single address that will be connected to."""
         family, kind, proto, _, address = info
@@ -185,14 +254,17 @@ class Wire(httpx.AsyncBaseTransport):
         return socket.socket(family=family, type=kind, proto=proto)
 
 
-def _head(request: httpx.Request, body: bytes) -> bytes:
-    """Request line and headers, exactly those of the request, and the body.
+def _head(request: httpx.Request, body: bytes, proxy: Proxy | None = None) -> bytes:
+    """Request line and headers, exactly those of the request, and the body; for a proxy what it needs to know.
 
     Raises httpx.LocalProtocolError for what would smuggle a second line into the head (RFC 9112 section 5).
     """
-    target = request.url.raw_path
+    target, headers = request.url.raw_path, request.headers.raw
+    if proxy is not None and request.url.scheme == "http" and not proxy.is_socks:
+        target, extra = absolute_head(request, proxy)
+        headers = [*headers, *extra]
     lines = [b"%b %b HTTP/1.1" % (_method(request.method), target)]
-    for name, value in request.headers.raw:
+    for name, value in headers:
         if not _is_token(name):
             raise httpx.LocalProtocolError(f"not a header name: {name!r}")
         lines.append(name + b": " + value)
