@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-import httpx
-
-from scraper.credentials import read_auth, read_cookies
 from scraper.errors import SettingsError
 from scraper.models import Hours, Limit, Proxy, Rate, read_proxies
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = [
     "NO_LAYERS",
@@ -118,10 +118,6 @@ def _names(value: Any) -> frozenset[str]:
     return frozenset(_words(value))
 
 
-def _lower_names(value: Any) -> frozenset[str]:
-    return frozenset(name.lower() for name in _words(value))
-
-
 def _statuses(value: Any) -> tuple[int, ...]:
     expected = "HTTP statuses such as 404, 410"
     parts = _parts(value, expected)
@@ -134,6 +130,18 @@ def _scope(value: Any) -> str:
     if value in SCOPES:
         return str(value)
     raise ValueError(f"one of {', '.join(SCOPES)}")
+
+
+def _auth(value: Any) -> Any:
+    from scraper.credentials import read_auth  # httpx with it: a command line that is completed needs neither
+
+    return read_auth(value)
+
+
+def _cookies(value: Any) -> Any:
+    from scraper.credentials import read_cookies
+
+    return read_cookies(value)
 
 
 def _headers(value: Any) -> Mapping[str, str]:
@@ -316,11 +324,13 @@ class Settings:
         MappingProxyType({}), _headers, "headers of requests to the hosts of start URLs"
     )
     secret_headers: frozenset[str] = _setting(
-        frozenset(), _lower_names, "headers that hold secrets, beside those known as such"
+        frozenset(),
+        lambda v: frozenset(map(str.lower, _words(v))),
+        "headers that hold secrets, beside those known as such",
     )
-    auth: Mapping[str, httpx.Auth] = _setting(MappingProxyType({}), read_auth, "credentials by origin")
+    auth: Mapping[str, httpx.Auth] = _setting(MappingProxyType({}), _auth, "credentials by origin")
     cookies: bool | Mapping[str, Mapping[str, str]] = _setting(
-        True, read_cookies, "keep cookies; or the first ones, by origin"
+        True, _cookies, "keep cookies; or the first ones, by origin"
     )
     keep_failed: bool = _setting(
         True, _flag, "keep some pages a callback failed on, to try again (5 per place, up to 2 MiB each)"
