@@ -314,7 +314,7 @@ class Settings:
         (), read_proxies, "a proxy, or several that take turns: http, https, socks4, socks5, socks5h"
     )
     insecure_hosts: frozenset[str] = _setting(
-        frozenset(), _names, "host:port whose TLS certificate is not verified"
+        frozenset(), _names, "host:port whose certificate is not verified"
     )
     accept: tuple[int, ...] = _setting((), _statuses, "statuses beyond 2xx the callbacks get")
     accept_types: tuple[str, ...] = _setting(
