@@ -132,16 +132,10 @@ def _scope(value: Any) -> str:
     raise ValueError(f"one of {', '.join(SCOPES)}")
 
 
-def _auth(value: Any) -> Any:
-    from scraper.credentials import read_auth  # httpx with it: a command line that is completed needs neither
+def _credentials() -> Any:
+    from scraper import credentials  # httpx with it: a command line that is completed needs neither
 
-    return read_auth(value)
-
-
-def _cookies(value: Any) -> Any:
-    from scraper.credentials import read_cookies
-
-    return read_cookies(value)
+    return credentials
 
 
 def _headers(value: Any) -> Mapping[str, str]:
@@ -328,9 +322,11 @@ class Settings:
         lambda v: frozenset(map(str.lower, _words(v))),
         "headers that hold secrets, beside those known as such",
     )
-    auth: Mapping[str, httpx.Auth] = _setting(MappingProxyType({}), _auth, "credentials by origin")
+    auth: Mapping[str, httpx.Auth] = _setting(
+        MappingProxyType({}), lambda v: _credentials().read_auth(v), "credentials by origin"
+    )
     cookies: bool | Mapping[str, Mapping[str, str]] = _setting(
-        True, _cookies, "keep cookies; or the first ones, by origin"
+        True, lambda v: _credentials().read_cookies(v), "keep cookies; or the first ones, by origin"
     )
     keep_failed: bool = _setting(
         True, _flag, "keep some pages a callback failed on, to try again (5 per place, up to 2 MiB each)"
