@@ -198,16 +198,10 @@ def _hours_text(value: Any) -> Any:
 
 
 #: The keys of an entry of `limits`, the fields of `Limit`.
-_LIMIT: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
-    {
-        "rate": _rate_text,
-        "concurrency": _positive,
-        "delay": _seconds,
-        "robots": _flag,
-        "hours": _hours_text,
-        "proxy": read_proxies,
-    }
-)
+_LIMIT: Mapping[str, Callable[[Any], Any]] = MappingProxyType({
+    "rate": _rate_text, "concurrency": _positive, "delay": _seconds, "robots": _flag, "hours": _hours_text,
+    "proxy": read_proxies,
+})  # fmt: skip
 
 
 def _point(value: Any) -> str:
