@@ -26,6 +26,7 @@ from scraper.engine import (
     Links,
     Meanings,
     Parsing,
+    Repetition,
     Seeder,
     check_url,
     open_wires,
@@ -239,10 +240,11 @@ class Crawl:
             self.tell(Warned("through a proxy, private addresses are known by our own name lookup only"))
         context = Context(
             spider=spider, definition=self.definition, settings=self.settings, clock=clock, frontier=frontier,
-            politeness=politeness, robots=Robots(clock.unix),
+            politeness=politeness, robots=Robots(clock.unix, threads=not self._inline),
             retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items,
             links=links, identity=identity, files=self._files(), meanings=Meanings(),
-            parsing=Parsing(inline=self._inline), headers=request_headers(self.settings),
+            parsing=Parsing(inline=self._inline), repetition=Repetition(self.settings.max_identical),
+            headers=request_headers(self.settings),
             plain_headers=request_headers(self.settings, CARRIED - self.settings.secret_headers),
             user_agent=user_agent(self.settings), observers=self._observers, workers=member.workers,
         )  # fmt: skip

@@ -40,6 +40,8 @@ NETWORK = frozenset(
 )
 #: Seconds of a Crawl-delay that mean "for ever".
 ENDLESS = 1e9
+#: Characters of a robots.txt that are parsed within 10 ms; a larger one is parsed in a thread.
+LARGE = 32_768
 #: Origins whose parsed rules are in memory, and characters of their texts in all.
 CACHE, CACHE_SIZE = 2_000, 16 * 2**20
 
@@ -51,19 +53,24 @@ class Rules:
     facts: OriginFacts
     _parsed: Protego | None = None
 
-    def _protego(self) -> Protego | None:
+    @property
+    def is_parsed(self) -> bool:
+        return self._parsed is not None
+
+    def parsed(self) -> Protego | None:
+        """The rules, parsed when they are first asked for: 500 KiB take 120 ms."""
         if self._parsed is None and self.facts.robots is not None:
             self._parsed = Protego.parse(_DELAY.sub(_finite, self.facts.robots))
         return self._parsed
 
     def allows(self, url: str, agent: str) -> bool:
         """Whether `agent` may fetch `url`."""
-        rules = self._protego()
+        rules = self.parsed()
         return rules is None or bool(rules.can_fetch(url, agent))
 
     def crawl_delay(self, agent: str) -> float | None:
         """Seconds between requests the site asks for; None for none, or for what is no duration."""
-        rules = self._protego()
+        rules = self.parsed()
         delay = rules.crawl_delay(agent) if rules is not None else None
         return float(delay) if delay is not None and delay > 0 else None
 
@@ -88,8 +95,10 @@ class Robots:
     takes over when it is cancelled.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], *, threads: bool = True) -> None:
+        """`threads` false parses everything at once: for simulation, where a thread moves no clock."""
         self._now = now
+        self._threads = threads
         self._rules: OrderedDict[str, Rules] = OrderedDict()
         self._size = 0
         self._flights: dict[str, asyncio.Future[None]] = {}
@@ -107,6 +116,11 @@ class Robots:
         """Take over stored rules, unless newer ones are known."""
         if facts.origin not in self._rules and self._now() < facts.expires <= self._now() + KEEP:
             self._store(facts)
+
+    async def prepare(self, rules: Rules) -> None:
+        """Parse rules that take long beside the loop, before they are asked; others are parsed when asked."""
+        if self._threads and not rules.is_parsed and len(rules.facts.robots or "") > LARGE:
+            await asyncio.to_thread(rules.parsed)
 
     async def rules(self, origin: str, fetch: Fetch) -> Rules:
         """The rules of an origin, by `fetch(url) -> (status, text)` when they are not known.

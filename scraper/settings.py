@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from scraper.errors import SettingsError
 from scraper.models import Hours, Limit, Proxy, Rate, read_proxies
+from scraper.urls import SESSIONS
 
 if TYPE_CHECKING:
     import httpx
@@ -291,6 +292,11 @@ class Settings:
     )
     max_items: int | None = _setting(None, _optional(_positive), "stop after so many items")
     max_depth: int | None = _setting(None, _optional(_count), "follow links so many steps from the start")
+    max_path_depth: int = _setting(20, _positive, "longest path of a link in segments")
+    max_repetitions: int = _setting(2, _positive, "how often the same path segments may come again in a row")
+    max_identical: int | None = _setting(
+        100, _optional(_positive), "same page from so many URLs in a row and the domain is parked"
+    )
     max_time: float | None = _setting(None, _optional(_seconds), "stop after so much time")
     max_failed: float = _setting(
         0.01, _share, "share of failed pages still called a success (404 and 410 not counted)"
@@ -326,7 +332,7 @@ class Settings:
         True, _flag, "keep some pages a callback failed on, to try again (5 per place, up to 2 MiB each)"
     )
     ignore_params: frozenset[str] = _setting(
-        frozenset(), _names, "query parameters that do not make another page"
+        SESSIONS, _names, "query and path parameters that do not make another page"
     )
     user_agent: str | None = _setting(None, _optional(_text), "the User-Agent header")
     contact: str | None = _setting(

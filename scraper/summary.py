@@ -118,7 +118,7 @@ def summarize(
         target=run.target,
         database=database,
         state="",
-        reason=reason,
+        reason=reason or (None if parked else _spent_domains(conn, run.id)),
         pages=counted.get("pages", 0),
         queued=counted.get("queued", 0),
         seconds=seconds,
@@ -196,6 +196,23 @@ def _judged(summary: Summary, max_failed: float) -> Summary:
     elif summary.parked:
         state, reason = "finished", f"parked: {', '.join(summary.parked)}"
     return replace(summary, exit_code=code, state=state, reason=reason)
+
+
+def _spent_domains(conn: sqlite3.Connection, run: int) -> str | None:
+    """Which domains reached their own budget: something is queued, nothing parks them, and they are not due."""
+    names = [
+        name
+        for (name,) in conn.execute(
+            "SELECT d.name FROM _queues q JOIN _domains d ON d.id = q.domain WHERE q.run = ? AND q.parked IS NULL"
+            " AND q.ready_at IS NULL AND EXISTS (SELECT 1 FROM _requests r WHERE r.run = q.run"
+            " AND r.domain = q.domain AND r.state = 0) ORDER BY d.name",
+            (run,),
+        )
+    ]
+    if not names:
+        return None
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"max_pages_per_domain reached: {', '.join(names[:3])}{more}"
 
 
 def _start_problem(conn: sqlite3.Connection, run: int, counted: Mapping[str, int]) -> str:

@@ -13,6 +13,8 @@ from scraper.models import ErrorRecord
 
 __all__ = ["describe", "printable", "stands_in_source", "storable", "user_frames"]
 
+#: Characters of one line that are shown.
+LONGEST = 4_000
 _OWN = str(Path(__file__).resolve().parent)
 _LIBRARIES = tuple(
     {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -66,8 +68,11 @@ def storable(text: str) -> str:
 def printable(text: str, *, lines: bool = False) -> str:
     """Text that cannot steer a terminal or forge a line: control and invisible characters become U+FFFD.
 
-    White space becomes a blank; with `lines` line feeds stay.
+    White space becomes a blank; with `lines` line feeds stay. A line ends after 4,000 characters.
     """
+    if len(text) > LONGEST:
+        parts = text.split("\n") if lines else [text]
+        text = "\n".join(f"{part[:LONGEST]}…" if len(part) > LONGEST else part for part in parts)
     if text.isprintable():
         return text
     kept = "\n" if lines else ""

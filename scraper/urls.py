@@ -6,6 +6,7 @@ attribute that is needed.
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
 from hashlib import blake2b
 from ipaddress import ip_address
@@ -16,6 +17,7 @@ from publicsuffixlist import PublicSuffixList
 
 __all__ = [
     "SCHEMES",
+    "SESSIONS",
     "Parts",
     "canonical",
     "domain_of",
@@ -29,7 +31,11 @@ __all__ = [
     "split",
 ]
 
+#: Parameters that mean a session everywhere. `sid` and `sessionid` do not: they name stories and talks as well.
+SESSIONS = frozenset({"cftoken", "jsessionid", "oscsid", "phpsessid", "zenid"})
 SCHEMES = frozenset({"http", "https"})
+#: A parameter of a path segment (RFC 3986 section 3.3): `/item;jsessionid=1F2E`.
+PATH_PARAM = re.compile(r";([^/;=]*)(?:=[^/;]*)?")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -134,13 +140,16 @@ def canonical(url: str, ignore_params: frozenset[str] = frozenset()) -> str:
     """The form two URLs share when they name the same page: query sorted, `ignore_params` dropped.
 
     Takes a normalized URL; idempotent. Order among parameters of the same name is kept (it may matter).
+    `ignore_params` are lower case, and dropped in any case, from the query and as `;name=value` from the path.
     """
     head, mark, query = url.partition("?")
+    if ignore_params and ";" in head:
+        head = PATH_PARAM.sub(lambda m: "" if m[1].lower() in ignore_params else m[0], head)
     if not mark:
-        return url
+        return head
     pairs = [p for p in query.split("&") if p]
     if ignore_params:
-        pairs = [p for p in pairs if p.partition("=")[0] not in ignore_params]
+        pairs = [p for p in pairs if p.partition("=")[0].lower() not in ignore_params]
     if len(pairs) > 1:
         pairs.sort(key=lambda p: p.partition("=")[0])
     return f"{head}?{'&'.join(pairs)}" if pairs else head

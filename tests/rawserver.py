@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import selectors
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeAlias
 
-__all__ = ["Client", "Handler", "RawServer", "answering", "ok", "serve"]
+__all__ = ["Client", "Handler", "PatientLoop", "RawServer", "answering", "ok", "serve"]
 
 
 class Client:
@@ -25,6 +28,9 @@ class Client:
     def __init__(self, server: RawServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.number = server.opened
         self.served = 0
+        #: The address that was connected to, and what was asked for last.
+        self.host: str = writer.get_extra_info("sockname")[0]
+        self.path = ""
         self._server = server
         self._reader = reader
         self._writer = writer
@@ -41,6 +47,7 @@ class Client:
                 length = int(line[15:])
         request = head + (await self._reader.readexactly(length) if length else b"")
         self._server.requests.append(request)
+        self.path = request.split(b" ", 2)[1].decode("latin-1")
         self.served += 1
         return request
 
@@ -72,6 +79,45 @@ class Client:
         self._writer.transport.abort()
 
 
+class _Patient(selectors.DefaultSelector):
+    """A selector that knows how much time there was to do something in, by what the loop did between two waits."""
+
+    #: Seconds one turn of the loop may take at most, as its clock sees it.
+    TURN = 0.01
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self._left = time.monotonic()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        entered = time.monotonic()
+        self.now += min(entered - self._left, self.TURN)
+        found = super().select(timeout)
+        self._left = time.monotonic()
+        waited = self._left - entered
+        self.now += waited if timeout is None else min(waited, max(timeout, 0.0))
+        return found
+
+
+class PatientLoop(asyncio.SelectorEventLoop):
+    """A loop with real sockets whose clock does not run on while a busy machine keeps it from running.
+
+    So a deadline is over when the other side let it pass, not when this process got no CPU.
+    """
+
+    def __init__(self) -> None:
+        self._patient = _Patient()
+        self._start = time.time()
+        super().__init__(self._patient)
+
+    def time(self) -> float:
+        return self._patient.now
+
+    def wall(self) -> float:
+        return self._start + self._patient.now
+
+
 Handler: TypeAlias = Callable[[Client], Awaitable[None]]
 
 
@@ -92,8 +138,8 @@ class RawServer:
     def netloc(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
-        return f"{self._scheme}://{host}:{self.port}{path}"
+    def url(self, path: str = "/", host: str = "127.0.0.1", scheme: str = "") -> str:
+        return f"{scheme or self._scheme}://{host}:{self.port}{path}"
 
     async def quiet(self) -> None:
         """Wait until no connection is left."""
@@ -137,14 +183,37 @@ def answering(*answers: bytes, keep: bool = True) -> Handler:
 
 
 @contextlib.asynccontextmanager
-async def serve(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
-    """A server on a free loopback port for as long as the block lasts."""
+async def serve(
+    handler: Handler, tls: ssl.SSLContext | None = None, hosts: Sequence[str] = ("127.0.0.1",)
+) -> AsyncIterator[RawServer]:
+    """A server on a loopback port, free at all of `hosts`, for as long as the block lasts."""
     server = RawServer(handler, "https" if tls else "http")
-    listener = await asyncio.start_server(server.accept, "127.0.0.1", 0, ssl=tls, limit=1 << 20)
-    server.port = listener.sockets[0].getsockname()[1]
+    sockets = _bound(hosts)
+    server.port = sockets[0].getsockname()[1]
+    listeners = [
+        await asyncio.start_server(server.accept, sock=sock, ssl=tls, limit=1 << 20) for sock in sockets
+    ]
     try:
         yield server
     finally:
-        listener.close()
+        for listener in listeners:
+            listener.close()
         server.stop()
         await server.quiet()
+
+
+def _bound(hosts: Sequence[str]) -> list[socket.socket]:
+    """Sockets on one port at every host."""
+    while True:
+        sockets: list[socket.socket] = []
+        try:
+            for host in hosts:
+                port = sockets[0].getsockname()[1] if sockets else 0
+                sockets.append(socket.create_server((host, port), backlog=256))
+        except OSError as error:
+            for sock in sockets:
+                sock.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return sockets

@@ -116,7 +116,7 @@ CASES = {
     "scraper crawl ../": ["file,../"],
     "scraper info ka": ["plain,kaffee"],
     "scraper crawl tea --max-p": ["plain,--max-pages"],
-    "scraper crawl tea --set max_p": ["plain,max_pages=", "plain,max_pages_per_domain="],
+    "scraper crawl tea --set max_pag": ["plain,max_pages=", "plain,max_pages_per_domain="],
     "scraper crawl tea -a ": ["plain,word=", "plain,most="],
     "scraper crawl loose.py -a mo": ["plain,most="],
     "scraper crawl loose.py:Hidden -a mo": ["plain,most="],

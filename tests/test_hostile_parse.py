@@ -33,6 +33,7 @@ UNSURE = {
     "formatting, closed in comments": "<!--" + "</font>" * 3_000 + "-->" + FONTS,
     "formatting, alike up to a quote": "".join(f'<b a=">{i}"><p>' for i in range(3_000)),
     "nested by many names": "<x><y><z>" * 4_000,
+    "many elements far down": "<div>" * 4_900 + "<p>x</p>" * 4_900,
     "large": "<p>words</p>" * 30_000,
 }
 NONE = {
@@ -129,6 +130,8 @@ async def test_sec_39_memory_and_depth_of_a_trial_are_bounded() -> None:
             await parsing.ready(page_of(FONTS), "a.test")
         with pytest.raises(FetchError, match="nested deeper than 5,000 levels"):
             await parsing.ready(page_of(UNSURE["nested by many names"]), "b.test")
+        with pytest.raises(FetchError, match="too much of it that deep"):
+            await parsing.ready(page_of(UNSURE["many elements far down"]), "c.test")
     finally:
         await parsing.aclose()
 

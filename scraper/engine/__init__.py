@@ -7,6 +7,7 @@ from scraper.engine.links import Links, check_url
 from scraper.engine.meant import Meanings
 from scraper.engine.parsing import Parsing
 from scraper.engine.seeds import Seeder
+from scraper.engine.traps import Repetition
 from scraper.engine.travel import CARRIED
 from scraper.engine.wires import open_wires
 
@@ -18,6 +19,7 @@ __all__ = [
     "Links",
     "Meanings",
     "Parsing",
+    "Repetition",
     "Seeder",
     "check_url",
     "open_wires",

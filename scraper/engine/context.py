@@ -15,6 +15,7 @@ from scraper.engine.identity import Identity
 from scraper.engine.links import Links
 from scraper.engine.meant import Meanings
 from scraper.engine.parsing import Parsing
+from scraper.engine.traps import Repetition
 from scraper.events import Observer, Warned, notify
 from scraper.files import Files
 from scraper.frontier import Frontier
@@ -77,17 +78,17 @@ class Context:
     files: Files
     meanings: Meanings
     parsing: Parsing
+    repetition: Repetition
     headers: httpx.Headers
     plain_headers: httpx.Headers
     user_agent: str
     observers: Sequence[Observer]
     workers: int = 1
     control: Control = field(init=False)
-    _blocking: set[str] = field(default_factory=set)
+    _warned: set[str] = field(default_factory=set)
 
-    def blocked(self, callback: str, seconds: float) -> None:
-        """Say once that a callback kept all other tasks from running."""
-        if callback not in self._blocking:
-            self._blocking.add(callback)
-            message = f"callback {callback} blocked the loop for {seconds:.1f} s: use asyncio.to_thread"
+    def warn_once(self, about: str, message: str) -> None:
+        """Say something a person should know, once for each `about`."""
+        if about not in self._warned:
+            self._warned.add(about)
             notify(self.observers, Warned(message))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 
+from scraper.engine.traps import is_endless
 from scraper.errors import FetchError
 from scraper.models import Options, QueuedRequest, Request
 from scraper.politeness import Politeness
@@ -15,6 +17,13 @@ __all__ = ["Links", "check_url"]
 
 #: Links known to be stored, kept in front of the database. Exact: a hit is always true.
 PROVED = 30_000
+#: Links after which other tasks get a turn; about 10 ms.
+BREATH = 500
+#: A URL so many times longer than allowed is not even looked at: normalizing does not shorten it that much,
+#: and what is normalized is remembered.
+SHRINK = 4
+#: RFC 1035 section 2.3.4, without the root's dot.
+LONGEST_HOST = 253
 
 
 class Links:
@@ -28,6 +37,7 @@ class Links:
     def __init__(self, settings: Settings, politeness: Politeness) -> None:
         self._settings = settings
         self._politeness = politeness
+        self._ignored = frozenset(name.lower() for name in settings.ignore_params)
         self._proved: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
 
     def seed(self, request: Request, ordinal: int = 0) -> QueuedRequest:
@@ -39,17 +49,20 @@ class Links:
         """A URL normalized and cut. Raises FetchError when it is none this crawler can fetch."""
         return check_url(url, self._settings.max_url)
 
-    def follow(
+    async def follow(
         self, requests: Iterable[Request], parent: QueuedRequest, counts: Counter[str], *, every: bool = False
     ) -> list[QueuedRequest]:
         """The requests a page yielded that are to be queued; what is left out is counted, never an error.
 
-        Those known to be queued are left out too, but for `every`.
+        Those known to be queued are left out too, but for `every`. A page of very many links lets other tasks
+        run in between.
         """
         depth = parent.depth + 1
         too_deep = self._settings.max_depth is not None and depth > self._settings.max_depth
         queued: dict[bytes, QueuedRequest] = {}
         for ordinal, request in enumerate(requests):
+            if ordinal % BREATH == BREATH - 1:
+                await asyncio.sleep(0)
             if not every and self._is_proved(request, parent.seed, depth):
                 continue
             try:
@@ -61,6 +74,8 @@ class Links:
                 counts["links.out-of-scope"] += 1
             elif too_deep:
                 counts["links.too-deep"] += 1
+            elif is_endless(parts.path, self._settings.max_path_depth, self._settings.max_repetitions):
+                counts["links.trap"] += 1
             else:
                 salt = _salt(request, parent.fingerprint, ordinal)
                 link = self._queued(request, url, parts, salt, parent.seed, depth, parent.id)
@@ -135,7 +150,7 @@ class Links:
             wanted = {name.lower() for name in options.vary}
             vary = tuple(sorted((n.lower(), v) for n, v in options.headers if n.lower() in wanted))
         identity = url if options.unique is None else f"unique:{options.unique}"
-        key = fingerprint(identity, options.method, options.body, vary, self._settings.ignore_params, salt)
+        key = fingerprint(identity, options.method, options.body, vary, self._ignored, salt)
         return QueuedRequest(
             url, key, self._politeness.key(parts.host), options, depth=depth, parent=parent, seed=seed
         )
@@ -143,12 +158,15 @@ class Links:
 
 def check_url(url: str, longest: int) -> tuple[str, Parts]:
     """A URL normalized and cut. Raises FetchError when it is none this crawler can fetch."""
+    if len(url) > SHRINK * longest:
+        raise _too_long(url, longest)
     try:
         normal = normalize(url)
         parts = split(normal)
     except ValueError as error:
+        short = url if len(url) <= 200 else f"{url[:200]}…"
         raise FetchError(
-            "bad-url", f"{url!r} is not a URL; write it with its scheme, like https://{url}"
+            "bad-url", f"{short!r} is not a URL; write it with its scheme, like https://{short}"
         ) from error
     if parts.scheme not in SCHEMES:
         raise FetchError(
@@ -160,8 +178,14 @@ def check_url(url: str, longest: int) -> tuple[str, Parts]:
             f"{parts.scheme}://…@{parts.host}: credentials in a URL are not sent; use the setting auth",
         )
     if len(normal) > longest:
-        raise FetchError("bad-url", f"{url[:80]}…: longer than {longest} characters (max_url)")
+        raise _too_long(url, longest)
+    if len(parts.host) > LONGEST_HOST:
+        raise FetchError("bad-url", f"{url[:80]}…: a host longer than {LONGEST_HOST} characters")
     return normal, parts
+
+
+def _too_long(url: str, longest: int) -> FetchError:
+    return FetchError("bad-url", f"{url[:80]}…: longer than {longest} characters (max_url)")
 
 
 def _is_plain(options: Options) -> bool:

@@ -128,7 +128,7 @@ class _Trial:
         if answer == GOOD:
             return
         if answer == DEEP:
-            raise _refused(f"nested deeper than {DEEPEST:,} levels")
+            raise _refused(f"nested deeper than {DEEPEST:,} levels, or too much of it that deep")
         if answer == LARGE:
             raise _refused(f"it does not fit into {MEMORY >> 20} MiB")
         late = self._ended(process) == -signal.SIGPROF

@@ -89,9 +89,12 @@ class Traveller:
             return
         context = self.context
         origin = split(url).origin
-        rules = context.robots.known(origin)
+        rules = known = context.robots.known(origin)
         if rules is None:
             rules = await context.robots.rules(origin, self._fetch_robots)
+        if not rules.is_parsed:
+            await context.robots.prepare(rules)
+        if known is None:
             delay = rules.crawl_delay(context.user_agent)
             if delay is not None:
                 await self._slow_down(lane, delay)

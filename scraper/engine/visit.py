@@ -29,6 +29,7 @@ from scraper.engine.context import Context
 from scraper.engine.ending import Ending, kept
 from scraper.engine.revisit import NOT_MODIFIED, Revisit, validators_of
 from scraper.engine.subfetch import SubFetcher, page_of
+from scraper.engine.traps import DEEP
 from scraper.engine.travel import Disallowed, Later, LeaseLost, Traveller, redirect_target, redirected
 from scraper.errors import BadSelector, Blocked, FetchError, Retry, Skip, Stop, StoreError, Verdict
 from scraper.models import Done, Options, Outcome, QueuedRequest, Request, SendKind
@@ -186,9 +187,20 @@ class Visit:
             return self._ending.done(
                 Outcome.skipped("type", f"content type {kind} (accept_types)", status), url=page.url
             )
+        return await self._accepted(page, reply)
+
+    async def _accepted(self, page: Page, reply: Reply) -> Done:
+        """A page for its callback: keep it where that fails, and see whether the domain repeats itself."""
+        if reply.unknown_coding:
+            said = f"bodies in a content coding nobody knows ({reply.unknown_coding}); pages are as they were sent"
+            self._context.warn_once("coding", f"{self._lane.name}: {said}")
         done = await self._parse(page)
         if done.error is not None and self._context.settings.keep_failed:
             done = replace(done, page=kept(page))
+        if self._request.depth:
+            endless = self._context.repetition.exceeded(self._lane.name, reply.headers, reply.body)
+            if endless is not None:
+                await self._context.control.park(self._lane, endless)
         return done
 
     async def _parse(self, page: Page) -> Done:
@@ -249,12 +261,30 @@ class Visit:
             if not is_async(function):
                 self._context.control.parsed(watch.longest)
             if watch.longest >= BLOCKED:
-                self._context.blocked(collector.name, watch.longest)
-        links = self._context.links.follow(
+                self._context.warn_once(
+                    f"blocked {collector.name}",
+                    f"callback {collector.name} blocked the loop for {watch.longest:.1f} s: use asyncio.to_thread",
+                )
+        links = await self._context.links.follow(
             collector.requests, self._request, self._ending.counts, every=self._revisit.tracked
         )
+        self._warn_of_traps()
         done = self._ending.done(good, url=url)
         return replace(done, items=collector.rows, rejected=collector.rejected, links=links)
+
+    def _warn_of_traps(self) -> None:
+        context, settings = self._context, self._context.settings
+        if self._ending.counts["links.trap"]:
+            context.warn_once(
+                "trap",
+                f"{self._lane.name}: links with long or repeating paths are left out (max_path_depth, max_repetitions)",
+            )
+        unbounded = settings.max_depth is None and settings.max_pages_per_domain is None
+        if self._request.depth >= DEEP and unbounded:
+            context.warn_once(
+                f"deep {self._lane.name}",
+                f"{self._lane.name}: {DEEP} steps from the start; if it has no end, set max_depth or max_pages_per_domain",
+            )
 
     async def _chosen(self, error: BaseException, collector: Collector, good: Outcome, place: str) -> Done:
         """The outcome of what a callback raised: it chose one, a fetch in it failed, or it is broken."""

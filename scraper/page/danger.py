@@ -29,11 +29,12 @@ DEEPEST: Final = 5_000
 #: Nodes that open formatting elements may add to a page.
 MOST_REPEATED: Final = 200_000
 #: A tag as long as this may hold 5,000 attributes, which take 30 ms.
-LONG_TAG: Final = re.compile(rb"<[a-zA-Z][^>]{16384}")
+LONG_TAG: Final = 16_384
 #: A `>` inside a quoted value, which hides how long a tag is. As many as this are harmless.
 QUOTED_END: Final = re.compile(rb"""=\s*(?:"[^">]*>|'[^'>]*>)""")
 FEW: Final = 2
 
+_OPENING: Final = re.compile(rb"<[a-zA-Z]")
 _TAG: Final = re.compile(rb"</?[a-zA-Z][^\s/><]*")
 _FORMATTING: Final = frozenset(b"b big code em font i nobr s small strike strong tt u".split())
 _TAME: Final = re.compile(
@@ -96,6 +97,11 @@ def _repeats(body: bytes, tags: Counter[bytes], opened: int) -> bool:
 
 
 def _has_long_tag(body: bytes) -> bool:
-    if LONG_TAG.search(body):
-        return True
+    start = 0
+    while start < len(body):
+        end = body.find(b">", start)
+        end = len(body) if end < 0 else end
+        if end - start > LONG_TAG and _OPENING.search(body, start, end - LONG_TAG):
+            return True
+        start = end + 1
     return any(count >= FEW for count, _ in enumerate(QUOTED_END.finditer(body)))

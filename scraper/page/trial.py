@@ -26,6 +26,9 @@ LARGE: Final = b"l"
 LENGTH: Final = struct.Struct("<Q")
 #: Nodes whose depth is looked at; a page of more has shown its shape by then.
 MOST: Final = 1_000_000
+#: Steps from all elements to the root that take a selector 0.1 s; more are due to size alone up to a mean depth.
+STEPS: Final = 20_000_000
+MEAN: Final = 64
 
 
 def main(seconds: float, octets: int, deepest: int) -> None:
@@ -52,17 +55,22 @@ def _tried(text: bytes, deepest: int) -> bytes:
         root = LexborHTMLParser(text.decode()).root
     except Exception:  # whatever the parser says when memory runs out
         return LARGE
-    return DEEP if root is not None and _levels(root, deepest) > deepest else GOOD
+    return DEEP if root is not None and _is_deep(root, deepest) else GOOD
 
 
-def _levels(root: LexborNode, most: int) -> int:
-    """The levels of a tree, counted up to one more than `most`; level by level, without recursion."""
-    level, levels, seen = [root], 0, 0
-    while level and levels <= most and seen < MOST:
+def _is_deep(root: LexborNode, most: int) -> bool:
+    """Whether a tree has more than `most` levels, or so many elements so far down that a selector which climbs
+    from each (`.a .b p`) would take long. Goes level by level, without recursion.
+    """
+    level, levels, seen, steps = [root], 0, 0, 0
+    while level and seen < MOST:
         levels += 1
         seen += len(level)
+        steps += len(level) * levels
+        if levels > most or steps > max(STEPS, seen * MEAN):
+            return True
         level = [child for node in level for child in node.iter(include_text=False)]
-    return levels
+    return False
 
 
 if __name__ == "__main__":
