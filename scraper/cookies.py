@@ -23,6 +23,8 @@ from scraper.urls import Parts, domain_of, is_ip, is_public_suffix, normalize, s
 
 __all__ = ["Jar", "parse_set_cookie"]
 
+_AGE = re.compile(r"-?[0-9]+")
+
 #: Cookies of one registrable domain, of all; octets of one (name and value), of an attribute, of a Cookie header.
 MAX_PER_SITE: Final = 50
 MAX_COOKIES: Final = 3_000
@@ -216,7 +218,7 @@ def _keeps_its_promise(cookie: Cookie, parts: Parts, attributes: Mapping[str, st
 def _expires(attributes: Mapping[str, str], now: float) -> float | None:
     """When a cookie is over, in unix seconds; Max-Age counts before Expires; None: with the crawl."""
     age = attributes.get("max-age", "")
-    if re.fullmatch(r"-?[0-9]+", age):
+    if _AGE.fullmatch(age):
         if age.startswith("-") or not int(age[:20]):
             return 0.0
         return now + min(LONGEST, float(age[:20]))

@@ -31,6 +31,10 @@ __all__ = [
     "secrets_of",
 ]
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: What a cookie set by a person may not hold.
+_NO_NAME, _NO_VALUE = re.compile(r"[\x00-\x20\x7f=;,]"), re.compile(r"[\x00-\x1f\x7f;]")
+
 #: Headers that hold a secret by what they are, in lower case.
 SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 #: Shorter texts are no secrets anyone should have, and would be veiled in the middle of words.
@@ -73,7 +77,7 @@ def _variable(variable: str, name: str, hint: str = "") -> str:
     value = os.environ.get(variable, "")
     if not value:
         raise SettingsError(f"{name}: the environment variable {variable} is not set{hint}")
-    if re.search(r"[\x00-\x1f\x7f]", value):
+    if _CONTROL.search(value):
         raise SettingsError(f"{name}: the environment variable {variable} holds a control character")
     return value
 
@@ -167,7 +171,7 @@ def read_cookies(value: Any) -> bool | Mapping[str, Mapping[str, str]]:
 def _is_cookie(name: Any, value: Any) -> bool:
     if not isinstance(name, str) or not isinstance(value, str):
         return False
-    return not re.search(r"[\x00-\x20\x7f=;,]", name) and not re.search(r"[\x00-\x1f\x7f;]", value)
+    return not _NO_NAME.search(name) and not _NO_VALUE.search(value)
 
 
 # ------------------------------------------------------------------ what is not shown
