@@ -32,9 +32,8 @@ __all__ = [
 ]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-#: What no cookie's name, and no cookie's value, may have (RFC 6265 section 4.1.1).
-_NO_NAME = re.compile(r"[\x00-\x20\x7f=;,]")
-_NO_VALUE = re.compile(r"[\x00-\x1f\x7f;]")
+#: What a cookie set by a person may not hold.
+_NO_NAME, _NO_VALUE = re.compile(r"[\x00-\x20\x7f=;,]"), re.compile(r"[\x00-\x1f\x7f;]")
 
 #: Headers that hold a secret by what they are, in lower case.
 SECRET_HEADERS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})

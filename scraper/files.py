@@ -22,8 +22,8 @@ from scraper.urls import split
 
 __all__ = ["FileSink", "Files", "safe_name", "served_name"]
 
-SLASH = re.compile(r"[/\\]")
-ESCAPED = re.compile(r"\\(.)")
+_SEPARATORS = re.compile(r"[/\\]")
+_ESCAPED = re.compile(r"\\(.)")
 
 #: Octets of a name, of its suffix, and times a name is unquoted.
 LONGEST_NAME, LONGEST_SUFFIX, UNQUOTED = 120, 16, 3
@@ -58,7 +58,7 @@ def safe_name(text: str) -> str:
     for _ in range(UNQUOTED):
         text = unquote(text, errors="replace")
     text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
-    text = UNSAFE.sub("_", SLASH.split(text.rstrip("/\\"))[-1])
+    text = UNSAFE.sub("_", _SEPARATORS.split(text.rstrip("/\\"))[-1])
     text = "".join(c if c.isprintable() else "_" for c in text).strip(" .")
     stem, suffix = _cut(text)
     if stem.partition(".")[0].strip().lower() in DEVICES:
@@ -87,7 +87,7 @@ def served_name(url: str, disposition: str) -> str:
         except LookupError:
             named = ""
     if not named and (found := QUOTED.search(disposition)):
-        named = ESCAPED.sub(r"\1", found[1]) if found[1] is not None else found[2]
+        named = _ESCAPED.sub(r"\1", found[1]) if found[1] is not None else found[2]
     stem, suffix = os.path.splitext(safe_name(named or split(url).path))
     mark = blake2b(url.encode(), digest_size=4).hexdigest()
     return f"{stem}-{mark}{suffix}"

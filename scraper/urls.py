@@ -17,6 +17,7 @@ from publicsuffixlist import PublicSuffixList
 
 __all__ = [
     "SCHEMES",
+    "SESSIONS",
     "Parts",
     "canonical",
     "domain_of",
@@ -30,6 +31,8 @@ __all__ = [
     "split",
 ]
 
+#: Parameters that mean a session everywhere. `sid` and `sessionid` do not: they name stories and talks as well.
+SESSIONS = frozenset({"cftoken", "jsessionid", "oscsid", "phpsessid", "zenid"})
 SCHEMES = frozenset({"http", "https"})
 #: A parameter of a path segment (RFC 3986 section 3.3): `/item;jsessionid=1F2E`.
 PATH_PARAM = re.compile(r";([^/;=]*)(?:=[^/;]*)?")

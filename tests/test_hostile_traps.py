@@ -11,9 +11,8 @@ import pytest
 from scraper import Page, Spider
 from scraper.engine.traps import DEEP, is_endless
 from scraper.events import DomainParked, Warned
-from scraper.settings.settings import SESSIONS
 from scraper.testing import Answer, Simulation, Site, simulate
-from scraper.urls import canonical
+from scraper.urls import SESSIONS, canonical
 
 FREE = {"robots": False, "rate": None, "max_failed": 1.0}
 GOOD = 20

@@ -19,9 +19,8 @@ from tests.rawserver import answering, ok, serve
 
 #: Where a name that is no literal may be looked up, and whose name it is.
 NAMED_BY_US = {
-    "scraper/api.py": "the spider's own secret arguments",
-    "scraper/transport/tunnel.py": "an optional package we name",
     "scraper/__init__.py": "our own exports",
+    "scraper/api.py": "the spider's own arguments",
     "scraper/engine/lanes.py": "fields of Limit",
     "scraper/extras.py": "an optional package we name",
     "scraper/loader.py": "the spider a person asks for",
@@ -31,6 +30,7 @@ NAMED_BY_US = {
     "scraper/settings/readers.py": "fields of Limit",
     "scraper/spider/definition.py": "the spider's own annotated arguments",
     "scraper/store/queue.py": "fields of Options",
+    "scraper/transport/tunnel.py": "one of two kinds of proxy",
     "scraper/typed/classes.py": "fields of an item class",
 }
 LOOKUPS = {"getattr", "setattr", "delattr", "import_module", "methodcaller", "attrgetter"}

@@ -37,6 +37,7 @@ class Links:
     def __init__(self, settings: Settings, politeness: Politeness) -> None:
         self._settings = settings
         self._politeness = politeness
+        self._ignored = frozenset(name.lower() for name in settings.ignore_params)
         self._proved: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
 
     def seed(self, request: Request, ordinal: int = 0) -> QueuedRequest:
@@ -139,7 +140,7 @@ class Links:
             wanted = {name.lower() for name in options.vary}
             vary = tuple(sorted((n.lower(), v) for n, v in options.headers if n.lower() in wanted))
         identity = url if options.unique is None else f"unique:{options.unique}"
-        key = fingerprint(identity, options.method, options.body, vary, self._settings.ignore_params, salt)
+        key = fingerprint(identity, options.method, options.body, vary, self._ignored, salt)
         return QueuedRequest(
             url, key, self._politeness.key(parts.host), options, depth=depth, parent=parent, seed=seed
         )

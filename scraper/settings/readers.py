@@ -31,7 +31,6 @@ __all__ = [
     "read_hours_text",
     "read_limit",
     "read_limits",
-    "read_lower_names",
     "read_names",
     "read_optional",
     "read_parts",
@@ -139,10 +138,6 @@ def read_words(value: Any) -> tuple[str, ...]:
 
 def read_names(value: Any) -> frozenset[str]:
     return frozenset(read_words(value))
-
-
-def read_lower_names(value: Any) -> frozenset[str]:
-    return frozenset(name.lower() for name in read_words(value))
 
 
 def read_statuses(value: Any) -> tuple[int, ...]:

@@ -18,7 +18,6 @@ from scraper.settings.readers import (
     read_flag,
     read_headers,
     read_limits,
-    read_lower_names,
     read_names,
     read_optional,
     read_point,
@@ -38,9 +37,6 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = ["NO_LAYERS", "Layer", "Layers", "Settings"]
-
-#: Names that mean a session everywhere. `sid` and `sessionid` do not: they name stories and talks as well.
-SESSIONS = frozenset({"cftoken", "jsessionid", "oscsid", "phpsessid", "zenid"})
 
 
 #: Where values come from, as it is named in errors, and the values. Several make one `Settings`; later ones win.
@@ -154,7 +150,7 @@ class Settings:
         True, read_flag, "keep some pages a callback failed on, to try again (5 per place, up to 2 MiB each)"
     )
     ignore_params: frozenset[str] = _setting(
-        SESSIONS, read_lower_names, "query and path parameters that do not make another page"
+        SESSIONS, read_names, "query and path parameters that do not make another page"
     )
     user_agent: str | None = _setting(None, read_optional(read_text), "the User-Agent header")
     contact: str | None = _setting(
