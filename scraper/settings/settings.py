@@ -32,6 +32,7 @@ from scraper.settings.readers import (
     read_text,
     read_words,
 )
+from scraper.urls import SESSIONS
 
 if TYPE_CHECKING:
     import httpx
