@@ -204,7 +204,7 @@ def server() -> bool:
 
 def _request(host: int, number: int) -> QueuedRequest:
     url = f"https://h{host}.test/{number}"
-    return QueuedRequest(0, f"h{host}.test", url, fingerprint(url), Options(callback="parse"))
+    return QueuedRequest(url, fingerprint(url), f"h{host}.test", Options(callback="parse"))
 
 
 async def _claims(path: str, urls: int, hosts: int) -> tuple[list[float], list[float]]:
