@@ -342,7 +342,8 @@ def test_a_limit_may_lift_what_the_spider_limits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "cap"), [("auto", 20), ("AUTO", 20), ("auto<=5/s", 5), ("auto <= 30/min", 0.5), ("auto≤2", 2)]
+    ("text", "cap"),
+    [("auto", 20), ("AUTO", 20), ("auto<=5/s", 5), ("auto <= 30/min", 0.5), ("auto≤2", 2), ("auto:5/s", 5)],
 )
 def test_adaptive_rates_are_read_with_their_cap(text: str, cap: float) -> None:
     """auto alone has a cap of 20/s; auto<=RATE has its own; it is written back as it is read."""

@@ -172,7 +172,7 @@ class Traveller:
         """
         self._check_wait(lane, kind)
         context, domain = self.context, lane.domain
-        sending, reply = _Sending(), None
+        sending, reply, began = _Sending(), None, context.clock.mono()
         try:
             async with domain.turn() as turn:
                 request.extensions["after_send"] = lambda: self._left(turn, sending)
@@ -195,9 +195,8 @@ class Traveller:
                 await self._heed(lane, sending, reply)
         except FetchError as error:
             context.identity.failed(request, error)
-            if sending.at is not None:
-                domain.unanswered(sending.mono, error.kind)
-                await self._remember(lane)
+            domain.unanswered(sending.mono or began, error.kind)
+            await self._remember(lane)
             raise
         return reply
 

@@ -30,7 +30,7 @@ _UNITS = {
     "day": 86_400,
 }
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)?\s*([a-z]+)\s*", re.IGNORECASE)
-_AUTO = re.compile(r"\s*auto\s*(?:(?:<=|≤)(.+))?", re.IGNORECASE)
+_AUTO = re.compile(r"\s*auto\s*(?:(?:<=|≤|:)(.+))?", re.IGNORECASE)
 #: The cap of a rate that is just "auto", per second.
 AUTO_CAP = 20.0
 
@@ -52,7 +52,7 @@ class Rate:
     @classmethod
     def parse(cls, value: Rate | str | float | None) -> Rate | None:
         """Read a rate as people write it: "5/s", "30/min", "1000/h", "1/10s", a number per second, None;
-        "auto", or "auto<=5/s" with a cap of its own.
+        "auto", or "auto<=5/s" with a cap of its own ("auto:5/s" means the same, for shells).
 
         Raises ValueError with the accepted forms.
         """

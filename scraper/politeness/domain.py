@@ -26,6 +26,8 @@ RATE, PAUSE, RETRY_AFTER, BACKOFF = "rate limit", "crawl delay", "Retry-After", 
 REFUSALS = 20
 #: So many times in a row 429 or 503, each one waited for, and the domain is parked.
 PUSHBACKS = 10
+#: Kinds of failure that slow an adaptive rate: the site does not keep up.
+TIMEOUTS = frozenset({"timeout", "connect-timeout"})
 #: Seconds before its permit a request may take a connection.
 APPROACH = 0.05
 
@@ -227,7 +229,7 @@ class Domain:
         """No answer to what was sent at `sent`: a time-out slows an adaptive rate, other failures keep it."""
         if self.auto is None:
             return
-        if kind != "timeout":
+        if kind not in TIMEOUTS:
             self.auto.troubled()
         elif self.auto.refused(sent, self._clock.mono(), "no answer in time"):
             self._auto_changed()
