@@ -6,6 +6,7 @@
     python -m benchmarks.politeness slow         # PO-08: one slow host beside 49 fast ones
     python -m benchmarks.politeness queue        # PO-09: claims beside a million queued URLs
     python -m benchmarks.politeness hosts        # PO-10: a hundred thousand hosts
+    python -m benchmarks.politeness proof        # what the proof of a million requests costs
 
 Exit code 1 when a promise is broken.
 """
@@ -22,7 +23,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -35,6 +36,8 @@ from scraper.models import Options, QueuedRequest
 from scraper.store.database import Database
 from scraper.store.frontier import SqliteFrontier
 from scraper.store.runs import begin
+from scraper.store.schema import prepare
+from scraper.store.writer import connect
 from scraper.testing import Answer, Site, simulate
 from scraper.urls import fingerprint
 
@@ -266,15 +269,67 @@ def hosts(count: int = 100_000) -> bool:
     return done.summary.pages == count
 
 
+# ------------------------------------------------------------------------------------------- the proof
+
+
+def _plant(path: str, sends: int) -> None:
+    """A database with so many polite sends to one domain."""
+    with closing(connect(path)) as conn:
+        prepare(conn)
+        conn.execute("INSERT INTO _domains (id, name) VALUES (1, 'a.test')")
+        conn.execute("INSERT INTO _paces (id, gap, pause, concurrency, agent) VALUES (1, 0.2, 0, 2, 'bot')")
+        conn.execute(
+            "INSERT INTO _origins (origin, domain, robots, expires) VALUES ('https://a.test:443', 1, 'User-agent: *', 1e12)"
+        )
+        begin(conn, spider="s", target="s", series="s", options={}, now=0.0)
+        conn.execute("BEGIN")
+        conn.executemany(
+            "INSERT INTO _sends (run, request, domain, kind, url, sent, ended, status, bytes, pace)"
+            " VALUES (1, 0, 1, 'page', 'https://a.test/' || ?1, 1e9 + ?1 * 0.2, 1e9 + ?1 * 0.2 + 0.1, 200, 1, 1)",
+            ((number,) for number in range(sends)),
+        )
+        conn.execute("COMMIT")
+
+
+def proof(sends: int = 1_000_000) -> bool:
+    """What the proof itself costs, in a process of its own."""
+    kept = True
+    for count in (sends // 50, sends):
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder, "p.db"))
+            _plant(path, count)
+            began = resource.getrusage(resource.RUSAGE_CHILDREN)
+            command = [sys.executable, "-c", _PROVE, path]
+            told = subprocess.run(command, capture_output=True, text=True, check=False)
+            ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        kept &= told.returncode == 0
+        print(
+            f"proof of {count:,} sends: {ended.ru_utime - began.ru_utime:.1f} s CPU, peak {told.stdout.strip()} MB",
+            flush=True,
+        )
+    print()
+    return kept
+
+
+_PROVE = """
+import resource, sys
+from scraper.query import open_readonly
+from scraper.query.politeness import prove
+broken = [proof.broken for proof in prove(open_readonly(sys.argv[1])) if proof.broken]
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+sys.exit(bool(broken))
+"""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=("mixes", "server", "slow", "queue", "hosts"))
+    parser.add_argument("what", nargs="?", choices=("mixes", "server", "slow", "queue", "hosts", "proof"))
     parser.add_argument("--requests", type=int, default=20_000, help="of each mix (20,000)")
     parser.add_argument("--mix", choices=[mix.name for mix in MIXES], help="only this one")
     given = parser.parse_args()
-    parts = {"server": server, "slow": slow_host, "queue": queue, "hosts": hosts,
+    parts = {"server": server, "slow": slow_host, "queue": queue, "hosts": hosts, "proof": proof,
              "mixes": lambda: mixes(given.requests, given.mix)}  # fmt: skip
     kept = [part() for name, part in parts.items() if given.what in (None, name)]
     return 0 if all(kept) else 1
