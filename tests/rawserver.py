@@ -209,7 +209,8 @@ def _bound(hosts: Sequence[str]) -> list[socket.socket]:
         try:
             for host in hosts:
                 port = sockets[0].getsockname()[1] if sockets else 0
-                sockets.append(socket.create_server((host, port), backlog=256))
+                family = socket.AF_INET6 if ":" in host else socket.AF_INET
+                sockets.append(socket.create_server((host, port), family=family, backlog=256))
         except OSError as error:
             for sock in sockets:
                 sock.close()

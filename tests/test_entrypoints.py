@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import sqlite3
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from conftest import Source
 
 from scraper import FetchError, Page, Request, Spider
 from tests.hosts import Names, crawling, pages, path_of, redirect
 from tests.rawserver import Client, ok, serve
 from tests.test_identity import HTML
+from tests.test_wire import PAST, tls, trusting
 
 #: How a page, or the server behind it, can make a crawl ask for a URL.
 WAYS = [
@@ -201,6 +206,62 @@ async def test_host_27_the_body_of_a_redirect_is_not_read(tmp_path: Path) -> Non
             await crawl(Obeys, start=[a.url(host="a.test")], arguments={"way": way, "target": ""})
             assert "/end" in [path_of(request) for request in a.requests]
             assert a.sent < 20_000_000
+
+
+async def test_sec_09_an_https_site_is_never_asked_in_clear_text(tmp_path: Path) -> None:
+    """Relative, scheme-relative and rooted links, redirects, robots.txt, fetches and retries keep https by themselves."""
+
+    class Every(Spider[Any]):
+        async def parse(self, page: Page) -> Any:
+            yield {"url": page.url}
+            yield page.follow_all("a")
+            if page.url.endswith("/"):
+                await page.fetch("/fetched")
+                await page.download("file")
+
+        def failed(self, error: FetchError) -> Any:
+            yield {"url": error.kind}
+
+    async with serve(pages(), tls("a.test")) as a, crawling(tmp_path, verify=trusting()) as crawl:
+        links = f'<a href="//a.test:{a.port}/2">x</a><a href=/3>x</a><a href=4>x</a><a href=/go>x</a><a href=?5>x</a>'
+        a._handler = pages({"/": ok(links.encode(), HTML), "/go": redirect(f"//a.test:{a.port}/6")})
+        await crawl(Every, start=[a.url(host="a.test")], settings={"robots": True, "retries": 1})
+    paths = ["/", "/2", "/3", "/4", "/6", "/?5", "/fetched", "/file", "/go", "/robots.txt"]
+    assert sorted(path_of(request) for request in a.requests) == paths
+    with contextlib.closing(sqlite3.connect(tmp_path / "crawl.db")) as conn:
+        sent = [
+            url
+            for (url,) in conn.execute(
+                "SELECT url FROM _requests UNION ALL SELECT url FROM _sends WHERE url <> ''"
+            )
+        ]
+    assert len(sent) >= 7
+    assert {url.partition(":")[0] for url in sent} == {"https"}
+
+
+async def test_sec_09_sec_13_host_48_bad_tls_ends_at_once_with_its_kind(tmp_path: Path) -> None:
+    """Expired, self-signed, another's, and no TLS at all: each has its kind, is tried once, and never in clear text."""
+    over = {"not_before": PAST, "not_after": PAST + timedelta(days=1)}
+    heard: list[bytes] = []
+
+    async def in_clear(client: Client) -> None:
+        heard.append(await client._reader.read(65_536))
+        await client.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with contextlib.AsyncExitStack() as servers:
+        contexts = [tls("a.test", **over), tls("a.test", authority=trustme.CA()), tls("other.test")]
+        bad = [await servers.enter_async_context(serve(pages(), context)) for context in contexts]
+        none = await servers.enter_async_context(serve(in_clear))
+        starts = [server.url(host="a.test", scheme="https") for server in (*bad, none)]
+        crawl = await servers.enter_async_context(crawling(tmp_path, verify=trusting()))
+        await crawl(Obeys, start=starts, arguments={"way": "", "target": ""}, settings={"retries": 3})
+    with contextlib.closing(sqlite3.connect(tmp_path / "crawl.db")) as conn:
+        ended = dict(conn.execute("SELECT url, kind || ' ' || attempts FROM _requests"))
+    kinds = ["tls-expired", "tls-untrusted", "tls-hostname", "tls"]
+    assert [ended[url] for url in starts] == [f"{kind} 0" for kind in kinds]
+    assert [server.requests for server in bad] == [[], [], []]
+    assert len(heard) == 1
+    assert heard[0].startswith(b"\x16\x03")
 
 
 def test_sec_21_everything_that_is_sent_passes_one_place(package: list[Source]) -> None:

@@ -232,6 +232,13 @@ def test_old_runs_are_pruned_when_a_run_ends(db: Path) -> None:
     for run in range(4):
         shop.products[0] = ("Chair 0", f"{run}.50")
         shop.crawl(db, settings={"keep_runs": 2})
+        if run == 0:  # a run that ended has none; one that was marked as ended by hand may
+            with closing(sqlite3.connect(db)) as conn, conn:
+                assert conn.execute("SELECT count(*) FROM _cookies").fetchone() == (0,)
+                conn.execute(
+                    "INSERT INTO _cookies VALUES (1, 'a.test', 'a.test', '/', 'sid', 'x', 1, 0, NULL, 0)"
+                )
+    assert ask(db, "SELECT count(*) FROM _cookies") == [(0,)]
     assert ask(db, "SELECT run, count(*) FROM _requests GROUP BY run") == [(3, 63), (4, 63)]
     assert ask(db, "SELECT DISTINCT run FROM _sends ORDER BY run") == [(3,), (4,)]
     assert ask(db, "SELECT id, pruned, state FROM _runs") == [

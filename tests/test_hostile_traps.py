@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import zlib
 
@@ -9,8 +10,9 @@ import httpx
 import pytest
 
 from scraper import Page, Spider
+from scraper.engine.links import BREATH
 from scraper.engine.traps import DEEP, is_endless
-from scraper.events import DomainParked, Warned
+from scraper.events import DomainParked, PageDone, Warned
 from scraper.testing import Answer, Simulation, Site, simulate
 from scraper.urls import SESSIONS, canonical
 
@@ -55,6 +57,34 @@ def parked(said: list[object]) -> list[str]:
 def calendar(request: httpx.Request) -> str:
     day = int(request.url.path.strip("/") or 0)
     return f"<h1>Day {day}</h1><a href=/{day + 1}>tomorrow</a>"
+
+
+@pytest.mark.parametrize("links", [10_000, pytest.param(200_000, marks=pytest.mark.soak)])
+def test_host_31_very_many_links_are_queued_once_while_others_run(links: int) -> None:
+    """All of them are stored with their page, each once however often it stands there; other tasks run in between."""
+    body = "".join(f'<a href="/p/{number % links}">x</a>' for number in range(links * 5 // 4))
+    turns: list[int] = []
+
+    async def others() -> None:
+        for turn in range(links):
+            turns.append(turn)
+            await asyncio.sleep(0)
+
+    class Follows(Everything):
+        start_urls = ["https://trap.test/"]
+
+        def parse(self, page: Page):
+            task = asyncio.ensure_future(others())
+            task.add_done_callback(asyncio.Task.result)
+            yield page.follow_all("a")
+
+    stored: list[int] = []
+    seen = [lambda event: stored.append(len(turns)) if isinstance(event, PageDone) else None]
+    done = simulate(
+        Follows, Site({"https://trap.test/": body}), settings={**FREE, "max_pages": 1}, observers=seen
+    )
+    assert done.summary.counters["links"] == links
+    assert stored[0] >= links // BREATH
 
 
 def test_host_32_a_calendar_ends_at_its_depth_or_budget() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import random
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from scraper.api import Crawl
 from scraper.credentials import Basic, Bearer, Secret
 from scraper.errors import SettingsError, SpiderError, UsageError
 from scraper.query import ask, open_readonly
+from scraper.testing import Answer, Site, simulate
 from scraper.transport.wire import Wire
 from tests.hosts import FAST, Names, crawling, header_of, pages, path_of, redirect
 from tests.rawserver import Client, RawServer, ok, serve
@@ -123,6 +125,61 @@ async def test_sec_06_secrets_do_not_cross_origins(tmp_path: Path, case: str, wa
     for request in target.requests:
         assert SECRET.encode() not in request
         assert header_of(request, "authorization") is None
+
+
+@pytest.mark.parametrize("schemes", [("http", "https"), ("https", "http")])
+def test_sec_06_headers_stay_with_the_scheme_of_the_start(schemes: tuple[str, str]) -> None:
+    """A link, a redirect or a fetch to another scheme at the same host and port takes no header of the settings along."""
+    here, there = (f"{scheme}://a.test:8443" for scheme in schemes)
+    seen: dict[str, str | None] = {}
+
+    class Follows(Plain):
+        async def parse(self, page: Page) -> Any:
+            yield {"url": page.url}
+            yield page.follow_all("a")
+            if page.url.endswith("/"):
+                await page.fetch(f"{there}/fetched")
+
+    def answer(request: httpx.Request) -> Answer:
+        seen[str(request.url)] = request.headers.get("x-mine")
+        if request.url.path == "/go":
+            return Answer("", 302, {"Location": f"{there}/redirected"})
+        return Answer(f'<a href="/same">x</a><a href="/go">x</a><a href="{there}/linked">x</a>')
+
+    settings = {"robots": False, "rate": None, "headers": {"X-Mine": SECRET}}
+    simulate(Follows, Site(answer), start=[f"{here}/"], settings=settings)
+    assert {url for url, value in seen.items() if value} == {f"{here}/", f"{here}/same", f"{here}/go"}
+    assert {f"{there}/redirected", f"{there}/fetched", f"{there}/linked"} <= seen.keys()
+
+
+@pytest.mark.parametrize("way", ["page", "fetch"])
+def test_sec_06_a_header_called_secret_crosses_no_redirect(way: str) -> None:
+    """Even one that others may have, like User-Agent, stays where it was given to when the author calls it secret."""
+    seen: dict[str, str | None] = {}
+
+    class Names(Plain):
+        async def start(self) -> Any:
+            yield Request("https://a.test/go", headers={"User-Agent": SECRET, "Accept-Language": "de"})
+
+        async def parse(self, page: Page) -> Any:
+            yield {"url": page.url}
+            if way == "fetch" and page.url.endswith("/end"):
+                await page.fetch(Request("https://a.test/again", headers={"User-Agent": SECRET}))
+
+    def answer(request: httpx.Request) -> Answer:
+        seen[str(request.url)] = request.headers["user-agent"]
+        assert (request.headers.get("accept-language") == "de") == (request.url.path in {"/go", "/end"})
+        to = {"/go": "https://b.test/end", "/again": "https://c.test/fetched"}.get(request.url.path)
+        return Answer("", 302, {"Location": to}) if to else Answer("x")
+
+    settings = {"robots": False, "rate": None, "scope": "any", "secret_headers": "User-Agent"}
+    simulate(Names, Site(answer), start=[], settings=settings)
+    assert seen.pop("https://a.test/go") == SECRET
+    assert seen.pop("https://a.test/again", SECRET) == SECRET
+    assert set(seen) == {"https://b.test/end", "https://c.test/fetched"} - (
+        {"https://c.test/fetched"} if way == "page" else set()
+    )
+    assert not any(SECRET in str(value) for value in seen.values())
 
 
 async def test_credentials_go_along_on_every_hop_inside_their_origin(tmp_path: Path) -> None:
@@ -304,6 +361,60 @@ async def test_sec_10_a_resumed_run_is_still_logged_in(tmp_path: Path) -> None:
     assert cookies.pop("/") is None
     assert set(cookies.values()) == {f"sid={SECRET}; h=1", f"h=1; sid={SECRET}"} & set(cookies.values())
     assert len(cookies) == 6
+    assert SECRET.encode() not in everything(tmp_path)
+
+
+LOGGED_IN = """
+from scraper import Spider
+
+class LoggedIn(Spider):
+    start_urls = ["{url}"]
+    robots, rate, concurrency = False, None, 1
+
+    def parse(self, page):
+        yield {{"url": page.url}}
+        yield page.follow_all("a")
+"""
+
+
+async def test_sec_10_a_killed_crawl_is_still_logged_in(tmp_path: Path) -> None:
+    """kill -9 in the middle, then a resume: host-only, path and expiry are in the database, and cookies are sent on."""
+    held = asyncio.Event()
+    links = page(
+        "".join(f'<a href="/in/{n}">x</a>' for n in range(4)) + "<a href=/out>x</a>",
+        f"Set-Cookie: sid={SECRET}; Path=/",
+        "Set-Cookie: here=1; Path=/in; Max-Age=900",
+    )
+
+    async def handler(client: Client) -> None:
+        while request := await client.request():
+            if path_of(request) == "/in/2" and not held.is_set():
+                held.set()
+                await client.gone()
+                return
+            await client.send(links if path_of(request) == "/" else page())
+
+    async def scraper(*words: str) -> asyncio.subprocess.Process:
+        quiet = {"stdout": asyncio.subprocess.DEVNULL, "stderr": asyncio.subprocess.DEVNULL}
+        command = [sys.executable, "-m", "scraper", *words]
+        return await asyncio.create_subprocess_exec(*command, cwd=tmp_path, **quiet)
+
+    async with serve(handler) as a, asyncio.timeout(60):
+        (tmp_path / "logged_in.py").write_text(LOGGED_IN.format(url=a.url()))
+        crawl = await scraper("crawl", "logged_in.py", "--db", "a.db")
+        await held.wait()
+        crawl.kill()
+        await crawl.wait()
+        with contextlib.closing(open_readonly(str(tmp_path / "a.db"))) as conn:
+            columns = "name, host_only, secure, path, expires IS NULL"
+            stored = list(ask(conn, f"SELECT {columns} FROM _cookies ORDER BY name").rows)
+        assert stored == [("here", 1, 0, "/in", 0), ("sid", 1, 0, "/", 1)]
+        before = len(a.requests)
+        assert await (await scraper("resume", "a.db")).wait() == 0
+    after = {path_of(request): header_of(request, "cookie") for request in a.requests[before:]}
+    assert {"/in/2", "/in/3", "/out"} <= after.keys()
+    assert after.pop("/out") == f"sid={SECRET}"
+    assert set(after.values()) == {f"here=1; sid={SECRET}"}
     assert SECRET.encode() not in everything(tmp_path)
 
 

@@ -167,6 +167,31 @@ async def test_https_goes_through_a_tunnel(tmp_path: Path) -> None:
     assert all(header_of(request, "proxy-authorization") is None for request in a.requests)
 
 
+@pytest.mark.parametrize("secure", [False, True])
+async def test_a_proxy_spoken_to_over_tls(tmp_path: Path, secure: bool) -> None:
+    """An https proxy gets its credentials inside TLS to itself, for sites with and without TLS of their own."""
+    over_tls = serve(http_proxy(basic("me:pw-of-proxy")), tls("127.0.0.1"))
+    site, both = serve(pages(), tls("a.test") if secure else None), crawling(tmp_path, verify=trusting())
+    async with over_tls as proxy, site as a, both as crawl:
+        way = f"https://me:pw-of-proxy@127.0.0.1:{proxy.port}"
+        summary = await crawl(Plain, start=[a.url(host="a.test")], settings={"proxy": way})
+    assert summary.exit_code == 0
+    assert len(proxy.requests) == len(a.requests) == 1
+    assert proxy.requests[0].startswith(b"CONNECT " if secure else b"GET http://a.test")
+    assert header_of(a.requests[0], "proxy-authorization") == (None if secure else basic("me:pw-of-proxy"))
+
+
+async def test_sec_13_the_certificate_of_a_proxy_counts(tmp_path: Path) -> None:
+    """A proxy that cannot show who it is gets neither credentials nor requests."""
+    over_tls = serve(http_proxy(), tls("other.test"))
+    async with over_tls as proxy, wire(verify=trusting(), resolver=Names()) as transport:
+        way = {"proxy": Proxy.parse(f"https://me:pw@127.0.0.1:{proxy.port}")}
+        with pytest.raises(ProxyFailed) as caught:
+            await transport.handle_async_request(request("http://a.test:1/", way))
+    assert caught.value.at_fault
+    assert proxy.requests == []
+
+
 async def test_sec_13_certificates_count_inside_a_tunnel(tmp_path: Path) -> None:
     """A certificate for another host is refused through a proxy as well; nobody rests for it."""
     inside = wire(verify=trusting(), resolver=Names())

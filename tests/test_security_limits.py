@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import subprocess
 import sys
@@ -277,21 +278,34 @@ LAUGHS = '<?xml version="1.0"?><!DOCTYPE r [<!ENTITY a0 "ha">' + "".join(
 ENTITIES = {
     "billion laughs": LAUGHS + "]><r><p>&a9;</p></r>",
     "quadratic": '<!DOCTYPE r [<!ENTITY a "' + "x" * 50_000 + '">]><r><p>' + "&a;" * 500 + "</p></r>",
+    "sitemap": '<!DOCTYPE urlset [<!ENTITY a SYSTEM "file:///etc/passwd"><!ENTITY b "'
+    + "x" * 50_000
+    + '">]><urlset>'
+    + "<url><loc>https://a.test/p?&a;&b;</loc></url>" * 500
+    + "<url><loc>https://a.test/end</loc></url></urlset>",
     "external": '<!DOCTYPE r [<!ENTITY a SYSTEM "https://b.test/x"><!ENTITY b SYSTEM "file:///etc/passwd">]><r><p>&a;&b;</p></r>',
 }
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("name", ENTITIES)
-def test_sec_60_entities_are_neither_expanded_nor_fetched(name: str) -> None:
-    """An XML page's own entities stay what they are: nothing grows, no file is read, nothing is asked for."""
+def test_sec_60_entities_are_neither_expanded_nor_fetched(name: str, packed: bool) -> None:
+    """An XML page's own entities, a sitemap's as well, stay what they are: nothing grows, no file or host is read."""
 
     def parse(self, page: Page):
-        yield {"text": page.text("p")}
+        yield {"text": page.text("p, urlset", "")}
+        yield [page.request(url) for url in dict.fromkeys(page.texts("loc"))]
 
     spider = type("Tested", (Spider,), {"start_urls": ["https://a.test/"], "name": "t", "parse": parse})
-    site = Site(lambda request: Answer(ENTITIES[name], headers={"Content-Type": "application/xml"}))
-    done = simulate(spider, site, settings=FREE)
-    (row,) = done.tables["t"]
+    body = gzip.compress(ENTITIES[name].encode()) if packed else ENTITIES[name]
+    headers = {"Content-Type": "application/xml", **({"Content-Encoding": "gzip"} if packed else {})}
+    pages = {"https://a.test/": Answer(body, headers=headers), "https://a.test/end": "the last"}
+    done = simulate(spider, Site(pages), settings=FREE)
+    row = done.tables["t"][0]
     assert len(row["text"]) <= len(ENTITIES[name])
     assert "root:" not in row["text"]
-    assert len(done.hits) == 1
+    followed = [hit.url for hit in done.hits][1:]
+    assert [url.partition("?")[0] for url in followed] == ["https://a.test/p", "https://a.test/end"] * (
+        name == "sitemap"
+    )
+    assert all(len(url) < 100 for url in followed)

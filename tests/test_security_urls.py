@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from itertools import product
 
 import pytest
 
 from scraper.engine import check_url
 from scraper.errors import FetchError
-from scraper.urls import domain_of, fingerprint, join, normalize, split
+from scraper.urls import domain_of, fingerprint, is_rooted, join, normalize, split
 
 BASE = "https://shop.example/a/b?c#d"
 
@@ -102,6 +103,16 @@ def test_host_29_host_49_links_mean_what_browsers_take_them_for(link: str, host:
     """Host, path and query of a link are those of the WHATWG URL standard."""
     parts = split(join(BASE, link))
     assert (parts.host, parts.path + (f"?{parts.query}" if parts.query else "")) == (host, rest)
+
+
+def test_host_29_the_short_way_to_join_is_the_long_one() -> None:
+    """What is only put behind the origin is what a browser makes of it: every pair of octets, every run of odd ones."""
+    octets = [chr(number) for number in range(256)]
+    tails = [*map("".join, product(octets, repeat=2)), *map("".join, product("/.?%2e\\#:", repeat=4))]
+    rooted = [tail for tail in (f"/{tail}" for tail in tails) if is_rooted(tail)]
+    assert len(rooted) > 5_000
+    for link in (*rooted, "/a/b.html?c=d&e=%20f/.."):
+        assert join.__wrapped__(BASE, link) == "https://shop.example" + link
 
 
 @pytest.mark.parametrize("url", REFUSED)

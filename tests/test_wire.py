@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -505,9 +506,21 @@ class Names:
             answer = self.answers.get(host.partition(".")[0], socket.gaierror(socket.EAI_AGAIN, "too late"))
         if isinstance(answer, Exception):
             raise answer
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in answer]
+        return [
+            (socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0))
+            for address in answer
+        ]
 
 
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+ipv6 = pytest.mark.skipif(not has_ipv6(), reason="needs ::1")
 NOBODY = socket.gaierror(socket.EAI_NONAME, "not known")
 
 
@@ -538,9 +551,32 @@ async def test_host_47_names_without_an_address_have_their_kind(answer: Any, exp
 async def test_host_47_dead_address_does_not_hide_a_live_one() -> None:
     """With a hundred addresses of which one answers, that one is found."""
     async with serve(answering(ok(b"hi"))) as server:
-        names = Names(many=[f"127.0.0.{i}" for i in range(2, 12)] + ["127.0.0.1"])
+        names = Names(many=[f"127.0.0.{i}" for i in range(2, 101)] + ["127.0.0.1"])
         async with wire(resolver=Resolver(getaddrinfo=names)) as transport:
             assert await get(transport, server.url(host="many.example")) == (200, b"hi")
+
+
+@ipv6
+async def test_host_47_a_host_with_ipv6_only_is_read() -> None:
+    """A name whose only address is an IPv6 one is read there, and so is the address itself."""
+    names = wire(resolver=Resolver(getaddrinfo=Names(six=["::1"])))
+    async with serve(answering(ok(b"hi")), hosts=["::1"]) as server, names as transport:
+        assert await get(transport, server.url(host="six.example")) == (200, b"hi")
+        assert await get(transport, server.url(host="[::1]")) == (200, b"hi")
+
+
+@ipv6
+async def test_host_47_an_ipv6_address_that_swallows_everything_hides_no_live_one() -> None:
+    """Where nothing answers at the first address, the second is tried beside it long before the connect limit."""
+    async with serve(answering(ok(b"hi"))) as server:
+        with socket.socket(socket.AF_INET6) as full, socket.socket(socket.AF_INET6) as waiting:
+            full.bind(("::1", server.port))
+            full.listen(0)
+            waiting.connect(("::1", server.port))  # the queue is full now: who comes next gets no answer
+            names = Names(both=["::1", "127.0.0.1"])
+            async with wire(resolver=Resolver(getaddrinfo=names), connect_timeout=30.0) as transport:
+                async with asyncio.timeout(10):
+                    assert await get(transport, server.url(host="both.example")) == (200, b"hi")
 
 
 def test_host_47_slow_name_has_a_deadline_and_stops_no_other(jump: asyncio.Runner) -> None:
@@ -765,6 +801,16 @@ def trusting(authority: trustme.CA = AUTHORITY) -> ssl.SSLContext:
     return context
 
 
+def old_tls(name: str = "127.0.0.1") -> ssl.SSLContext:
+    """A server that speaks TLS 1.0 and nothing newer."""
+    context = tls(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that it is old is the point
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+    context.set_ciphers("DEFAULT@SECLEVEL=0")
+    return context
+
+
 async def test_tls_answers_are_read() -> None:
     """A server whose certificate is trusted is read over TLS, connection reused."""
     async with serve(answering(ok(b"hi" * 99_999)), tls()) as server, wire(verify=trusting()) as transport:
@@ -790,6 +836,24 @@ async def test_sec_13_host_48_bad_certificates_are_tls_errors(context: ssl.SSLCo
                 await get(transport, server.url())
         async with wire(verify=False) as transport:
             assert await get(transport, server.url()) == (200, b"hi")
+
+
+async def test_host_48_a_server_of_tls_1_0_is_a_tls_error() -> None:
+    """A server that speaks nothing newer is `tls`, whether its certificate is asked for or not."""
+
+    def shake(server: socket.socket) -> None:
+        for _ in range(2):
+            connection = server.accept()[0]
+            with connection, contextlib.suppress(ssl.SSLError):
+                old_tls().wrap_socket(connection, server_side=True)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        shaking = asyncio.ensure_future(asyncio.to_thread(shake, server))
+        for verify in (trusting(), False):
+            async with wire(verify=verify) as transport:
+                assert await kind(transport, f"https://127.0.0.1:{server.getsockname()[1]}/") == "tls"
+        await shaking
 
 
 async def test_host_48_plain_http_on_a_tls_port_is_a_tls_error() -> None:

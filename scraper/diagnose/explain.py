@@ -188,7 +188,9 @@ def _outside(conn: sqlite3.Connection, run: Run, url: str, settings: Settings) -
     seeds = [
         seed
         for (seed,) in conn.execute(
-            "SELECT DISTINCT seed FROM _requests WHERE run = ? AND depth = 0 LIMIT ?", (run.id, SEEDS)
+            "SELECT DISTINCT replace(replace(seed, 'https://', ''), 'http://', '') FROM _requests"
+            " WHERE run = ? AND depth = 0 LIMIT ?",
+            (run.id, SEEDS),
         )
     ]
     if any(in_scope(settings, parts, seed) for seed in seeds):

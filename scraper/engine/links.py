@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from scraper.engine.traps import is_endless
 from scraper.errors import FetchError
@@ -13,7 +14,7 @@ from scraper.politeness import Politeness
 from scraper.settings import Settings
 from scraper.urls import SCHEMES, Parts, fingerprint, normalize, same_site, split
 
-__all__ = ["Links", "check_url", "in_scope"]
+__all__ = ["Links", "check_url", "in_scope", "netlocs", "start_of"]
 
 #: Links known to be stored, kept in front of the database. Exact: a hit is always true.
 PROVED = 30_000
@@ -43,7 +44,7 @@ class Links:
     def seed(self, request: Request, ordinal: int = 0) -> QueuedRequest:
         """A start request. Raises FetchError `bad-url` or `unsupported-scheme`, saying what was expected."""
         url, parts = self.check(request.url)
-        return self._queued(request, url, parts, salt=_salt(request, b"", ordinal), seed=parts.netloc)
+        return self._queued(request, url, parts, salt=_salt(request, b"", ordinal), seed=start_of(parts))
 
     def check(self, url: str) -> tuple[str, Parts]:
         """A URL normalized and cut. Raises FetchError when it is none this crawler can fetch."""
@@ -104,8 +105,8 @@ class Links:
         return in_scope(self._settings, parts, seeds)
 
     def proved(self, stored: Sequence[QueuedRequest]) -> None:
-        """These are in the database now."""
-        for request in stored:
+        """These are in the database now; of very many, those that would be remembered."""
+        for request in stored[-PROVED:]:
             if _is_plain(request.options):
                 self._proved[request.url, request.seed] = (request.depth, request.options.priority)
         while len(self._proved) > PROVED:
@@ -147,7 +148,7 @@ class Links:
 
 
 def in_scope(settings: Settings, parts: Parts, seeds: str) -> bool:
-    """Whether a URL may be followed by a request that descends from `seeds` (`host:port`, blanks between)."""
+    """Whether a URL may be followed by a request that descends from `seeds` (see `QueuedRequest.seed`)."""
     scope = settings.scope
     if scope == "any":
         return True
@@ -156,9 +157,19 @@ def in_scope(settings: Settings, parts: Parts, seeds: str) -> bool:
             parts.host == name or parts.host.endswith(f".{name}") or parts.netloc == name
             for name in settings.allowed
         )
-    if scope == "host":
-        return parts.netloc in seeds.split(" ")
-    return any(parts.netloc == seed or same_site(parts.netloc, seed) for seed in seeds.split(" "))
+    netloc, named = parts.netloc, netlocs(seeds)
+    return netloc in named or (scope == "site" and any(same_site(netloc, seed) for seed in named))
+
+
+def start_of(parts: Parts) -> str:
+    """A start URL as the requests that descend from it know it: `scheme://host:port`, an IPv6 host without brackets."""
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+@lru_cache(maxsize=4_096)
+def netlocs(seeds: str) -> tuple[str, ...]:
+    """The `host:port` of each seed."""
+    return tuple(seed.rpartition("//")[2] for seed in seeds.split(" "))
 
 
 def check_url(url: str, longest: int) -> tuple[str, Parts]:

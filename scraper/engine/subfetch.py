@@ -109,7 +109,7 @@ class SubFetcher:
                 return reply, options
             before = split(url)
             url, parts = context.links.check(target)
-            options = redirected(options, reply.status, before, parts)
+            options = redirected(options, reply.status, before, parts, context.settings.secret_headers)
         raise FetchError("too-many-redirects", f"more than {context.settings.max_hops} redirects (max_hops)")
 
     def _page(self, reply: Reply, options: Options) -> Page:

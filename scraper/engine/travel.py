@@ -6,7 +6,7 @@ guard, the rate and the record of what was sent hold for all of them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,6 +15,7 @@ import httpx
 from scraper.decode import decode_text
 from scraper.downloader import Limits, Reply, Sink, always
 from scraper.engine.context import Context
+from scraper.engine.links import netlocs, start_of
 from scraper.errors import FetchError
 from scraper.models import LONGEST_HOLD, Cookie, Options, OriginFacts, Pace, Send, SendKind
 from scraper.politeness import PAUSE, Turn
@@ -277,8 +278,10 @@ class Traveller:
 
     def _request(self, url: str, parts: Parts, options: Options) -> httpx.Request:
         # The start itself: what a redirect of it added is in scope, but nobody named it.
-        named = parts.netloc == self.seed.partition(" ")[0]
-        headers = self.context.headers if named else self.context.plain_headers
+        start = self.seed.partition(" ")[0]
+        named = parts.netloc == netlocs(start)[0]
+        own = start in {start_of(parts), parts.netloc}  # older databases have no scheme
+        headers = self.context.headers if own else self.context.plain_headers
         if options.headers:
             headers = httpx.Headers(headers)
             headers.update(dict(options.headers))
@@ -373,9 +376,11 @@ def _location(headers: httpx.Headers) -> str:
     return "".join(chr(octet) if octet < 0x80 else f"%{octet:02X}" for octet in raw)
 
 
-def redirected(options: Options, status: int, before: Parts, after: Parts) -> Options:
+def redirected(
+    options: Options, status: int, before: Parts, after: Parts, secret: Collection[str] = ()
+) -> Options:
     """The options after a redirect: POST becomes GET as browsers do it (Fetch standard, 4.4), and nothing
-    that may be secret goes to another origin.
+    that may be secret goes to another origin: neither what `CARRIED` lacks nor what the author calls `secret`.
 
     Raises FetchError `bad-redirect` when a body would have to be sent to another origin.
     """
@@ -388,5 +393,6 @@ def redirected(options: Options, status: int, before: Parts, after: Parts) -> Op
             "bad-redirect", "a redirect would send the request's body to another origin", status=status
         )
     if not same_origin and options.headers:
-        options = replace(options, headers=tuple((n, v) for n, v in options.headers if n.lower() in CARRIED))
+        harmless = CARRIED.difference(secret)
+        options = replace(options, headers=tuple((n, v) for n, v in options.headers if n.lower() in harmless))
     return options

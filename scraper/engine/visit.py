@@ -101,8 +101,8 @@ class Visit:
     async def _travel(self) -> Reply | Outcome:
         """Hop by hop to the page: inside the domain here, out of it as a new request."""
         url, options = self._request.url, self._request.options
-        seen = {url}
-        for hop in range(self._context.settings.max_hops + 1 - self._request.hops):
+        seen, settings = {url}, self._context.settings
+        for hop in range(settings.max_hops + 1 - self._request.hops):
             await self._traveller.admit(url, self._lane)
             asked = options if hop else self._revisit.asking(options)
             kind: SendKind = "redirect" if hop else "page"
@@ -114,7 +114,7 @@ class Visit:
             if target is None:
                 return reply
             target, parts = self._context.links.check(target)
-            options = redirected(options, reply.status, split(url), parts)
+            options = redirected(options, reply.status, split(url), parts, settings.secret_headers)
             if self._context.politeness.key(parts.host) != self._lane.name:
                 return self._moved(target, options, reply.status)
             if not self._context.links.in_scope(parts, self._request.seed):
@@ -126,9 +126,7 @@ class Visit:
                 raise FetchError("too-many-redirects", f"redirect loop at {target}", status=reply.status)
             seen.add(target)
             url = target
-        raise FetchError(
-            "too-many-redirects", f"more than {self._context.settings.max_hops} redirects (max_hops)"
-        )
+        raise FetchError("too-many-redirects", f"more than {settings.max_hops} redirects (max_hops)")
 
     def _moved(self, target: str, options: Options, status: int) -> Outcome:
         """A hop to another domain: one new request there, if scope lets it."""

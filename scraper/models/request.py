@@ -202,10 +202,10 @@ class Known:
 class QueuedRequest:
     """A request as the frontier holds it.
 
-    `id` is 0 until stored. `seed` holds the `host:port` of the start URL it descends from (several, with a
-    space between, when the start was redirected): what scope compares. `attempts` counts the tries that
-    failed and may be repeated; `not_before` is a unix time in seconds, 0 for at once. `known` is set when it is
-    taken, where `revisit` may need it.
+    `id` is 0 until stored. `seed` holds `scheme://host:port` of the start URL it descends from, and after a space
+    each `host:port` that a redirect of the start added: what scope compares, and who gets the setting `headers`.
+    `attempts` counts the tries that failed and may be repeated; `not_before` is a unix time in seconds, 0 for at
+    once. `known` is set when it is taken, where `revisit` may need it.
     """
 
     url: str

@@ -54,6 +54,7 @@ class Document:
     __slots__ = (
         "_base",
         "_decode",
+        "_origin",
         "_parsed",
         "_refusal",
         "_root",
@@ -87,6 +88,7 @@ class Document:
         self._refusal: FetchError | None = None
         self._root: LexborNode | None = None
         self._base: str | None = None
+        self._origin: str | None = None
 
     def note(self, css: str, matched: bool) -> None:
         """Remember whether a selector matched, under the place in the author's code that asked."""
@@ -152,11 +154,14 @@ class Document:
 
     def absolute(self, hrefs: Iterable[str | None], counts: dict[str, int]) -> list[str]:
         """The http(s) URLs that links of this page lead to; others are left out and added to `counts`."""
-        base = self.base()
+        base, origin = self.base(), self._of_links()
         found: list[str] = []
         for href in hrefs:
             if href is None:
                 why = "links.no-href"
+            elif origin and urls.is_rooted(href):
+                found.append(origin + href)
+                continue
             else:
                 try:
                     url = join(base, href)
@@ -169,6 +174,16 @@ class Document:
                     why = "links.scheme"
             counts[why] = counts.get(why, 0) + 1
         return found
+
+    def _of_links(self) -> str:
+        """The origin of `base`, without a final slash; empty where there is none."""
+        if self._origin is None:
+            try:
+                root = join(self.base(), "/")
+            except ValueError:
+                root = ""
+            self._origin = root[:-1] if root.startswith(HTTP) else ""
+        return self._origin
 
 
 def join(base: str, link: str) -> str:

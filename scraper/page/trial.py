@@ -9,6 +9,7 @@ the end of standard input, which comes with the end of the parent.
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import struct
@@ -24,6 +25,8 @@ DEEP: Final = b"d"
 LARGE: Final = b"l"
 
 LENGTH: Final = struct.Struct("<Q")
+#: What the crawl itself does goes first: trials take the time that is left over.
+NICE: Final = 10
 #: Nodes whose depth is looked at; a page of more has shown its shape by then.
 MOST: Final = 1_000_000
 #: Steps from all elements to the root that take a selector 0.1 s; more are due to size alone up to a mean depth.
@@ -74,4 +77,5 @@ def _is_deep(root: LexborNode, most: int) -> bool:
 
 
 if __name__ == "__main__":
+    os.nice(NICE)
     main(float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -25,6 +25,7 @@ _OF_RUN = {
     "_queues": "run, domain",
     "_fill": 'run, "table", "column"',
     "_visits": "key",
+    "_cookies": "run, site, domain, path, name",
 }
 
 

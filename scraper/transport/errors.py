@@ -249,6 +249,7 @@ def _connect_error(exc: OSError, where: str) -> WireError:
         reason = os.strerror(exc.errno).lower()  # asyncio's own text repeats the address
     else:
         reason = (exc.strerror or str(exc)).rpartition("] ")[2].partition(", [")[0]
+        reason = reason or "closed during the TLS handshake"  # asyncio has no words for it
     return NotConnected(f"no connection to {where}: {reason}")
 
 
