@@ -58,7 +58,7 @@ class Control(Protocol):
 class Context:
     """The collaborators of one crawl.
 
-    `headers` go to the hosts that were named as starts, `plain_headers`, the ones that cannot be secret, to
+    `headers` go to the origin a request starts from, `plain_headers`, the ones that cannot be secret, to
     all others; `user_agent` is among both. `workers` processes share the run, this one included. `control` is
     the engine, which sets it when it is made.
     """

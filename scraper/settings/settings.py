@@ -136,7 +136,7 @@ class Settings:
         ("html", "xml", "json", "text/"), read_words, "content types fetched; others are cut at the headers"
     )
     headers: Mapping[str, str] = _setting(
-        MappingProxyType({}), read_headers, "headers of requests to the hosts of start URLs"
+        MappingProxyType({}), read_headers, "headers of requests to the origins of start URLs"
     )
     secret_headers: frozenset[str] = _setting(
         frozenset(),
