@@ -19,6 +19,8 @@ from scraper.summary import Summary
 __all__ = ["error_lines", "findings", "kind_of", "missed_lines"]
 
 MOST = 4
+#: Characters of an error's message; the whole of it is in the database.
+LONGEST = 160
 
 
 def findings(summary: Summary) -> list[str]:
@@ -43,6 +45,7 @@ def error_lines(problem: Problem, missed: Sequence[SelectorHits], target: str, d
     if problem.kind == "selector" and more:  # a selector and the caret below it
         lines = [f"{head}{first}", " " * len(head) + more[0]]
     else:
+        first = first if len(first) <= LONGEST else first[: LONGEST - 1] + "…"
         code = problem.detail.rpartition("\n")[2].strip()
         lines = [f"{head}{first}     {plural(problem.count, 'page')}"] + [f"    {code}"] * bool(code)
     lines.append(f"  first: {problem.url}{_reproduce(problem, target, database)}")
@@ -98,7 +101,7 @@ def missed_lines(hits: SelectorHits) -> list[str]:
         line += f"; it matched in run {hits.before}  first: {hits.first_miss}"
     if hits.meant is None or hits.matched:
         return [line]
-    matches = "1 match" if hits.meant_matches == 1 else f"{number(hits.meant_matches)} matches"
+    matches = plural(hits.meant_matches, "match")
     return [line, f'{" " * len(head)}did you mean "{hits.meant}"? ({matches} on the first page)']
 
 

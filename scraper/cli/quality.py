@@ -18,6 +18,8 @@ def quality_lines(summary: Summary) -> list[str]:
     if len(summary.broken) > MOST:
         lines[-1] += f"; and {plural(len(summary.broken) - MOST, 'more expectation')} broken"
     lines += [emptied_line(one) for one in summary.emptied[:MOST]]
+    if not summary.rows:
+        return lines  # no items at all: that is said already
     lines += [
         f"⚠ {one.table} has {plural(one.rows, 'row')} in this run ({number(one.before_rows)} in run {one.before})"
         for one in summary.shrunk[:MOST]

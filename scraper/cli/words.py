@@ -26,7 +26,8 @@ def shown_database(path: str) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+    ending = "" if count == 1 else "es" if noun.endswith(("ch", "sh", "x")) else "s"
+    return f"{number(count)} {noun}{ending}"
 
 
 def of_table(rows: int, table: str) -> str:

@@ -27,10 +27,10 @@ def runs_of(conn: sqlite3.Connection) -> Answer:
     cursor = conn.execute(
         "SELECT r.id, r.spider, r.state, coalesce(r.reason, '') AS reason, datetime(r.started, 'unixepoch') AS started,"
         " round(coalesce(r.ended, (SELECT max(ended) FROM _sends WHERE run = r.id)) - r.started, 1) AS seconds,"
-        " (SELECT value FROM _counters WHERE run = r.id AND name = 'pages') AS pages,"
-        " (SELECT value FROM _counters WHERE run = r.id AND name = 'items') AS items,"
-        " (SELECT value FROM _counters WHERE run = r.id AND name = 'failed') AS failed,"
-        " (SELECT value FROM _counters WHERE run = r.id AND name = 'queued') AS queued"
+        " coalesce((SELECT value FROM _counters WHERE run = r.id AND name = 'pages'), 0) AS pages,"
+        " coalesce((SELECT value FROM _counters WHERE run = r.id AND name = 'items'), 0) AS items,"
+        " coalesce((SELECT value FROM _counters WHERE run = r.id AND name = 'failed'), 0) AS failed,"
+        " coalesce((SELECT value FROM _counters WHERE run = r.id AND name = 'queued'), 0) AS queued"
         " FROM _runs r ORDER BY r.id DESC"
     )
     return Answer([column[0] for column in cursor.description], cursor)
