@@ -4,6 +4,7 @@
     python -m benchmarks.politeness mixes        # PO-01, PO-02, PO-03 in simulation: rates × hosts × mixes
     python -m benchmarks.politeness server       # PO-01, PO-02 at the log of a real server on loopback
     python -m benchmarks.politeness slow         # PO-08: one slow host beside 49 fast ones
+    python -m benchmarks.politeness fair         # PO-09: a million URLs of one host, then 99 hosts with a hundred
     python -m benchmarks.politeness queue        # PO-09: claims beside a million queued URLs
     python -m benchmarks.politeness hosts        # PO-10: a hundred thousand hosts
     python -m benchmarks.politeness proof        # what the proof of a million requests costs
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -91,6 +92,38 @@ def fast_ones(*, slow: bool, hosts: int = 49, urls: int = 200) -> float:
     site = Site(lambda request: Answer("x", latency=30.0 if request.url.host == "slow.test" else 0.05))
     simulate(Fast, site, settings={"max_time": 60 + urls})
     return max(hit.ended for hit in site.hits if hit.host != "slow.test")
+
+
+def fair(urls: int = 1_000_000, small: int = 99, each: int = 100, rate: float = 2.0) -> bool:
+    """PO-09: when the small hosts are done, against a hundred pages at their rate; Jain's index meanwhile."""
+
+    class Uneven(Spider[dict]):
+        scope = "any"
+
+        async def start(self):
+            for i in range(urls):
+                yield Request(f"https://big.test/{i}")
+            for i in range(each):
+                for host in range(small):
+                    yield Request(f"https://small{host}.test/{i}")
+
+        def parse(self, page: Page):
+            yield {"url": page.url}
+
+    ideal = each / rate
+    site = Site(lambda request: "x", latency=0.05)
+    limits = {"rate": rate, "robots": False, "max_time": 2 * ideal}
+    began = time.perf_counter()
+    simulate(Uneven, site, settings=limits)
+    last = max(hit.at for hit in site.hits if hit.host != "big.test")
+    served = Counter(hit.host for hit in site.hits if hit.at <= ideal)
+    jain = sum(served.values()) ** 2 / (len(served) * sum(n * n for n in served.values()))
+    done = Counter(hit.host for hit in site.hits)
+    print(f"{urls:,} URLs of one host first, then {small} hosts with {each} each at {rate:g}/s: the last small host is"
+          f" done after {last / ideal:.2f} of its ideal time, Jain's index {jain:.4f}"
+          f" ({time.perf_counter() - began:.0f} s of real time)\n", flush=True)  # fmt: skip
+    complete = all(done[f"small{host}.test"] == each for host in range(small))
+    return complete and last <= 1.5 * ideal and jain >= 0.95
 
 
 def slow_host() -> bool:
@@ -325,11 +358,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=("mixes", "server", "slow", "queue", "hosts", "proof"))
+    parser.add_argument(
+        "what", nargs="?", choices=("mixes", "server", "slow", "fair", "queue", "hosts", "proof")
+    )
     parser.add_argument("--requests", type=int, default=20_000, help="of each mix (20,000)")
     parser.add_argument("--mix", choices=[mix.name for mix in MIXES], help="only this one")
     given = parser.parse_args()
-    parts = {"server": server, "slow": slow_host, "queue": queue, "hosts": hosts, "proof": proof,
+    parts = {"server": server, "slow": slow_host, "fair": fair, "queue": queue, "hosts": hosts, "proof": proof,
              "mixes": lambda: mixes(given.requests, given.mix)}  # fmt: skip
     kept = [part() for name, part in parts.items() if given.what in (None, name)]
     return 0 if all(kept) else 1

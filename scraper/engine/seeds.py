@@ -17,7 +17,7 @@ from scraper.trace import describe
 __all__ = ["Seeder", "check_start"]
 
 #: Requests stored at a time; and how many may be queued before `start()` is held back, and for how long (s).
-CHUNK, ENOUGH, PAUSE = 1_000, 50_000, 1.0
+CHUNK, ENOUGH, PAUSE = 1_000, 2_000_000, 1.0
 
 
 #: Start URLs of a class that are looked at before anything is opened; the others when their turn comes.
