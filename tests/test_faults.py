@@ -111,6 +111,7 @@ class Books(Spider[Book]):
 GOOD = """\
     start_urls = ["{url}/"]
     rate = None
+    concurrency = 1
 
     def parse(self, page: Page):
         yield page.follow_all("article.product_pod h3 a", self.parse_book)
@@ -119,7 +120,7 @@ GOOD = """\
     def parse_book(self, page: Page):
         yield Book(page.text("h1"), page.decimal("p.price_color", default=None))
 """
-START = '    start_urls = ["{url}/"]\n    rate = None\n\n'
+START = '    start_urls = ["{url}/"]\n    rate = None\n    concurrency = 1\n\n'
 
 
 @dataclass(frozen=True)
