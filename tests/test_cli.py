@@ -412,3 +412,36 @@ def test_stop_ends_a_crawl_from_another_terminal(person: Person, shop: tuple[str
     assert len(asked) == len(set(asked)) == PAGES + 2
     nobody = person.types("stop", "shop")
     assert (nobody.code, len(nobody.err.splitlines())) == (2, 1)
+
+
+STUCK = """
+from pathlib import Path
+from scraper import Page, Spider
+
+class Stuck(Spider):
+    start_urls = ["{url}/"]
+    rate = None
+
+    def parse(self, page: Page):
+        yield {{"url": page.url}}
+        Path("begun").touch()
+        while True:
+            pass
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_cr_10_a_callback_that_never_returns_can_be_left(person: Person, number: int) -> None:
+    """A second Ctrl-C ends a crawl whose callback keeps the loop for ever; nothing of the page is stored."""
+    person.write("stuck.py", STUCK.format(url=person.url))
+    process = person.start("crawl", "stuck.py")
+    wait_for((person.folder / "begun").exists)
+    process.send_signal(number)
+    time.sleep(0.2)  # two signals at once are one
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Continue with: scraper resume stuck" in err
+    assert "Traceback" not in err
+    ran = person.types("status", "stuck")
+    assert "continue with: scraper resume stuck" in ran.out

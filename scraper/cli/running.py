@@ -17,6 +17,7 @@ from scraper.cli.export import check_run_output, export_run
 from scraper.cli.jsonevents import JsonEvents
 from scraper.cli.region import Region, is_terminal, screen
 from scraper.cli.report import Reporter
+from scraper.cli.signals import heeding
 from scraper.cli.target import change_to, find_target, pairs_of, stored_target
 from scraper.errors import QueryError, UsageError
 from scraper.events import GRACE
@@ -125,6 +126,8 @@ def crawl_and_report(crawl: Crawl, look: Look, region: Region | None, workers: i
             if workers == 1
             else _together(crawl, reporter, workers)
         )
+    except KeyboardInterrupt:  # a callback kept the loop, and the person did not want to wait for it
+        summary = None
     finally:
         reporter.close()
     if summary is None:
@@ -151,26 +154,15 @@ async def _interruptible(crawl: Crawl, reporter: Reporter) -> Summary | None:
     loop = asyncio.get_running_loop()
     reporter.begin(crawl, loop.time)
     task = asyncio.create_task(crawl.run())
-    interrupted = False
-
-    def interrupt() -> None:
-        nonlocal interrupted
-        if interrupted:
-            task.cancel()
-            return
-        interrupted = True
-        crawl.stop(grace=GRACE)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
     loop.add_signal_handler(signal.SIGCONT, reporter.redraw)
     ticker = asyncio.create_task(reporter.tick())
-    try:
-        return await task
-    except asyncio.CancelledError:
-        return None
-    finally:
-        ticker.cancel()
+    with heeding(loop, lambda: crawl.stop(grace=GRACE), task.cancel):
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return None
+        finally:
+            ticker.cancel()
 
 
 def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
