@@ -204,6 +204,8 @@ def _importable(*folders: Path) -> Iterator[None]:
 
 
 def _import_file(path: Path) -> ModuleType:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file in it")
     if not path.is_file():
         beside = [other.name for other in path.parent.glob("*.py")] if path.parent.is_dir() else []
         raise UsageError(f"no file {path}{did_you_mean(path.name, beside)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import os
 import sysconfig
 import traceback
 from pathlib import Path
@@ -15,7 +16,8 @@ __all__ = ["describe", "printable", "stands_in_source", "storable", "user_frames
 
 #: Characters of one line that are shown.
 LONGEST = 4_000
-_OWN = str(Path(__file__).resolve().parent)
+#: With a separator at the end: a neighbour such as scraper_shop is not ours.
+_OWN = f"{Path(__file__).resolve().parent}{os.sep}"
 _LIBRARIES = tuple(
     {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )

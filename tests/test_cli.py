@@ -326,10 +326,29 @@ def test_databases_that_cannot_be_used(person: Person) -> None:
         assert (ran.code, len(ran.err.splitlines())) == (6, 1), ran.err
 
 
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_closed_stream_is_no_fault(person: Person, closed: str) -> None:
+    """A command whose output goes nowhere ends as it would otherwise."""
+    person.types("crawl", "shop.py")
+    number = {"stdout": 1, "stderr": 2}[closed]
+    command = f'exec "$@" {number}>&-'
+    words = [sys.executable, "-m", "scraper", "tables", "shop"]
+    ran = subprocess.run(
+        ["sh", "-c", command, "sh", *words],
+        cwd=person.folder,
+        env=person.environment,
+        capture_output=True,
+        timeout=60,
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
 def test_wrong_words_on_the_command_line(person: Person) -> None:
     """Unknown names, commands, flags and values: exit 2, one line, a suggestion where one is close."""
+    (person.folder / "folder.py").mkdir()
     for words, told in [
         (("crawl", "shpo.py"), "no file shpo.py"),
+        (("crawl", "folder.py"), "is a folder"),
         (("crawl", "shop.py:Shp"), 'Did you mean "Shop"?'),
         (("crwl",), 'Did you mean "crawl"?'),
         (("crawl", "shop.py", "--set", "rat=1"), 'Did you mean "rate"?'),

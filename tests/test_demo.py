@@ -64,6 +64,15 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Crawled:
 # ------------------------------------------------------------------------------------------- the crawl
 
 
+def test_the_selectors_of_the_shop_are_named_with_their_lines(once: Crawled) -> None:
+    """A selector stands in the demo's own spider, not in what calls it."""
+    found = rows(once.db, "SELECT place, call FROM _selectors WHERE selector = 'a.reviews'")
+    assert found
+    for place, call in found:
+        assert Path(place.rpartition(":")[0]).parts[-2:] == ("demo", "spider.py")
+        assert call == "follow"
+
+
 def test_a_crawl_of_the_shop_gets_exactly_what_is_there(once: Crawled) -> None:
     """Every page is parsed, every item stored, and what is missing is counted."""
     assert (once.summary.exit_code, once.summary.pages) == (0, SHOP + REVIEWS + PARTNER)

@@ -152,6 +152,9 @@ def main() -> None:
     """Run the command line; never a traceback for what a person or the web did."""
     if COMPLETE in os.environ:
         sys.exit(_complete())
+    # A stream that was closed for us (`>&-`) is None: what is said to nobody is no fault of ours.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open until we end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - open until we end
     try:
         code = cli.main(prog_name="scraper", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -23,8 +24,10 @@ __all__ = ["HTTP", "Document", "attribute_of", "is_markup", "join"]
 CACHED_LENGTH = 2_048
 _TAG_FIRST = re.compile(r"[\s\ufeff]*<")
 HTTP = ("http://", "https://")
-#: Frames of this package are not the author's. Whether a file is ours is looked up once per file.
-_OWN = str(Path(__file__).resolve().parents[1])
+#: Frames of this package are not the author's, but for the demo, whose spider is one like any other. The
+#: separator keeps a neighbour such as scraper_shop an author. Whether a file is ours is looked up once per file.
+_OWN = f"{Path(__file__).resolve().parents[1]}{os.sep}"
+_GUEST = f"{_OWN}demo{os.sep}"
 _is_own: dict[str, bool] = {}
 
 
@@ -99,7 +102,7 @@ class Document:
             file = code.co_filename
             own = _is_own.get(file)
             if own is None:
-                own = _is_own[file] = file.startswith(_OWN)
+                own = _is_own[file] = file.startswith(_OWN) and not file.startswith(_GUEST)
             if not own:
                 site = (file, frame.f_lineno, code.co_name, inner.f_code.co_name, css)
                 if matched or site not in self.hits:
