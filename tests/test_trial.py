@@ -195,6 +195,37 @@ def test_a_saved_page_is_replayed_by_pytest(desk: Desk, pytester: pytest.Pyteste
     pytester.runpytest_inprocess(*arguments).assert_outcomes(passed=1)
 
 
+def test_sec_58_a_saved_page_holds_no_secret_argument(desk: Desk) -> None:
+    """The value of a Secret argument is not in the files of a saved page, which replays all the same."""
+    text = WHOLE.replace("import Page, Spider", "import Page, Secret, Spider").replace(
+        "    retries = 0", "    retries = 0\n    token: Secret"
+    )
+    desk.write(text)
+    url = f"{desk.url}/"
+    assert desk.types("try", "shop", url, "-a", "token=hunter2hunter2", "--save").code == 0
+    (case,) = desk.folder.rglob("*.case.json")
+    assert "hunter2" not in case.read_text()
+    assert difference(case) == ""
+
+
+def test_sec_24_try_stores_no_download(desk: Desk) -> None:
+    """A callback that downloads leaves nothing in the project when it is only tried."""
+    desk.write(
+        WHOLE.replace("    def parse(self", "    async def parse(self").replace(
+            "yield page.follow_all",
+            'yield {"file": str((await page.download("/p/1")).path)}\n        yield page.follow_all',
+        )
+    )
+    before = sorted(desk.folder.rglob("*"))
+    ran = desk.types("try", "shop")
+    assert "items 1" in ran.out, ran
+    assert [
+        path
+        for path in sorted(desk.folder.rglob("*"))
+        if path not in before and "__pycache__" not in str(path)
+    ] == []
+
+
 def test_the_plugin_imports_nothing_before_there_is_a_case(pytester: pytest.Pytester) -> None:
     """A project without saved pages pays for one small module."""
     pytester.makepyfile(

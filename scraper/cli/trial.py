@@ -193,7 +193,8 @@ def _save(target: str, found: Target, trial: Trial, arguments: Mapping[str, Any]
     page = kept(trial.page) if trial.page is not None else None
     if page is None:
         raise UsageError("there is no page to save, or it is larger than 2 MiB")
-    file = save_case(target, found.project, trial, page, arguments)
+    kept_back = {name: "not saved" for name in found.definition.secrets if name in arguments}
+    file = save_case(target, found.project, trial, page, {**arguments, **kept_back})
     shown: Sequence[str] = file.parts
     if file.is_relative_to(Path.cwd()):
         shown = file.relative_to(Path.cwd()).parts

@@ -14,6 +14,7 @@ from scraper.api import Crawl
 from scraper.decode import decode_text
 from scraper.errors import SpiderError
 from scraper.events import Event, PageDone
+from scraper.files import Files
 from scraper.guard import Guard
 from scraper.models import Done, KeptPage, Options, Request
 from scraper.page import Page
@@ -80,6 +81,10 @@ class _OnePage(Crawl):
     def use(self, transport: httpx.AsyncBaseTransport) -> None:
         """Send over this instead of the default wire."""
         self._transport = transport
+
+    def _files(self) -> Files:
+        """What `page.download` fetches goes with the rest."""
+        return Files(Path(self.database).parent / "files", inline=self._inline)
 
     def _starts(self, spider: Spider[Any], run: Run) -> Any:
         request = self._request
@@ -161,8 +166,12 @@ async def _replayed(
     network: httpx.AsyncBaseTransport | None = None
     wire = None
     if not offline:
-        guard = Guard(crawl.settings.private_hosts)
-        network = wire = Wire(connect_timeout=crawl.settings.connect_timeout, guard=guard)
+        settings = crawl.settings
+        network = wire = Wire(
+            connect_timeout=settings.connect_timeout,
+            guard=Guard(settings.private_hosts),
+            insecure=settings.insecure_hosts,
+        )
     try:
         crawl.use(Replay(request.url if request is not None else "", kept, robots, network))
         await crawl.run()
