@@ -125,7 +125,7 @@ class Canned(httpx.AsyncBaseTransport):
 
 
 SERVER = """
-import asyncio, sys
+import asyncio, socket, sys
 HEAD = b"HTTP/1.1 200 OK\\r\\nContent-Type: text/html\\r\\nContent-Length: %d\\r\\n\\r\\n"
 each = int(sys.argv[1])
 async def handle(reader, writer):
@@ -139,7 +139,11 @@ async def handle(reader, writer):
     except (asyncio.IncompleteReadError, ConnectionError, ValueError):
         writer.close()
 async def main():
-    server = await asyncio.start_server(handle, "0.0.0.0", 0, backlog=4096)
+    # every address of the loopback interface, and of no other
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+    listener.bind(("", 0))
+    server = await asyncio.start_server(handle, sock=listener, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 asyncio.run(main())

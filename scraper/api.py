@@ -191,6 +191,7 @@ class Crawl:
     ) -> Summary:
         """Read what became of the run, and end it."""
         declared = [table.name for table in Items(self.definition.name, self.definition.items).tables]
+        database.writer.check_file()
         summary = await database.writer.read(
             lambda conn: summarize(
                 conn, run, database=self.database, seconds=seconds, reason=ended.reason,

@@ -6,7 +6,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from scraper import Page, Spider
+import pytest
+
+from scraper import Page, Spider, StoreError
+from scraper.errors import SpiderError
 from scraper.events import Event, PageDone
 from scraper.store.commands import STOP, send_command
 from scraper.testing import Answer, Site, simulate
@@ -69,3 +72,31 @@ def test_an_unknown_order_is_left_alone(tmp_path: Path) -> None:
     assert [event.message for event in said if hasattr(event, "message")] == [
         "unknown command 'dance' left alone"
     ]
+
+
+@pytest.mark.parametrize("after", [5, 31])
+def test_a_database_that_is_removed_meanwhile_is_said(tmp_path: Path, after: int) -> None:
+    """Whose file is gone when the crawl ends, or a second after it was removed, gets no success but an error."""
+    db, done = tmp_path / "s.db", 0
+
+    def remove(event: Event) -> None:
+        nonlocal done
+        done += isinstance(event, PageDone)
+        if done == after:
+            db.unlink(missing_ok=True)
+
+    site = Site(lambda request: "<p>x</p>")
+    with pytest.raises(StoreError, match="was removed or replaced while the crawl ran"):
+        simulate(Endless, site, db=db, observers=[remove])
+    assert len(site.hits) <= after + 3
+
+
+def test_a_start_that_is_no_generator_is_named_with_its_line() -> None:
+    """`async def start` without a yield: the line of it, and what to write."""
+
+    class Returns(Endless):
+        async def start(self):  # type: ignore[override]  # the mistake that is tested
+            return []
+
+    with pytest.raises(SpiderError, match=r"test_commands.py:\d+: start\(\) must be a generator"):
+        simulate(Returns, Site({}))

@@ -7,8 +7,10 @@ import click
 from scraper.cli.findings import error_lines, kind_of, missed_lines
 from scraper.cli.opened import opened
 from scraper.cli.words import plural
+from scraper.errors import KINDS, UsageError
 from scraper.project import find_database
 from scraper.query.crawls import latest_run
+from scraper.settings import did_you_mean
 from scraper.store.failures import Problem, problems_of
 from scraper.store.runs import run_of
 from scraper.store.selectors import missed_selectors
@@ -41,6 +43,8 @@ def errors(database: str, number: int | None, kind: str | None, full: bool) -> N
     for hits in missed:
         for line in missed_lines(hits):
             click.echo(printable(line))
+    if kind is not None and not problems and kind not in KINDS:
+        raise UsageError(f"no kind {kind!r}{did_you_mean(kind, KINDS)} Kinds: {', '.join(sorted(KINDS))}")
     if not problems and not missed:
         click.echo("nothing failed", err=True)
 

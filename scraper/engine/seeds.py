@@ -94,9 +94,8 @@ class Seeder:
                 for request in started:
                     yield self._checked(request)
             else:
-                _close(started)
                 raise SpiderError(
-                    "start() must be a generator that yields requests: use `yield`, not `return`"
+                    f"{_close(started)}start() must be a generator that yields requests: use `yield`, not `return`"
                 )
         except ScraperError:
             raise
@@ -123,7 +122,9 @@ class Seeder:
             await asyncio.sleep(PAUSE)
 
 
-def _close(started: object) -> None:
-    """A coroutine that nobody will await must not complain about it."""
-    if inspect.iscoroutine(started):
-        started.close()
+def _close(started: object) -> str:
+    """A coroutine that nobody will await must not complain about it. Returns where it is written, as "file:line: "."""
+    if not inspect.iscoroutine(started):
+        return ""
+    started.close()
+    return f"{started.cr_code.co_filename}:{started.cr_code.co_firstlineno}: "

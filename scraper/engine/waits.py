@@ -31,6 +31,7 @@ LOOKED_AT, SHOWN = 256, 32
 
 NETWORK, CALLBACKS, DATABASE = "network", "callbacks", "database"
 PARSING, OVERALL, LATER = "parsing", "in_flight limit", "retries"
+IDLE = "start and end"
 
 
 class Load(Protocol):
@@ -88,8 +89,13 @@ class Waits:
         found = Counter(self._cause(lane, now)[0] for lane in islice(self._held(), LOOKED_AT))
         found.pop("", None)
         total = found.total()
-        for cause, count in found.items() if total else [(LATER, 1)]:
+        for cause, count in found.items() if total else [(self._between(now), 1)]:
             self.spent[cause] += (passed - busy) * count / (total or 1)
+
+    def _between(self, now: float) -> str:
+        """What is waited for while no domain is held: one that is due later, or the beginning or the end."""
+        due = self._lanes.claim_at
+        return LATER if due is not None and due > now else IDLE
 
     def status(self) -> CrawlStatus:
         """The domains with most under way first."""

@@ -85,7 +85,11 @@ def read_count(value: Any) -> int:
 
 
 def read_positive(value: Any) -> int:
-    if number := read_count(value):
+    try:
+        number = read_count(value)
+    except ValueError:
+        number = 0
+    if number:
         return number
     raise ValueError("a whole number, 1 or more")
 

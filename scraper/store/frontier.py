@@ -191,6 +191,7 @@ class SqliteFrontier:
         return await self._writer.read(lambda conn: upcoming_domains(conn, self._run, now, n))
 
     async def commands(self, after: int) -> Sequence[Command]:
+        self._writer.check_file()
         return await self._writer.read(lambda conn: commands_after(conn, self._run, after))
 
     # ------------------------------------------------------------------ beyond the protocol

@@ -197,9 +197,17 @@ class Writer:
         self._failed: StoreError | None = None
         self._closing = False
         self._commits = 0
+        self._file = _identity(path)
         self.patient: Callable[[], bool] = lambda: False
         self.before_commit: list[Callable[[sqlite3.Connection], None]] = []
         self._task = asyncio.get_running_loop().create_task(self._drain(), name="scraper-writer")
+
+    def check_file(self) -> None:
+        """Raise StoreError when the file this writes to is not the one people find under its name any more."""
+        if self._path != ":memory:" and _identity(self._path) != self._file:
+            raise StoreError(
+                f"{self._path} was removed or replaced while the crawl ran; what it stored since is lost with the file"
+            )
 
     async def submit(self, fn: Callable[[sqlite3.Connection], T], *, urgent: bool = True) -> T:
         """Run `fn(conn)` in the next transaction; its result once that is committed.
@@ -304,6 +312,15 @@ class Writer:
             if not future.done():
                 future.set_exception(self._failed)
         self._waiting.clear()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from another one of the same name; None when there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _fold_log(conn: sqlite3.Connection) -> None:
