@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from scraper.cli.garbage import undisturbed
+
 __all__ = ["crawl", "resume"]
 
 
@@ -42,7 +44,8 @@ __all__ = ["crawl", "resume"]
 @click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")
 def crawl(target: str, **given: Any) -> int:
     """Run the spider TARGET: a name, a file, file.py:Class, or module:Class."""
-    from scraper.cli.running import start
+    with undisturbed():
+        from scraper.cli.running import start
 
     return start(target, given)
 
@@ -75,6 +78,7 @@ def crawl(target: str, **given: Any) -> int:
 @click.option("-v", "--verbose", is_flag=True, help="A line for every page.")
 def resume(database: str, **given: Any) -> int:
     """Go on with the unfinished run of DATABASE (a file, or a spider's name)."""
-    from scraper.cli.running import go_on
+    with undisturbed():
+        from scraper.cli.running import go_on
 
     return go_on(database, given)

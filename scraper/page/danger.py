@@ -66,7 +66,7 @@ def is_small(body: bytes) -> bool:
 
 def risk_of(body: bytes) -> Risk:
     """The risk of a page that is not small; about 0.2 µs a tag, of the first 256 KiB at most."""
-    tags = Counter(tag.lower() for tag in _TAG.findall(body, 0, LARGE))
+    tags = Counter(map(bytes.lower, _TAG.findall(body, 0, LARGE)))
     opened = sum(count for tag, count in tags.items() if tag[1:2] != b"/")
     if opened > DEEPEST and _is_deep(tags):
         return Risk.CERTAIN
@@ -97,6 +97,13 @@ def _repeats(body: bytes, tags: Counter[bytes], opened: int) -> bool:
 
 
 def _has_long_tag(body: bytes) -> bool:
+    # Most pages have no such piece at all, which `split` finds out twenty times faster than the search.
+    if max(map(len, body.split(b">"))) > LONG_TAG and _searched_long_tag(body):
+        return True
+    return any(count >= FEW for count, _ in enumerate(QUOTED_END.finditer(body)))
+
+
+def _searched_long_tag(body: bytes) -> bool:
     start = 0
     while start < len(body):
         end = body.find(b">", start)
@@ -104,4 +111,4 @@ def _has_long_tag(body: bytes) -> bool:
         if end - start > LONG_TAG and _OPENING.search(body, start, end - LONG_TAG):
             return True
         start = end + 1
-    return any(count >= FEW for count, _ in enumerate(QUOTED_END.finditer(body)))
+    return False
