@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from scraper.errors import QueryError
 from scraper.project import find_database
 from scraper.query import open_readonly
+from scraper.store.schema import VERSION
 
 __all__ = ["opened"]
 
@@ -20,4 +21,12 @@ def opened(database: str) -> Iterator[sqlite3.Connection]:
         try:
             yield conn
         except sqlite3.Error as error:
-            raise QueryError(f"{database}: {error}") from error
+            raise QueryError(f"{database}: {_told(conn, str(error))}") from error
+
+
+def _told(conn: sqlite3.Connection, message: str) -> str:
+    """What SQLite says, or why it says so: reading never alters a database, so an older one lacks something."""
+    version = conn.execute("PRAGMA user_version").fetchone()[0]
+    if message.startswith("no such") and 0 < version < VERSION:
+        return "an older version wrote this database; its next crawl, or scraper prune, updates it"
+    return message

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from scraper.query.database import Answer
 from scraper.query.tables import kinds_of
 
-__all__ = ["Shape", "decimal_of", "shapes_of"]
+__all__ = ["Shape", "decimal_of", "json_columns", "shapes_of"]
 
 #: Kinds that need a look at the values: an unknown column, the digits of a decimal, the zone of a datetime.
 _LOOKED_AT = frozenset({"", "decimal", "datetime"})
@@ -37,18 +37,25 @@ class Shape:
 def shapes_of(conn: sqlite3.Connection, ask: Callable[[], Answer]) -> list[Shape]:
     """The shapes of an answer's columns: what was declared, and one pass over the values where that is not all."""
     answer = ask()
-    known: dict[str, dict[str, str]] = {}
-    shapes = []
-    for name in answer.columns:
-        kind = ""
-        if name in answer.sources:
-            table, column = answer.sources[name]
-            kind = known.setdefault(table, kinds_of(conn, table)).get(column, "")
-        shapes.append(Shape(name, kind, set()))
+    shapes = [Shape(name, kind, set()) for name, kind in _kinds(conn, answer)]
     looked_at = [(i, shape) for i, shape in enumerate(shapes) if shape.kind in _LOOKED_AT]
     if looked_at:
         _look(looked_at, answer.rows)
     return shapes
+
+
+def json_columns(conn: sqlite3.Connection, answer: Answer) -> frozenset[str]:
+    """The columns of an answer that were declared as lists, dicts or item classes, and so hold JSON."""
+    return frozenset(name for name, kind in _kinds(conn, answer) if kind == "json")
+
+
+def _kinds(conn: sqlite3.Connection, answer: Answer) -> Iterator[tuple[str, str]]:
+    known: dict[str, dict[str, str]] = {}
+    for name in answer.columns:
+        table, column = answer.sources.get(name, ("", ""))
+        if table and table not in known:
+            known[table] = kinds_of(conn, table)
+        yield name, known[table].get(column, "") if table else ""
 
 
 def _look(shapes: list[tuple[int, Shape]], rows: Iterable[tuple[Any, ...]]) -> None:

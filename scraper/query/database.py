@@ -38,7 +38,7 @@ _NAMING = re.compile(
     r"(table_(x?info|list)|index_(list|x?info)|foreign_key_list|(integrity|quick)_check|busy_timeout)"
 )
 _SHOWING = re.compile(
-    r"((collation|database|function|module|pragma)_list|(application|user)_(id|version)|compile_options|encoding"
+    r"((collation|database|function|module|pragma)_list|(application|user)_(id|version)|compile_options|data_version|encoding"
     r"|freelist_count|journal_mode|page_(count|size)|query_only|schema_version)"
 )
 _FORBIDDEN = frozenset({"load_extension", "fts3_tokenizer"})
@@ -175,11 +175,23 @@ def ask(
         conn.set_authorizer(_authorize)
     if cursor.description is None:
         raise QueryError("that is no question; ask with SELECT (the database is open for reading only)")
-    columns = [column[0] for column in cursor.description]
+    columns = _distinct(column[0] for column in cursor.description)
     found = {name: read.get(name.lower(), set()) for name in columns}
     sources = {name: next(iter(places)) for name, places in found.items() if len(places) == 1}
     rows = _rows(conn, sql, cursor)
     return Answer(columns, islice(rows, limit), sources, rows.close)
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    """The names of columns; one that occurs again gets a number, so that a row as a mapping keeps every value."""
+    taken: dict[str, None] = {}
+    for name in names:
+        count, made = 0, name
+        while made in taken:
+            count += 1
+            made = f"{name}:{count}"
+        taken[made] = None
+    return list(taken)
 
 
 def _rows(

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from scraper.errors import QueryError, UsageError
+from scraper.query.columns import json_columns
 from scraper.query.database import Parameters, answering, ask
 from scraper.query.output import write_answer
 from scraper.settings import did_you_mean
@@ -45,7 +46,7 @@ def _text(form: str, conn: sqlite3.Connection, what: Export, path: str) -> int:
     encoding = "utf-8-sig" if what.safe else "utf-8"
     with open(path, "w", encoding=encoding, newline="") as out:
         answer = ask(conn, what.question, what.parameters, limit=what.limit, everything=what.everything)
-        return write_answer(answer, out, form, safe=what.safe)
+        return write_answer(answer, out, form, safe=what.safe, nested=json_columns(conn, answer))
 
 
 def _parquet(conn: sqlite3.Connection, what: Export, path: str) -> int:

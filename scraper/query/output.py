@@ -1,17 +1,19 @@
 """Answers as text: an aligned table, CSV, JSON, JSON lines. Rows are written as they are read.
 
 NULL is `NULL` in a table, an empty field in CSV (where an empty text is `""`), null in JSON. Bytes are hexadecimal
-in all of them but the table.
+in all of them but the table. What is stored as JSON is nested in JSON, and its text in the others.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from typing import Any, TextIO
 
+from scraper.errors import QueryError
 from scraper.query.database import Answer
 from scraper.trace import printable
 
@@ -25,10 +27,31 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 Rows = Iterable[tuple[Any, ...]]
 
 
-def write_answer(answer: Answer, out: TextIO, form: str = "table", *, safe: bool = False) -> int:
-    """Write an answer in a format of `FORMATS`; returns the number of rows. `safe`: CSV made `excel_safe`."""
+def write_answer(
+    answer: Answer, out: TextIO, form: str = "table", *, safe: bool = False, nested: Set[str] = frozenset()
+) -> int:
+    """Write an answer in a format of `FORMATS`; returns the number of rows.
+
+    `safe`: CSV made `excel_safe`. `nested`: the columns whose texts are JSON and become part of it.
+    """
     write = partial(_csv, safe=True) if safe and form == "csv" else FORMATS[form]
+    if nested and form in ("json", "jsonl"):
+        return write(answer.columns, _nested(answer.columns, answer.rows, nested), out)
     return write(answer.columns, answer.rows, out)
+
+
+def _nested(columns: Sequence[str], rows: Rows, nested: Set[str]) -> Iterator[tuple[Any, ...]]:
+    which = [name in nested for name in columns]
+    for row in rows:
+        yield tuple(_parsed(value) if is_ else value for value, is_ in zip(row, which, strict=True))
+
+
+def _parsed(value: Any) -> Any:
+    """The list or object a text is; any other text, which an SQL function may have made of one, as it is."""
+    if isinstance(value, str) and value.startswith(("[", "{")):
+        with suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
 
 
 def excel_safe(value: Any) -> Any:
@@ -125,10 +148,13 @@ def _record(columns: Sequence[str], row: tuple[Any, ...]) -> str:
         name: value.hex() if isinstance(value, bytes) else value
         for name, value in zip(columns, row, strict=True)
     }
-    return _dumps(values)
+    try:
+        return _dumps(values)
+    except ValueError as error:  # inf, which SQL can compute and no item table holds
+        raise QueryError("JSON has no infinity; write a .csv, or CAST that column AS TEXT") from error
 
 
-_dumps = json.JSONEncoder(ensure_ascii=False).encode
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 #: Writers by name.
 FORMATS: Mapping[str, Callable[[Sequence[str], Rows, TextIO], int]] = {

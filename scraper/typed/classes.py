@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, wraps
 from operator import attrgetter
-from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from scraper.errors import SpiderError
 
@@ -242,10 +242,15 @@ def strip(annotation: Any) -> Any:
 
 
 def members_of(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union, flattened and stripped; of anything else, itself. None appears as NoneType."""
+    """The members of a union, flattened and stripped; of anything else, itself. None appears as NoneType, and
+    stands beside a Literal that has it.
+    """
     annotation = strip(annotation)
     if get_origin(annotation) in (Union, types.UnionType):
         return tuple(inner for member in get_args(annotation) for inner in members_of(member))
+    if get_origin(annotation) is Literal and any(one is None for one in get_args(annotation)):
+        others = tuple(one for one in get_args(annotation) if one is not None)
+        return (*((Literal.__getitem__(others),) if others else ()), type(None))
     return (type(None) if annotation is None else annotation,)
 
 

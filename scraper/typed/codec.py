@@ -16,7 +16,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from functools import partial
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from scraper.typed.classes import (
@@ -187,6 +187,8 @@ def _decoder(annotation: Any) -> Callable[[Any], Any]:
         return partial(build, origin)
     if isinstance(origin, type) and issubclass(origin, Enum):
         return partial(_enum, origin)
+    if hasattr(origin, "_make"):
+        return partial(_named_tuple, origin)
     return partial(_unknown, annotation)
 
 
@@ -279,6 +281,13 @@ def _tuple(cls: type, args: tuple[Any, ...], raw: Any) -> tuple[Any, ...]:
     if len(raw) != len(args):
         raise _misfit(f"a tuple of {len(args)}", raw)
     return tuple(decode(item, arg) for item, arg in zip(raw, args, strict=True))
+
+
+def _named_tuple(cls: Any, raw: Any) -> Any:
+    if not isinstance(raw, list) or len(raw) != len(cls._fields):
+        raise _misfit(cls, raw)
+    hints = get_type_hints(cls, include_extras=True)
+    return cls._make(decode(item, hints.get(name, Any)) for name, item in zip(cls._fields, raw, strict=True))
 
 
 def _dict(cls: type, args: tuple[Any, ...], raw: Any) -> dict[Any, Any]:

@@ -83,7 +83,7 @@ def _restorer(annotation: Any) -> Restorer:
         return _SCALARS[origin]
     if origin is Literal:
         return partial(_one_of, {one: one for one in get_args(member)})
-    if is_typed(origin) or origin in DECODABLE:
+    if is_typed(origin) or origin in DECODABLE or hasattr(origin, "_make"):
         return lambda stored: decode(json.loads(stored), member)
     if issubclass(origin, Enum):
         return partial(_enum, origin)
