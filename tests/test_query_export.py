@@ -126,6 +126,33 @@ def test_parquet_of_an_answer(conn: sqlite3.Connection, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["answer.parquet"]
 
 
+def test_what_is_stored_as_json_is_nested_in_json(conn: sqlite3.Connection, tmp_path: Path) -> None:
+    """A list is a list in JSON and JSON lines, and its text in CSV; what a function made of it stays as it is."""
+    sql = "select tags, 'x' || tags as t, name from thing where id = 1"
+    for suffix in ("json", "jsonl", "csv"):
+        export(conn, Export(sql), tmp_path / f"out.{suffix}")
+    row = {"tags": ["a"], "t": 'x["a"]', "name": "ä1"}
+    assert json.loads((tmp_path / "out.json").read_text()) == [row]
+    assert json.loads((tmp_path / "out.jsonl").read_text()) == row
+    with open(tmp_path / "out.csv", newline="") as file:
+        assert next(csv.DictReader(file))["tags"] == '["a"]'
+    export(conn, Export("select 'x' || tags as tags from thing"), tmp_path / "made.jsonl")
+    assert json.loads((tmp_path / "made.jsonl").read_text().splitlines()[0]) == {"tags": 'x["a"]'}
+
+
+def test_columns_of_one_name_all_have_their_values(conn: sqlite3.Connection, tmp_path: Path) -> None:
+    """No value is lost in JSON because two columns have one name."""
+    export(conn, Export("select 1 as a, 2 as a, 3 as \"a:1\""), tmp_path / "out.jsonl")
+    assert json.loads((tmp_path / "out.jsonl").read_text()) == {"a": 1, "a:1": 2, "a:1:1": 3}
+
+
+def test_infinity_is_refused_in_json(conn: sqlite3.Connection, tmp_path: Path) -> None:
+    """What is written as JSON can be read by every reader of JSON."""
+    with pytest.raises(QueryError, match="JSON has no infinity"):
+        export(conn, Export("select 1e999 as a"), tmp_path / "out.json")
+    assert not list(tmp_path.iterdir())
+
+
 def test_text_formats(conn: sqlite3.Connection, tmp_path: Path) -> None:
     """CSV, JSON and JSON lines hold the same rows."""
     for suffix in ("csv", "json", "jsonl"):

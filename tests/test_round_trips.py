@@ -62,6 +62,11 @@ class Part:
     tags: list[str] = field(default_factory=list)
 
 
+class Place(NamedTuple):
+    row: int
+    price: Decimal
+
+
 def stored(item: Any, declared: type | None = None) -> dict[str, Any]:
     """The row of an item as SQLite returns it, written by the real store."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as conn:
@@ -104,6 +109,9 @@ KINDS: list[tuple[Any, st.SearchStrategy[Any]]] = [
     (Size, st.sampled_from(Size)),
     (Odd, st.sampled_from(Odd)),
     (Literal["a", 7, True], st.sampled_from(["a", 7, True])),
+    (Literal["a", None], st.sampled_from(["a", None])),
+    (Place, st.builds(Place, int64, prices)),
+    (list[Place], st.lists(st.builds(Place, int64, prices), max_size=2)),
     (list[Decimal], st.lists(prices, max_size=3)),
     (tuple[int, str], st.tuples(int64, text)),
     (set[int], st.sets(int64, max_size=3)),

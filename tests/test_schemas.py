@@ -10,7 +10,9 @@ from typing import Any
 
 import oldshop
 import pytest
+from click.testing import CliRunner
 
+from scraper.cli.main import cli
 from scraper.events import Warned
 from scraper.query import ask, list_tables, open_readonly
 from scraper.store import schema
@@ -143,3 +145,21 @@ def test_a_step_that_was_published_is_never_changed() -> None:
             row[0]: row[1] for row in conn.execute("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL")
         }
     assert {name: kept[name] for name in made} == made
+
+
+def test_what_only_a_newer_schema_has_is_no_riddle(tmp_path: Path) -> None:
+    """Commands that read say that a database is of an older version, and what updates it."""
+    db = tmp_path / "old.db"
+    oldshop.load(oldshop.FOLDER / "schema-1.sql", db)
+    for command in ("errors", "hosts"):
+        result = CliRunner().invoke(cli, [command, str(db)])
+        assert "an older version wrote this database" in str(result.exception) + result.output
+
+
+def test_a_run_without_failures_has_none(tmp_path: Path) -> None:
+    """The view `runs` counts from 0: `WHERE failed = 0` finds the runs without failures."""
+    db = tmp_path / "old.db"
+    oldshop.load(oldshop.FOLDER / "schema-1.sql", db)
+    with closing(connect(str(db))) as conn:
+        prepare(conn)
+        assert conn.execute("SELECT failed FROM runs ORDER BY id").fetchall()[0] == (0,)

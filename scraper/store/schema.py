@@ -296,9 +296,20 @@ CREATE TABLE _cookies (               -- of unfinished runs: working state
 ) WITHOUT ROWID;
 """
 
+ZEROES = """
+DROP VIEW runs;
+
+CREATE VIEW runs AS                   -- a run without failures has 0 of them
+    SELECT id, spider, state, reason, datetime(started, 'unixepoch') AS started,
+        datetime(ended, 'unixepoch') AS ended,
+        coalesce((SELECT value FROM _counters WHERE run = _runs.id AND name = 'pages'), 0) AS pages,
+        coalesce((SELECT value FROM _counters WHERE run = _runs.id AND name = 'failed'), 0) AS failed
+    FROM _runs;
+"""
+
 #: What each schema version adds, oldest first: a new database runs all of them, an older one those it lacks. A
 #: step that was published is never changed.
-STEPS = (FIRST, COMMANDS, HISTORY, QUALITY, DIAGNOSIS, POLITENESS, COOKIES)
+STEPS = (FIRST, COMMANDS, HISTORY, QUALITY, DIAGNOSIS, POLITENESS, COOKIES, ZEROES)
 #: What a step does beside its SQL: to tables whose names only the database knows.
 BESIDE: Mapping[str, Callable[[sqlite3.Connection], None]] = {HISTORY: _history}
 #: `PRAGMA user_version`: the schema version this code writes.
