@@ -142,7 +142,7 @@ def test_what_is_stored_as_json_is_nested_in_json(conn: sqlite3.Connection, tmp_
 
 def test_columns_of_one_name_all_have_their_values(conn: sqlite3.Connection, tmp_path: Path) -> None:
     """No value is lost in JSON because two columns have one name."""
-    export(conn, Export("select 1 as a, 2 as a, 3 as \"a:1\""), tmp_path / "out.jsonl")
+    export(conn, Export('select 1 as a, 2 as a, 3 as "a:1"'), tmp_path / "out.jsonl")
     assert json.loads((tmp_path / "out.jsonl").read_text()) == {"a": 1, "a:1": 2, "a:1:1": 3}
 
 
