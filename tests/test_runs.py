@@ -148,5 +148,5 @@ def test_the_view_of_runs_is_readable(conn: sqlite3.Connection) -> None:
     conn.execute("INSERT INTO _counters VALUES (?, 'pages', 7)", (run.id,))
     finish(conn, run.id, "complete", None, NOW + 60)
     assert conn.execute("SELECT spider, state, started, ended, pages, failed FROM runs").fetchall() == [
-        ("books", "complete", "2026-01-01 00:00:00", "2026-01-01 00:01:00", 7, None)
+        ("books", "complete", "2026-01-01 00:00:00", "2026-01-01 00:01:00", 7, 0)
     ]
