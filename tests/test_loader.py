@@ -118,6 +118,19 @@ def test_one_broken_file_breaks_nothing_else(project: Project) -> None:
 PLUGIN = SPIDER.format(name="Shop") + SPIDER.format(name="Books") + "\nnothing = 3\n"
 
 
+def test_a_wrong_configuration_is_said_with_the_list(project: Project) -> None:
+    """A table for a spider that is not there, or an unknown setting, is named below the spiders."""
+    project.spider("spiders/books.py", "Books")
+    project.write("scraper.toml", '[spider.boks]\nrate = "1/s"\n')
+    code, out, err = project.types("list")
+    assert (code, out) == (0, "books  spiders/books.py:4  The Books.\n")
+    assert err.startswith(
+        "! a table for the spider boks, which there is not; correct the name in scraper.toml"
+    )
+    project.write("scraper.toml", 'rat = "1/s"\n')
+    assert project.types("list")[2].startswith("! scraper.toml:1: unknown setting 'rat'")
+
+
 def test_plugins_are_listed_with_package_and_version(project: Project) -> None:
     """Entry points of installed distributions are spiders; a broken one is named and breaks nothing else."""
     project.spider("spiders/books.py", "Books")

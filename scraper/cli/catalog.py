@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from scraper.cli.health import project_findings
 from scraper.cli.target import Target, find_target
 from scraper.cli.words import shown_place
 from scraper.items import Items
@@ -35,6 +36,9 @@ def show_all() -> None:
         click.echo(printable(f"{name:{names}}  {place:{places}}  {about}".rstrip()))
     for fault in told_faults(catalog):
         click.echo(printable(f"! {fault}"), err=True)
+    for finding in project_findings():
+        if finding.remedy and finding.name in {"config", "environment"}:
+            click.echo(printable(f"! {finding.value}; {finding.remedy}"), err=True)
     if not rows and catalog.startless:
         name = catalog.startless[0].name
         click.echo(f"no spider has a start of its own: scraper crawl {name} --start URL", err=True)

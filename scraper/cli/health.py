@@ -26,7 +26,7 @@ from scraper.settings import NO_LAYERS, Settings
 from scraper.spider import define
 from scraper.version import VERSION
 
-__all__ = ["PACKAGES", "Finding", "findings"]
+__all__ = ["PACKAGES", "Finding", "findings", "project_findings"]
 
 #: What must be installed: the dependencies of pyproject.toml.
 PACKAGES: Final = (
@@ -61,7 +61,7 @@ class Finding:
 def findings() -> Iterator[Finding]:
     """Everything there is to say, in the order of a bug report. A check that itself fails is a fault."""
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
-        _versions, _packages, _extras, _tls, _open_files, _data_folder, _project, _completion,
+        _versions, _packages, _extras, _tls, _open_files, _data_folder, project_findings, _completion,
     )  # fmt: skip
     for check in checks:
         try:
@@ -135,7 +135,7 @@ def _data_folder() -> Iterator[Finding]:
         yield Finding("data folder", f"{shown(folder)}: {error.strerror}", remedy, MACHINE)
 
 
-def _project() -> Iterator[Finding]:
+def project_findings() -> Iterator[Finding]:
     """The configuration, the environment, the spiders, and whether they fit together."""
     folder = project_folder()
     configuration = Configuration()
