@@ -18,7 +18,7 @@ from typing import Final
 
 from scraper.errors import FetchError
 from scraper.page import Page
-from scraper.page.danger import DEEPEST, Risk, is_small, risk_of
+from scraper.page.danger import DEEPEST, Risk, is_harmless, risk_of
 from scraper.page.trial import DEEP, GOOD, LARGE, LENGTH
 
 __all__ = ["Parsing"]
@@ -51,10 +51,10 @@ class Parsing:
         self._strikes: Counter[str] = Counter()
 
     async def ready(self, page: Page, domain: str) -> None:
-        """Parse a page that is not small. Raises FetchError `parse` for one that cannot be parsed safely, as
+        """Parse a page that may take its time. Raises FetchError `parse` for one that cannot be parsed safely, as
         every selector does from then on.
         """
-        if is_small(page.body) or not page.may_be_markup():
+        if is_harmless(page.body) or not page.may_be_markup():
             return
         try:
             await self._parse(page, domain)
