@@ -25,6 +25,7 @@ from scraper.engine import (
     Identity,
     Links,
     Meanings,
+    Outgoing,
     Parsing,
     Repetition,
     Seeder,
@@ -245,8 +246,10 @@ class Crawl:
             retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items,
             links=links, identity=identity, files=self._files(), meanings=Meanings(),
             parsing=Parsing(inline=self._inline), repetition=Repetition(self.settings.max_identical),
-            headers=request_headers(self.settings),
-            plain_headers=request_headers(self.settings, CARRIED - self.settings.secret_headers),
+            outgoing=Outgoing(
+                request_headers(self.settings),
+                request_headers(self.settings, CARRIED - self.settings.secret_headers),
+            ),
             user_agent=user_agent(self.settings), observers=self._observers, workers=member.workers,
         )  # fmt: skip
         starts = self._starts(spider, run) if member.seeds else None

@@ -92,6 +92,20 @@ def is_rooted(link: str) -> bool:
 @lru_cache(maxsize=16_384)
 def split(url: str) -> Parts:
     """Cut a normalized URL. Raises ValueError when it has no host (`data:`, `javascript:`)."""
+    head, mark, query = url.partition("?")
+    scheme, _, rest = head.partition("://")
+    authority, slash, path = rest.partition("/")
+    if not slash or (mark and not query):
+        return _parsed(url)
+    try:
+        scheme, host, port, _, _ = _parsed(f"{scheme}://{authority}/")
+    except ValueError:
+        raise ValueError(f"no host in {url!r}") from None
+    return Parts(scheme, host, port, f"/{path}", query)
+
+
+@lru_cache(maxsize=4_096)
+def _parsed(url: str) -> Parts:
     parsed = ada_url.parse_url(url, attributes=("protocol", "hostname", "port", "pathname", "search"))
     scheme = parsed["protocol"][:-1]
     host = parsed["hostname"].strip("[]").rstrip(".")

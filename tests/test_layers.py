@@ -23,7 +23,7 @@ ROWS = {
     1: "urls clock names typed extras",
     2: "models credentials",
     3: "events settings frontier trace",
-    4: "cookies files proxies politeness robots retry decode guard items page project",
+    4: "cookies files proxies politeness robots retry decode guard messages items page project",
     5: "expect transport config",
     6: "downloader store schedule",
     7: "spider query pipeline summary options",

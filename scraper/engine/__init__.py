@@ -5,6 +5,7 @@ from scraper.engine.crawl import Engine
 from scraper.engine.identity import Identity, request_headers, user_agent
 from scraper.engine.links import Links, check_url, in_scope
 from scraper.engine.meant import Meanings
+from scraper.engine.outgoing import Outgoing
 from scraper.engine.parsing import Parsing
 from scraper.engine.seeds import Seeder, check_start
 from scraper.engine.traps import Repetition
@@ -18,6 +19,7 @@ __all__ = [
     "Identity",
     "Links",
     "Meanings",
+    "Outgoing",
     "Parsing",
     "Repetition",
     "Seeder",

@@ -7,13 +7,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import httpx
-
 from scraper.clock import Clock
 from scraper.downloader import Downloader
 from scraper.engine.identity import Identity
 from scraper.engine.links import Links
 from scraper.engine.meant import Meanings
+from scraper.engine.outgoing import Outgoing
 from scraper.engine.parsing import Parsing
 from scraper.engine.traps import Repetition
 from scraper.events import Observer, Warned, notify
@@ -58,8 +57,7 @@ class Control(Protocol):
 class Context:
     """The collaborators of one crawl.
 
-    `headers` go to the origin a request starts from, `plain_headers`, the ones that cannot be secret, to
-    all others; `user_agent` is among both. `workers` processes share the run, this one included. `control` is
+    `user_agent` is among the headers of every request. `workers` processes share the run, this one included. `control` is
     the engine, which sets it when it is made.
     """
 
@@ -79,8 +77,7 @@ class Context:
     meanings: Meanings
     parsing: Parsing
     repetition: Repetition
-    headers: httpx.Headers
-    plain_headers: httpx.Headers
+    outgoing: Outgoing
     user_agent: str
     observers: Sequence[Observer]
     workers: int = 1

@@ -281,18 +281,8 @@ class Traveller:
         start = self.seed.partition(" ")[0]
         named = parts.netloc == netlocs(start)[0]
         own = start in {start_of(parts), parts.netloc}  # older databases have no scheme
-        headers = self.context.headers if own else self.context.plain_headers
-        if options.headers:
-            headers = httpx.Headers(headers)
-            headers.update(dict(options.headers))
         try:
-            return httpx.Request(
-                options.method,
-                url,
-                headers=headers,
-                content=options.body or None,
-                extensions={"named": named},
-            )
+            return self.context.outgoing.request(url, options, own=own, named=named)
         except (httpx.InvalidURL, ValueError, TypeError) as error:
             raise FetchError("bad-url", f"{url}: {error}") from error
 

@@ -29,6 +29,7 @@ from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
 from scraper.guard import Guard
+from scraper.messages import headers_of
 from scraper.models import Proxy
 from scraper.transport.connection import BUFFER, Connector, Dial, Origin, WireProtocol, dialing
 from scraper.transport.errors import (
@@ -188,7 +189,7 @@ class Wire(httpx.AsyncBaseTransport):
             _discard(connection, protocol)
             raise refused(proxy, 407, origin.netloc)
         body = _Body(connection, protocol, message, payload, origin.netloc)
-        return httpx.Response(message.code, headers=message.raw_headers, stream=body)
+        return httpx.Response(message.code, headers=headers_of(message.raw_headers), stream=body)
 
     async def _dial(self, connector: Connector, origin: Origin, named: bool) -> Connection:
         if not origin.literal:
