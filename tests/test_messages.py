@@ -64,7 +64,9 @@ def test_requests_of_one_template_share_nothing_that_is_changed() -> None:
     one.extensions["proxy"] = "p"
     assert "cookie" not in other.headers
     assert not other.extensions
-    assert template.request("https://a.test/1", {}).headers.raw == other.headers.raw  # type: ignore[union-attr]
+    third = template.request("https://a.test/1", {})
+    assert third is not None
+    assert third.headers.raw == other.headers.raw
 
 
 @pytest.mark.parametrize(
