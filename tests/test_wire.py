@@ -911,3 +911,22 @@ def test_every_wire_error_has_its_own_kind() -> None:
     assert len({error.kind for error in found}) == len(found)
     assert {error.kind for error in found} <= set(KINDS)
     assert all(issubclass(error, httpx.TransportError) for error in found)
+
+
+def test_the_roots_are_read_when_they_are_needed_and_then_are_all_there() -> None:
+    """Importing aiohttp through us reads no roots; the context it made has those of any other as soon as it is used."""
+    code = (
+        "import ssl, scraper.transport.wire\n"
+        "from aiohttp.connector import _SSL_CONTEXT_VERIFIED as context\n"
+        "from scraper.transport.roots import LateRoots\n"
+        "assert type(context) is LateRoots, type(context)\n"
+        "assert ssl.SSLContext.cert_store_stats(context)['x509'] == 0\n"
+        "assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname\n"
+        "context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname='a.test')\n"
+        "fresh = ssl.create_default_context()\n"
+        "assert type(fresh) is ssl.SSLContext\n"
+        "assert context.cert_store_stats() == fresh.cert_store_stats()\n"
+        "assert len(context.get_ca_certs()) == len(fresh.get_ca_certs())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

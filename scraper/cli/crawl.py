@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from scraper.cli.garbage import undisturbed
+from scraper.cli.heap import undisturbed
 
 __all__ = ["crawl", "resume"]
 

@@ -1,7 +1,9 @@
 """How a request gets onto the wire: `httpx.AsyncBaseTransport` is the seam, `wire.Wire` the default.
 
-Nothing is imported here, so that whoever brings a transport of their own never loads aiohttp:
-`scraper.transport.wire` has the transport, `resolver` its name lookups, `errors` what it raises.
+`scraper.transport.wire` has the transport, `resolver` its name lookups, `errors` what it raises. Before any of them
+imports aiohttp, `roots` does.
 """
+
+import scraper.transport.roots  # noqa: F401 - for what it does
 
 __all__: list[str] = []
