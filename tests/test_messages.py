@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scraper.engine import Outgoing
-from scraper.messages import Template, headers_of
+from scraper.messages import Template, content_type_of, headers_of
 from scraper.models import Options
 from scraper.urls import Parts, normalize, split
 
@@ -96,6 +96,12 @@ def test_headers_from_the_wire_are_what_httpx_makes(raw: list[tuple[bytes, bytes
         theirs.multi_items(),
         theirs.encoding,
     )
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"Content-Type", b"content-type", b"x"]), st.binary(max_size=9))))
+def test_the_content_type_is_what_httpx_finds(raw: list[tuple[bytes, bytes]]) -> None:
+    headers = headers_of(raw)
+    assert content_type_of(headers) == headers.get("content-type", "")
 
 
 @given(st.sampled_from([*ORIGINS, "http://a.test:80", "https://user:pw@b.test"]), TEXT)

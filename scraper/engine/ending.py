@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from scraper.models import (
@@ -20,6 +20,7 @@ from scraper.models import (
     Site,
 )
 from scraper.page import Page
+from scraper.pipeline import Collector
 from scraper.trace import describe, storable
 
 __all__ = ["Ending", "kept"]
@@ -64,8 +65,13 @@ class Ending:
         url: str = "",
         error: ErrorRecord | None = None,
         request: QueuedRequest | None = None,
+        collected: Collector | None = None,
+        links: Sequence[QueuedRequest] = (),
     ) -> Done:
-        """The visit ended with `outcome`, at `url` when redirects led away from the request's own."""
+        """The visit ended with `outcome`, at `url` when redirects led away from the request's own.
+
+        What a callback yielded is in `collected`; `links` are the requests of it that are to be queued.
+        """
         if outcome.why:
             outcome = replace(outcome, why=storable(self._veil(outcome.why)))
         if error is not None:
@@ -78,6 +84,9 @@ class Ending:
             request or self.request,
             outcome,
             url or self.request.url,
+            items=collected.rows if collected else (),
+            rejected=collected.rejected if collected else (),
+            links=links,
             sends=self.sends,
             error=error,
             counts=self.counts,

@@ -61,10 +61,14 @@ class Links:
         depth = parent.depth + 1
         too_deep = self._settings.max_depth is not None and depth > self._settings.max_depth
         queued: dict[bytes, QueuedRequest] = {}
+        options, plain = None, False
         for ordinal, request in enumerate(requests):
             if ordinal % BREATH == BREATH - 1:
                 await asyncio.sleep(0)
-            if not every and self._is_proved(request, parent.seed, depth):
+            if request.options is not options:  # those of one follow_all share theirs
+                options = request.options
+                plain = not every and _is_plain(options)
+            if plain and self._is_proved(request, parent.seed, depth):
                 continue
             try:
                 url, parts = self.check(request.url)
@@ -113,12 +117,11 @@ class Links:
             self._proved.popitem(last=False)
 
     def _is_proved(self, request: Request, seed: str, depth: int) -> bool:
-        known = self._proved.get((request.url, seed))
+        key = request.url, seed
+        known = self._proved.get(key)
         if known is None or known[0] > depth or known[1] < request.options.priority:
             return False
-        if not _is_plain(request.options):
-            return False
-        self._proved.move_to_end((request.url, seed))
+        self._proved.move_to_end(key)
         return True
 
     @staticmethod

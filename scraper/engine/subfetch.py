@@ -18,6 +18,7 @@ from scraper.engine.travel import (
 )
 from scraper.errors import FetchError
 from scraper.files import served_name
+from scraper.messages import content_type_of
 from scraper.models import Cookie, Download, Options, QueuedRequest, Request, Send
 from scraper.page import Fetcher, Page
 from scraper.retry import RETRY_STATUSES, retry_after
@@ -33,7 +34,7 @@ def page_of(context: Context, reply: Reply, options: Options, fetcher: Fetcher) 
         status=reply.status,
         headers=reply.headers,
         body=reply.body,
-        source=lambda: decode_text(reply.body, reply.headers.get("content-type")),
+        source=lambda: decode_text(reply.body, content_type_of(reply.headers)),
         options=options,
         fetcher=fetcher,
         decimal_point=context.settings.decimal_point,
@@ -84,7 +85,7 @@ class SubFetcher:
             path = await sink.keep(name if name is not None else served_name(request.url, disposition))
         finally:
             sink.drop()
-        kind = reply.headers.get("content-type", "")
+        kind = content_type_of(reply.headers)
         return Download(path, str(path.relative_to(context.files.folder)), reply.url, sink.size, kind)
 
     async def _travel(

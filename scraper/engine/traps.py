@@ -12,6 +12,8 @@ from typing import Final
 
 import httpx
 
+from scraper.messages import content_type_of
+
 __all__ = ["DEEP", "Repetition", "is_endless"]
 
 #: Steps from the start at which a person is told. A pager of 500 pages is rare, a calendar always comes here.
@@ -58,7 +60,7 @@ class Repetition:
 
     def exceeded(self, domain: str, headers: httpx.Headers, body: bytes) -> str | None:
         """Note one page of another URL; why to park the domain when it was one too many."""
-        if self._most is None or len(body) < SHORT or "html" not in headers.get("content-type", ""):
+        if self._most is None or len(body) < SHORT or "html" not in content_type_of(headers):
             return None
         key = (len(body), zlib.crc32(body))
         before, count = self._last.get(domain, (None, 0))

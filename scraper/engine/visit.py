@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -32,6 +33,7 @@ from scraper.engine.subfetch import SubFetcher, page_of
 from scraper.engine.traps import DEEP
 from scraper.engine.travel import Disallowed, Later, LeaseLost, Traveller, redirect_target, redirected
 from scraper.errors import BadSelector, Blocked, FetchError, Retry, Skip, Stop, StoreError, Verdict
+from scraper.messages import content_type_of
 from scraper.models import Done, Options, Outcome, QueuedRequest, Request, SendKind
 from scraper.page import Page
 from scraper.pipeline import Collector
@@ -42,6 +44,12 @@ from scraper.typed import decode_arguments
 from scraper.urls import split
 
 __all__ = ["Visit"]
+
+
+@lru_cache(maxsize=1_024)
+def _accepts(content_type: str, accept_types: tuple[str, ...]) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return not kind or any(part in kind for part in accept_types)
 
 
 class Visit:
@@ -145,8 +153,7 @@ class Visit:
         return self._type_accepted or not 200 <= status < 300
 
     def _accepts_type(self, headers: httpx.Headers) -> bool:
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        return not kind or any(part in kind for part in self._context.settings.accept_types)
+        return _accepts(content_type_of(headers), self._context.settings.accept_types)
 
     # ------------------------------------------------------------------ at the page
 
@@ -181,7 +188,7 @@ class Visit:
                 retry_at=self._traveller.asked_to_wait(reply),
             )
         if not self._type_accepted:
-            kind = reply.headers.get("content-type", "")
+            kind = content_type_of(reply.headers)
             return self._ending.done(
                 Outcome.skipped("type", f"content type {kind} (accept_types)", status), url=page.url
             )
@@ -267,8 +274,7 @@ class Visit:
             collector.requests, self._request, self._ending.counts, every=self._revisit.tracked
         )
         self._warn_of_traps()
-        done = self._ending.done(good, url=url)
-        return replace(done, items=collector.rows, rejected=collector.rejected, links=links)
+        return self._ending.done(good, url=url, collected=collector, links=links)
 
     def _warn_of_traps(self) -> None:
         context, settings = self._context, self._context.settings

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 
 import httpx
@@ -196,6 +197,7 @@ def join(base: str, link: str) -> str:
     return urls.join(base, link)
 
 
+@lru_cache(maxsize=1_024)
 def is_markup(content_type: str) -> bool:
     """Whether a type may be HTML or XML. So may none at all, and text/plain: servers are careless."""
     kind = content_type.partition(";")[0].strip().lower()

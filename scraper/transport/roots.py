@@ -1,6 +1,6 @@
 """aiohttp, imported without reading the machine's TLS roots, which takes 25 ms of every command that fetches.
 
-aiohttp makes its TLS context when it is imported. Here that context puts off reading the roots until it is first asked
+aiohttp makes its two TLS contexts when it is imported. Here they put off reading the roots until they are first asked
 for a connection; who uses aiohttp beside this package notices nothing but that.
 """
 
@@ -14,18 +14,18 @@ from typing import Any, Final
 
 __all__ = ["LateRoots", "reading_no_roots"]
 
-METHOD: Final = "load_default_certs"
+METHOD: Final = "set_default_verify_paths"
 
 
 class LateRoots(ssl.SSLContext):
-    """A context that reads the roots it was told to when they are first needed."""
+    """A context that was told to read the roots, and does it when they are first needed."""
 
-    _purpose: ssl.Purpose | None
+    _is_read: bool
 
     def _read(self) -> None:
-        purpose, self._purpose = self._purpose, None
-        if purpose is not None:
-            self.load_default_certs(purpose)
+        if not self._is_read:
+            self._is_read = True
+            self.set_default_verify_paths()
 
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
         self._read()
@@ -47,21 +47,20 @@ class LateRoots(ssl.SSLContext):
 @contextmanager
 def reading_no_roots() -> Iterator[None]:
     """Contexts made inside become `LateRoots`, unless they are of a class of their own."""
-    load = ssl.SSLContext.load_default_certs
 
-    def later(context: ssl.SSLContext, purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH) -> None:
+    def later(context: ssl.SSLContext) -> None:
         if type(context) is not ssl.SSLContext:
-            load(context, purpose)
+            super(ssl.SSLContext, context).set_default_verify_paths()
             return
         context.__class__ = LateRoots
         assert isinstance(context, LateRoots)
-        context._purpose = purpose
+        context._is_read = False
 
     setattr(ssl.SSLContext, METHOD, later)
     try:
         yield
     finally:
-        setattr(ssl.SSLContext, METHOD, load)
+        delattr(ssl.SSLContext, METHOD)  # inherited again
 
 
 if "aiohttp" not in sys.modules:
