@@ -30,6 +30,7 @@ NAMED_BY_US = {
     "scraper/settings/readers.py": "fields of Limit",
     "scraper/spider/definition.py": "the spider's own annotated arguments",
     "scraper/store/queue.py": "fields of Options",
+    "scraper/transport/roots.py": "one method of ssl.SSLContext, a constant",
     "scraper/transport/tunnel.py": "one of two kinds of proxy",
     "scraper/typed/classes.py": "fields of an item class",
 }
