@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scraper.engine import Outgoing
 from scraper.messages import Template, content_type_of, headers_of
 from scraper.models import Options
-from scraper.urls import Parts, normalize, split
+from scraper.urls import Parts, normalize, split, split_plain
 
 HEADERS = httpx.Headers({"User-Agent": "scraper", "Accept": "text/html", "X-Key": "geheim"})
 PLAIN = httpx.Headers({"User-Agent": "scraper"})
@@ -104,14 +104,35 @@ def test_the_content_type_is_what_httpx_finds(raw: list[tuple[bytes, bytes]]) ->
     assert content_type_of(headers) == headers.get("content-type", "")
 
 
-@given(st.sampled_from([*ORIGINS, "http://a.test:80", "https://user:pw@b.test"]), TEXT)
+@given(
+    st.sampled_from(
+        [
+            *ORIGINS,
+            "http://a.test:80",
+            "https://user:pw@b.test",
+            "http://A.test",
+            "http://a.test.",
+            "http://127.1",
+        ]
+    ),
+    TEXT,
+)
 def test_a_url_is_cut_as_its_parser_cuts_it(origin: str, target: str) -> None:
     url = normalize(f"{origin}/{target}")
+    plain = split_plain(f"{origin}/{target}")
+    assert plain is None or (plain == split(url) and url == f"{origin}/{target}")
     parsed = ada_url.URL(url)
     assert split(url) == Parts(
         parsed.protocol[:-1],
-        parsed.hostname.strip("[]"),
+        parsed.hostname.strip("[]").rstrip("."),
         int(parsed.port or {"http:": 80, "https:": 443}[parsed.protocol]),
         parsed.pathname,
         parsed.search[1:],
     )
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.test/", "http://127.0.0.1:8080/p/1.html?a=b&c=d", "http://[::1]/x"]
+)
+def test_ordinary_links_are_cut_without_a_parser(url: str) -> None:
+    assert split_plain(url) == split(url)

@@ -12,7 +12,7 @@ from scraper.errors import FetchError
 from scraper.models import Options, QueuedRequest, Request
 from scraper.politeness import Politeness
 from scraper.settings import Settings
-from scraper.urls import SCHEMES, Parts, fingerprint, normalize, same_site, split
+from scraper.urls import SCHEMES, Parts, fingerprint, normalize, same_site, split, split_plain
 
 __all__ = ["Links", "check_url", "in_scope", "netlocs", "start_of"]
 
@@ -179,6 +179,8 @@ def check_url(url: str, longest: int) -> tuple[str, Parts]:
     """A URL normalized and cut. Raises FetchError when it is none this crawler can fetch."""
     if len(url) > SHRINK * longest:
         raise _too_long(url, longest)
+    if len(url) <= longest and (plain := split_plain(url)) is not None and len(plain.host) <= LONGEST_HOST:
+        return url, plain
     try:
         normal = normalize(url)
         parts = split(normal)
