@@ -1,1 +1,1 @@
-"""Benchmarks: run them from the project's folder, e.g. `python -m benchmarks.books`."""
+"""Benchmarks: run them from the project's folder, e.g. `python -m benchmarks.shop`."""

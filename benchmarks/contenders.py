@@ -1,7 +1,7 @@
-"""The two crawlers that are compared: how each is made ready, called, and asked what it found.
+"""The crawlers that are compared: how each is made ready, called, and asked what it found.
 
-Both do one job: from the start page follow product links, category links and pagers; take the same eight
-fields of every product; write the items while crawling (ours to its database, Scrapy to a JSON-lines feed).
+Each runs a program of `peers/` in an environment of its own below `.work`, made when it is first needed. All do one job:
+follow the links of a shop from its start page, take the same eight fields of every product, keep the items.
 """
 
 from __future__ import annotations
@@ -11,59 +11,54 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.serving import PROJECT, WORK, BenchmarkError, Server
 
-__all__ = ["FIELDS", "Contender", "Items", "Ours", "Scrapy", "environment", "our_command"]
+__all__ = [
+    "PEERS",
+    "Contender",
+    "Crawlee",
+    "Items",
+    "Ours",
+    "Plain",
+    "Scrapling",
+    "Scrapy",
+    "Task",
+    "environment",
+]
 
-FIELDS = ("upc", "title", "price", "tax", "rating", "stock", "reviews", "category")
+PEERS = PROJECT / "benchmarks" / "peers"
 Items = list[tuple[Any, ...]]
 
-SPIDER = """\
-from decimal import Decimal
 
-import scrapy
+@dataclass(frozen=True)
+class Task:
+    """What is crawled: the program in `peers/` is `<contender>_<name>.py`, the rows are in `table`, `fields` of them
+    are compared. `decimals` are those that are compared as numbers, however a crawler stores them."""
 
-RATINGS = {"One": 1, "Two": 2, "Three": 3, "Four": 4, "Five": 5}
+    name: str
+    table: str
+    fields: tuple[str, ...]
+    decimals: frozenset[str] = frozenset()
+    #: Our spider, where it is not in `peers/`; relative to the project.
+    spider: str = ""
+    concurrency: int = 64
 
-
-class BooksSpider(scrapy.Spider):
-    name = "books"
-    allowed_domains = ["127.0.0.1"]
-    # The settings of a generated project; what differs is marked.
-    custom_settings = {
-        "BOT_NAME": "books",
-        "ROBOTSTXT_OBEY": True,
-        "CONCURRENT_REQUESTS": @CONCURRENCY@,  # generated: not set (16)
-        "CONCURRENT_REQUESTS_PER_DOMAIN": @CONCURRENCY@,  # generated: 1
-        "DOWNLOAD_DELAY": 0,  # generated: 1
-        "FEED_EXPORT_ENCODING": "utf-8",
-    }
-
-    def __init__(self, start, **kwargs):
-        super().__init__(**kwargs)
-        self.start_urls = [start]
-
-    def parse(self, response):
-        yield from response.follow_all(css="article.product_pod h3 a", callback=self.parse_book)
-        yield from response.follow_all(css="div.side_categories a, ul.pager a")
-
-    def parse_book(self, response):
-        yield {
-            "upc": response.css("table tr:nth-child(1) td::text").get(),
-            "title": response.css("h1::text").get(),
-            "price": Decimal(response.css("p.price_color::text").get().lstrip("£")),
-            "tax": Decimal(response.css("table tr:nth-child(5) td::text").get().lstrip("£")),
-            "rating": RATINGS[response.css("p.star-rating::attr(class)").get().split()[-1]],
-            "stock": int(response.css("p.availability").re_first(r"\\d+")),
-            "reviews": int(response.css("table tr:nth-child(7) td::text").get()),
-            "category": response.css("ul.breadcrumb li:nth-child(3) a::text").get(),
-        }
-"""
+    def comparable(self, rows: Sequence[Sequence[Any]]) -> Items:
+        """The same value for the same fact, however it was stored, in one order."""
+        return sorted(
+            tuple(
+                Decimal(str(value)) if name in self.decimals else _plain(value)
+                for name, value in zip(self.fields, row, strict=True)
+            )
+            for row in rows
+        )
 
 
 class Contender(Protocol):
@@ -75,11 +70,14 @@ class Contender(Protocol):
     def versions(self) -> dict[str, str]:
         """Name → version of what matters for its speed."""
 
-    def command(self, server: Server, folder: Path) -> list[str]:
+    def command(self, task: Task, server: Server, folder: Path) -> list[str]:
         """The command line of one crawl that keeps what it writes in `folder` (empty, made for it)."""
 
-    def items(self, folder: Path) -> Items:
-        """What the crawl found, as (…FIELDS) tuples, sorted by upc."""
+    def settings(self, server: Server, folder: Path) -> Mapping[str, str]:
+        """Environment variables of its own."""
+
+    def items(self, task: Task, folder: Path) -> Items:
+        """What the crawl found, as (…task.fields) tuples in order."""
 
 
 def environment() -> dict[str, str]:
@@ -89,76 +87,155 @@ def environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(PROJECT), "PYTHONPYCACHEPREFIX": str(WORK / "pycache")}
 
 
-def our_command(server: Server, folder: Path, concurrency: int) -> list[str]:
-    """The arguments of `python`, without it, of one crawl with spiders/books.py."""
-    what = [str(PROJECT / "spiders" / "books.py"), "--start", server.url, "--db", str(folder / "books.db")]
-    limits = ["--rate", "none", "-c", str(concurrency), "--set", f"private_hosts={server.netloc}"]
-    return ["-m", "scraper", "crawl", *what, *limits]
-
-
 class Ours:
     """This project, as it stands in the folder above, on the Python that runs the benchmark."""
 
-    name = "scraper"
-
-    def __init__(self, concurrency: int) -> None:
-        self._concurrency = concurrency
+    def __init__(self, *words: str, name: str = "scraper") -> None:
+        """`words` are further ones of `scraper crawl`."""
+        self.name = name
+        self._words = words
 
     def versions(self) -> dict[str, str]:
         names = ("httpx", "aiohttp", "selectolax", "aiosqlite", "ada-url")
         ours = _ask([sys.executable, "-c", "from scraper.version import VERSION; print(VERSION)"]).strip()
         return {"scraper": ours, **_installed(sys.executable, names), "sqlite": sqlite3.sqlite_version}
 
-    def command(self, server: Server, folder: Path) -> list[str]:
-        return [sys.executable, *our_command(server, folder, self._concurrency)]
+    def command(self, task: Task, server: Server, folder: Path) -> list[str]:
+        return [sys.executable, "-m", *self.arguments(task, server, folder)]
 
-    def items(self, folder: Path) -> Items:
-        with closing(sqlite3.connect(folder / "books.db")) as conn:
-            return _comparable(conn.execute(f"SELECT {', '.join(FIELDS)} FROM book").fetchall())  # noqa: S608 (constants)
+    def arguments(self, task: Task, server: Server, folder: Path) -> list[str]:
+        """What comes behind `python -m`."""
+        spider = PROJECT / task.spider if task.spider else PEERS / f"scraper_{task.name}.py"
+        where = ["--start", server.start, "--db", str(folder / "ours.db")]
+        hosts = ",".join(server.netlocs)
+        limits = ["--rate", "none", "-c", str(task.concurrency), "--set", f"private_hosts={hosts}"]
+        allowed = ["--set", f"allowed={hosts}"] if not task.spider else []
+        return ["scraper", "crawl", str(spider), *where, *limits, *allowed, *self._words]
+
+    def settings(self, server: Server, folder: Path) -> Mapping[str, str]:
+        return _trusting(server)
+
+    def items(self, task: Task, folder: Path) -> Items:
+        with closing(sqlite3.connect(folder / "ours.db")) as conn:
+            names = ", ".join(f'"{name}"' for name in task.fields)
+            return task.comparable(conn.execute(f'SELECT {names} FROM "{task.table}"').fetchall())  # noqa: S608
 
 
-class Scrapy:
-    """Scrapy as generated, in an environment of its own that is made on first use."""
+class _Peer:
+    """A library with an environment of its own."""
 
-    name = "Scrapy"
+    name: str
+    #: What pip is asked for, and what is looked at to see that it is there.
+    wanted: tuple[str, ...]
+    modules: str
+    #: Whose versions are told.
+    told: tuple[str, ...]
 
-    def __init__(self, concurrency: int, log_level: str) -> None:
-        self._log_level = log_level
-        self._python = WORK / "scrapy" / "bin" / "python"
-        self._spider = WORK / "scrapy_books.py"
-        self._install()
-        self._spider.write_text(SPIDER.replace("@CONCURRENCY@", str(concurrency)), encoding="utf-8")
-
-    def _install(self) -> None:
-        if self._python.exists() and not subprocess.run(self._importing(), capture_output=True).returncode:
+    def __init__(self) -> None:
+        self._folder = WORK / self.name.lower()
+        self._python = self._folder / "bin" / "python"
+        importing = [str(self._python), "-c", f"import {self.modules}"]
+        if self._python.exists() and not subprocess.run(importing, capture_output=True).returncode:
             return
-        print("making an environment for Scrapy (first use) …", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(WORK / "scrapy")], check=True)
-        if subprocess.run([str(self._python), "-m", "pip", "install", "-qq", "scrapy"]).returncode:
-            raise BenchmarkError("pip could not install Scrapy; it said why above")
-
-    def _importing(self) -> list[str]:
-        return [str(self._python), "-c", "import scrapy, twisted.internet.asyncioreactor"]
+        print(f"making an environment for {self.name} (first use) …", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(self._folder)], check=True)
+        if subprocess.run([str(self._python), "-m", "pip", "install", "-qq", *self.wanted]).returncode:
+            raise BenchmarkError(f"pip could not install {self.name}; it said why above")
 
     def versions(self) -> dict[str, str]:
-        return _installed(str(self._python), ("scrapy", "twisted", "lxml", "parsel"))
+        return _installed(str(self._python), self.told)
 
-    def command(self, server: Server, folder: Path) -> list[str]:
-        log = ["-s", f"LOG_LEVEL={self._log_level}"]
-        feed = ["-O", str(folder / "items.jsonl")]
-        start = ["-a", f"start={server.url}"]
-        return [str(self._python), "-m", "scrapy", "runspider", str(self._spider), *start, *feed, *log]
+    def settings(self, server: Server, folder: Path) -> Mapping[str, str]:
+        return _trusting(server)
 
-    def items(self, folder: Path) -> Items:
+    def _program(self, task: Task) -> list[str]:
+        return [str(self._python), str(PEERS / f"{self.name.lower()}_{task.name}.py")]
+
+    def items(self, task: Task, folder: Path) -> Items:
         lines = (folder / "items.jsonl").read_text(encoding="utf-8").splitlines()
-        return _comparable([tuple(json.loads(line)[name] for name in FIELDS) for line in lines])
+        found = [item for item in map(json.loads, lines) if task.fields[0] in item]
+        return task.comparable([tuple(item[name] for name in task.fields) for item in found])
 
 
-def _comparable(rows: Items) -> Items:
-    """The same value for the same fact, however it was stored: prices as Decimal."""
-    return sorted(
-        (upc, title, Decimal(str(price)), Decimal(str(tax)), *rest) for upc, title, price, tax, *rest in rows
-    )
+class Scrapy(_Peer):
+    """Scrapy with the settings of a generated project."""
+
+    name = "Scrapy"
+    wanted = ("scrapy",)
+    modules = "scrapy, twisted.internet.asyncioreactor"
+    told = ("scrapy", "twisted", "lxml", "parsel")
+
+    def __init__(self, log_level: str = "DEBUG") -> None:
+        super().__init__()
+        self._log_level = log_level
+
+    def command(self, task: Task, server: Server, folder: Path) -> list[str]:
+        program = PEERS / f"scrapy_{task.name}.py"
+        settings = [f"LOG_LEVEL={self._log_level}", f"CONCURRENT_REQUESTS={task.concurrency}"]
+        start = [f"start={server.start}", f"hosts={','.join(server.hosts)}"]
+        flags = [word for setting in settings for word in ("-s", setting)]
+        flags += [word for argument in start for word in ("-a", argument)]
+        out = str(folder / "items.jsonl")
+        return [str(self._python), "-m", "scrapy", "runspider", str(program), *flags, "-O", out]
+
+
+class Scrapling(_Peer):
+    """Scrapling's spiders with its default session (curl as Chrome)."""
+
+    name = "Scrapling"
+    wanted = ("scrapling[fetchers]",)
+    modules = "scrapling.spiders"
+    told = ("scrapling", "curl_cffi", "lxml")
+
+    def command(self, task: Task, server: Server, folder: Path) -> list[str]:
+        how = [",".join(server.netlocs), str(task.concurrency), str(folder / "items.jsonl")]
+        return [*self._program(task), server.start, *how]
+
+
+class Crawlee(_Peer):
+    """Crawlee for Python with its ParselCrawler and its default client and storage."""
+
+    name = "Crawlee"
+    wanted = ("crawlee[parsel]",)
+    modules = "crawlee.crawlers, parsel"
+    told = ("crawlee", "impit", "parsel")
+
+    def command(self, task: Task, server: Server, folder: Path) -> list[str]:
+        return [*self._program(task), server.start, str(task.concurrency), str(folder / "items.json")]
+
+    def settings(self, server: Server, folder: Path) -> Mapping[str, str]:
+        return {**_trusting(server), "CRAWLEE_STORAGE_DIR": str(folder / "storage")}
+
+    def items(self, task: Task, folder: Path) -> Items:
+        found = json.loads((folder / "items.json").read_text(encoding="utf-8"))
+        return task.comparable([tuple(item[name] for name in task.fields) for item in found])
+
+
+class Plain(_Peer):
+    """No framework: httpx, selectolax, aiosqlite, a commit for each item."""
+
+    name = "plain"
+    wanted = ("httpx", "selectolax", "aiosqlite")
+    modules = "httpx, selectolax, aiosqlite"
+    told = ("httpx", "selectolax", "aiosqlite")
+
+    def command(self, task: Task, server: Server, folder: Path) -> list[str]:
+        return [*self._program(task), server.start, str(task.concurrency), str(folder / "items.db")]
+
+    def items(self, task: Task, folder: Path) -> Items:
+        with closing(sqlite3.connect(folder / "items.db")) as conn:
+            names = ", ".join(task.fields)
+            return task.comparable(conn.execute(f"SELECT {names} FROM {task.table}").fetchall())  # noqa: S608
+
+
+def _plain(value: Any) -> Any:
+    """Lists as JSON, as our database has them."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+
+
+def _trusting(server: Server) -> dict[str, str]:
+    """What makes OpenSSL and curl trust the server, as a person would do it for a company's own authority."""
+    return {"SSL_CERT_FILE": server.trust, "CURL_CA_BUNDLE": server.trust} if server.trust else {}
 
 
 def _installed(python: str, names: tuple[str, ...]) -> dict[str, str]:

@@ -180,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--show", choices=FAULTS, metavar="FAULT", help=", ".join(FAULTS))
     shown = parser.parse_args().show
-    contender = Scrapy(16, "DEBUG")
+    contender = Scrapy()
     scrapy = str(WORK / "scrapy" / "bin" / "python")
     with _serving() as base:
         if shown:

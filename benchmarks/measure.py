@@ -16,7 +16,7 @@ from benchmarks.serving import BenchmarkError, pinned
 
 __all__ = ["Usage", "cores", "cpu_model", "run"]
 
-#: Seconds after which a crawl is ended and the benchmark fails.
+#: Seconds after which a crawl is ended and the benchmark fails, where it is not said otherwise.
 LIMIT = 600.0
 
 
@@ -34,17 +34,17 @@ class Usage:
         return self.user + self.system
 
 
-def run(command: list[str], core: int | None, env: dict[str, str], said: Path) -> Usage:
+def run(command: list[str], core: int | None, env: dict[str, str], said: Path, limit: float = LIMIT) -> Usage:
     """Run to the end, tied to `core`; stdout and stderr go to the file `said`.
 
-    Raises BenchmarkError with the last lines of it when the exit code is not 0 or LIMIT is over.
+    Raises BenchmarkError with the last lines of it when the exit code is not 0 or `limit` seconds are over.
     """
     with said.open("wb") as out:
         begun = time.perf_counter()
         process = subprocess.Popen(
             pinned(core, command), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env
         )
-        watchdog = threading.Timer(LIMIT, process.kill)
+        watchdog = threading.Timer(limit, process.kill)
         watchdog.start()
         try:
             _, status, used = os.wait4(process.pid, 0)

@@ -1,0 +1,108 @@
+"""The benchmarks of speed: the site they make is the same everywhere, and a crawl that is measured is checked."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+
+from benchmarks import shopsite
+from benchmarks.contenders import environment
+from benchmarks.promises import promises
+from benchmarks.serving import PROJECT, BenchmarkError, Server
+from benchmarks.shopsite import FIELDS, Kind, items, make, product
+from scraper import Key, Page, Spider
+from scraper.testing import Site, simulate
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(shopsite, "WORK", tmp_path)
+    return tmp_path
+
+
+def test_a_page_of_the_shop_has_its_size_its_links_and_its_fields(work: Path) -> None:
+    folder = make(Kind(100), "")
+    pages = {path.stem: path.read_text() for path in (folder / "0").rglob("*.html")}
+    assert len(pages) == 100
+    sizes = [len(text.encode()) for text in pages.values()]
+    assert 28_000 < min(sizes) <= max(sizes) < 32_000
+    assert {len(re.findall("<a ", text)) for text in pages.values()} == {10}
+    fields = product(7)
+    assert all(str(value).replace("&", "&amp;") in pages["7"] for value in fields)
+    assert "td.sku" not in pages["20"]
+
+
+def test_every_page_of_the_shop_is_reached_and_each_item_is_there_once(work: Path) -> None:
+    kind = Kind(500)
+    folder = make(kind, "") / "0"
+    seen, waiting = {"/index.html"}, ["/index.html"]
+    while waiting:
+        for link in re.findall('href="([^"]+)"', (folder / waiting.pop()[1:]).read_text()):
+            if link not in seen:
+                seen.add(link)
+                waiting.append(link)
+    assert len(seen) == kind.pages
+    found = list(items(kind))
+    assert len(found) == len({item[0] for item in found}) == kind.items == 475
+    assert len(FIELDS) == len(found[0]) == 8
+
+
+def test_the_shop_is_the_same_each_time_it_is_made(work: Path) -> None:
+    one = (make(Kind(30), "") / "0/shop/0/29.html").read_bytes()
+    (work / "shops/30-1/made.json").write_text("{}")
+    assert (make(Kind(30), "") / "0/shop/0/29.html").read_bytes() == one
+
+
+def test_hosts_link_to_one_another(work: Path) -> None:
+    folder = make(Kind(60, 3), "http://127.0.0.{host}:8000", zipped=True)
+    text = (folder / "1/shop/0/1.html").read_text()
+    assert 'href="http://127.0.0.3:8000/shop/0/11.html"' in text
+    assert (folder / "1/shop/0/1.html.gz").is_file()
+
+
+def test_a_crawl_is_measured_checked_and_kept(tmp_path: Path) -> None:
+    """The command a person types, ours alone, at a small shop: the server's log, the items and the promises are held."""
+    out = tmp_path / "figures.json"
+    words = ["--pages", "45", "--rounds", "2", "--only", "none", "--json", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.shop", *words],
+        env=environment(), cwd=PROJECT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "every item knows its page and has a history" in done.stdout
+    assert re.search(r"^\| scraper \| \d+\.\d+ \|", done.stdout, re.MULTILINE)
+    kept = json.loads(out.read_text())
+    assert kept["lanes"][0]["items"] == 42
+    assert len(kept["rounds"]) == 2
+    assert kept["versions"]["scraper"]
+    assert kept["machine"]["cpu"]
+
+
+@dataclass
+class Thing:
+    title: Annotated[str, Key]
+
+
+class Shop(Spider[Thing]):
+    start_urls = ("http://shop.test/",)
+
+    def parse(self, page: Page):  # type: ignore[no-untyped-def]  # as an author writes it
+        yield Thing(page.text("h1"))
+
+
+def test_a_promise_that_was_off_fails_the_benchmark(tmp_path: Path) -> None:
+    """What the database of a measured crawl must show: here with robots.txt obeyed, and with it switched off."""
+    site = Site(lambda request: "<h1>One</h1>")
+    server = Server("http://shop.test/", ("shop.test",), "none", tmp_path)
+    simulate(Shop, site, db=tmp_path / "on.db")
+    assert "robots.txt" in promises(tmp_path / "on.db", 1, 1, "thing", server)
+    simulate(Shop, site, db=tmp_path / "off.db", settings={"robots": False})
+    with pytest.raises(BenchmarkError, match=r"not shown that robots\.txt"):
+        promises(tmp_path / "off.db", 1, 1, "thing", server)
