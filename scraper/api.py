@@ -258,6 +258,7 @@ class Crawl:
         items_before = sum(n for name, n in counted.items() if name.startswith("item."))
         self._engine = engine = Engine(context, member.owner, seeder, items_before)
         database.writer.patient = engine.is_busy
+        database.writer.log.warn = lambda message: self.tell(Warned(message))
         if self._stopping is not None:
             engine.stop(*self._stopping)
         notify(self._observers, CrawlStarted(run.id, self.resumed))

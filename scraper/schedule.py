@@ -14,10 +14,11 @@ from itertools import count
 from scraper.models import DomainLease, QueuedRequest
 from scraper.politeness import Domain
 
-__all__ = ["Lane", "Schedule"]
+__all__ = ["MOST_HELD", "Lane", "Schedule"]
 
-#: Requests of one lane in memory: what its rate needs in so many seconds, within these bounds.
-BATCH_SECONDS, BATCH_LEAST, BATCH_MOST = 4.0, 8, 128
+#: Requests of one lane in memory: what its rate needs in so many seconds, within these bounds; and about so many
+#: of all lanes.
+BATCH_SECONDS, BATCH_LEAST, BATCH_MOST, MOST_HELD = 4.0, 8, 128, 8192
 
 
 class Lane:
@@ -57,18 +58,6 @@ class Lane:
     @property
     def name(self) -> str:
         return self.lease.domain
-
-    @property
-    def batch(self) -> int:
-        """How many requests to hold: enough for some seconds at the domain's pace."""
-        spacing = max(self.domain.gap, self.domain.pause)
-        wanted = BATCH_SECONDS / spacing if spacing else BATCH_MOST
-        return int(min(BATCH_MOST, max(BATCH_LEAST, wanted)))
-
-    @property
-    def hungry(self) -> bool:
-        """Whether the batch runs low while the frontier may have more."""
-        return not self.dry and not self.refilling and not self.lost and len(self.queue) <= self.batch // 4
 
     @property
     def idle(self) -> bool:
@@ -153,9 +142,21 @@ class Schedule:
         """The loop time at which some lane may go; None when none will by itself."""
         return self._heap[0][0] if self._heap else None
 
+    def batch(self, lane: Lane) -> int:
+        """How many requests to hold for a lane: enough for some seconds at its domain's pace, and a share of all."""
+        spacing = max(lane.domain.gap, lane.domain.pause)
+        wanted = min(BATCH_MOST, BATCH_SECONDS / spacing) if spacing else BATCH_MOST
+        return int(max(BATCH_LEAST, min(wanted, MOST_HELD // (len(self.lanes) or 1))))
+
+    def is_hungry(self, lane: Lane) -> bool:
+        """Whether a lane's batch runs low while the frontier may have more."""
+        if lane.dry or lane.refilling or lane.lost:
+            return False
+        return len(lane.queue) <= self.batch(lane) // 4
+
     def touch(self, lane: Lane) -> bool:
         """Note that a lane may need a refill or a release. True when it does."""
-        if lane.hungry or lane.idle or lane.domain.parked is not None:
+        if self.is_hungry(lane) or lane.idle or lane.domain.parked is not None:
             self.note(lane)
             return True
         return False

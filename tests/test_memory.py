@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from scraper import Crawl, Page, Spider
 from scraper.clock import Clock
 from scraper.models import OriginFacts
 from scraper.robots import Robots
-from scraper.store import writer as writing
+from scraper.store import log as logs
 from scraper.store.database import Database
 from scraper.testing import Answer, Site, VirtualLoop, simulate
 
@@ -161,23 +164,80 @@ async def test_me_07_readers_that_overlap_do_not_let_the_log_grow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While there is always some reader, none of them for long, the log is folded and begun anew."""
-    monkeypatch.setattr(writing, "LOG", 2**20)
+    monkeypatch.setattr(logs, "LOG", 6 * 2**20)
     path, sizes = str(tmp_path / "a.db"), []
     database = await Database.open(path, holder="test", now=NOW)
-    await database.writer.submit(lambda conn: conn.execute("CREATE TABLE t (x)") and None)
+    await database.writer.submit(put(0))
     relay = Relay(path)
     relay.start()
-    for _ in range(10 * writing.LOOK):
-        await database.writer.submit(
-            lambda conn: conn.execute("INSERT INTO t VALUES (zeroblob(40000))") and None
-        )
+    for _ in range(1_600):
+        await database.writer.submit(put(40_000))
         sizes.append(os.stat(f"{path}-wal").st_size)
     relay.over.set()
     relay.join()
     await database.close()
     assert relay.reads > 100
-    assert 40_000 * len(sizes) > 24 * 2**20
-    assert max(sizes) < 12 * 2**20
+    assert 40_000 * len(sizes) > 60 * 2**20
+    assert max(sizes) < 30 * 2**20
+
+
+READ_ON = """
+import sqlite3, sys
+conn = sqlite3.connect(sys.argv[1], isolation_level=None)
+conn.execute("BEGIN")
+conn.execute("SELECT max(rowid) FROM t").fetchone()
+print("reading", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def reading_on(path: str) -> Iterator[int]:
+    """Another process inside one reading transaction; its id."""
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READ_ON, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "reading\n"
+        yield reader.pid
+    finally:
+        reader.communicate("", timeout=30)
+
+
+def put(octets: int) -> Callable[[sqlite3.Connection], None]:
+    def work(conn: sqlite3.Connection) -> None:
+        conn.execute("CREATE TABLE IF NOT EXISTS t (x)")
+        conn.execute("INSERT INTO t VALUES (zeroblob(?))", [octets])
+
+    return work
+
+
+async def test_me_07_a_reader_that_never_ends_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that one reader keeps growing is said once, with the process to end; then it begins anew."""
+    for name, value in (("FOLD", 2**16), ("HUGE", 2**20), ("PATIENCE", 0.01)):
+        monkeypatch.setattr(logs, name, value)
+    path = str(tmp_path / "a.db")
+    said: list[str] = []
+    database = await Database.open(path, holder="test", now=NOW)
+    database.writer.log.warn = said.append
+
+    async def write(octets: int) -> int:
+        await database.writer.submit(put(octets))
+        await asyncio.sleep(0.02)
+        return database.writer.log.size()
+
+    await write(1)
+    with reading_on(path) as reader:
+        assert [await write(100_000) for _ in range(25)][-1] > 25 * 100_000
+    assert len(said) == 1
+    assert f"{path}-wal has grown to 1 MB: " in said[0]
+    if sys.platform == "linux":
+        assert f" (process {reader}) keeps one reading transaction open; end it" in said[0]
+    await database.close()
+    assert not database.writer.log.size()
 
 
 def test_me_05_a_failure_leaves_nothing_behind() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.crash.kills import START
 from benchmarks.crash.site import InProcess, check, child, crawl, folder, report
+from scraper.store import log as logs
 from scraper.store import writer as writing
 from scraper.store.schema import prepare
 
@@ -62,7 +63,7 @@ def _left_open(path: Path, pages: int) -> None:
     """A crawl that was killed before its log was folded."""
 
     def run() -> None:
-        writing._fold_log = lambda conn: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]  # a process that is to die
+        logs.fold = lambda conn: os.kill(os.getpid(), signal.SIGKILL)
         crawl(path, START, transport=InProcess(pages), inline=True)
 
     os.waitpid(child(run), 0)

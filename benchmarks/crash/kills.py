@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.crash.site import Graph, InProcess, check, child, crawl, folder, report, served
 from scraper.store import frontier as frontiers
+from scraper.store import log as logs
 from scraper.store import writer as writing
 
 __all__ = ["at_points", "at_random"]
@@ -106,8 +107,8 @@ class Points:
         self._around(writing.InlineExecutor, "run", "", "committed, not yet told")
         self._around(frontiers.SqliteFrontier, "claim", "before claim", "after claim")
         self._around(InProcess, "handle_async_request", "before send", "after send")
-        fold, parse = writing._fold_log, Graph.parse
-        writing._fold_log = lambda conn: (fold(conn), self.reach("after checkpoint"))[0]  # type: ignore[assignment,func-returns-value]  # this process only
+        fold, parse = logs.fold, Graph.parse
+        logs.fold = lambda conn: (fold(conn), self.reach("after checkpoint"))[0]  # type: ignore[assignment,func-returns-value]  # this process only
 
         def parsed(spider: Graph, page: Any) -> Any:
             self.reach("before parse")

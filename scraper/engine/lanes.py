@@ -14,15 +14,15 @@ from scraper.engine.context import Context
 from scraper.errors import FetchError
 from scraper.events import DomainParked, notify
 from scraper.models import DomainLease, Pending
-from scraper.schedule import Lane, Schedule
+from scraper.schedule import MOST_HELD, Lane, Schedule
 from scraper.settings import read_limit
 
 __all__ = ["EXTEND_EVERY", "Lanes"]
 
 #: Seconds a lease lasts and how often all are prolonged; and when a hold is long enough to give a domain back.
 LEASE, EXTEND_EVERY, LONG_HOLD = 30.0, 10.0, 25.0
-#: Domains leased at a time, requests taken with each, and the most of both that are held in memory.
-CLAIM, FIRST_BATCH, MOST_LANES, MOST_HELD = 64, 16, 1024, 8192
+#: Domains leased at a time, requests taken with each, and the most domains held.
+CLAIM, FIRST_BATCH, MOST_LANES = 64, 16, 1024
 #: Seconds between two looks at what other workers have queued: the database sends no events.
 LOOK = 0.5
 
@@ -106,13 +106,18 @@ class Lanes:
     # ------------------------------------------------------------------ looking after
 
     async def look_after_changed(self) -> None:
-        """Refill the lanes that run low, give back those that are done or have long to wait."""
-        for lane in self.schedule.changed():
-            if self.schedule.lanes.get(lane.name) is lane:
-                await self._look_after(lane)
+        """Refill the lanes that run low, give back those that are done or have long to wait.
+
+        All at once, so that they share a transaction.
+        """
+        lanes = [lane for lane in self.schedule.changed() if self.schedule.lanes.get(lane.name) is lane]
+        if len(lanes) == 1:
+            await self._look_after(lanes[0])
+        elif lanes:
+            await asyncio.gather(*map(self._look_after, lanes))
 
     async def _look_after(self, lane: Lane) -> None:
-        if lane.hungry and not self._is_leaving(lane):
+        if self.schedule.is_hungry(lane) and not self._is_leaving(lane):
             await self._refill(lane)
         leaving = self._is_leaving(lane)  # asked again: a stop may have come while the refill was awaited
         if self._waits_long(lane) or (lane.idle and (lane.dry or leaving)):
@@ -121,7 +126,7 @@ class Lanes:
     async def _refill(self, lane: Lane) -> None:
         lane.refilling, lane.dry = True, True
         try:
-            wanted = lane.batch - len(lane.queue)
+            wanted = self.schedule.batch(lane) - len(lane.queue)
             more = await self._context.frontier.refill(lane.lease, wanted, now=self._context.clock.unix())
         finally:
             lane.refilling = False

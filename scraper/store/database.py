@@ -24,7 +24,7 @@ class Database:
         self.path = path
         self.notes = notes
         self._lock = lock
-        self.writer = Writer(executor, path)
+        self.writer = Writer(executor, path, beside=not isinstance(executor, InlineExecutor))
 
     @classmethod
     async def open(cls, path: str, *, holder: str, now: float, inline: bool = False) -> Database:
@@ -70,7 +70,10 @@ async def _executor(path: str, now: float, *, inline: bool) -> tuple[Executor, S
     executor = InlineExecutor(path) if inline else await AiosqliteExecutor.open(path)
     try:
         with explaining(path):
-            return executor, await executor.run(lambda conn: prepare(conn, now))
+            notes = await executor.run(lambda conn: prepare(conn, now))
+            if not inline:
+                await executor.run(lambda conn: conn.execute("PRAGMA wal_autocheckpoint = 0"))
+            return executor, notes
     except BaseException:
         await executor.close()
         raise

@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar, cast
 import aiosqlite
 
 from scraper.errors import StoreError
+from scraper.store.log import BUSY, FOLD, Log
 from scraper.store.schema import check
 
 __all__ = [
@@ -38,10 +39,6 @@ Work = Callable[[sqlite3.Connection], Any]
 #: Pages in one transaction at most, and how long (seconds) a group may wait for more while there is plenty
 #: to fetch meanwhile.
 GROUP, PATIENCE = 256, 0.05
-#: Seconds to wait for another program that has the database locked.
-BUSY = 30.0
-#: Transactions between two looks at the size (bytes) of the log; above LOG it is folded into the file.
-LOOK, LOG = 64, 16 * 2**20
 
 
 class Executor(Protocol):
@@ -118,7 +115,7 @@ def connect(path: str) -> sqlite3.Connection:
             conn.execute("PRAGMA synchronous = NORMAL")
             conn.execute("PRAGMA foreign_keys = ON")
             conn.execute("PRAGMA secure_delete = ON")  # what is cleared is not left in the file's free space
-            conn.execute("PRAGMA journal_size_limit = 67108864")
+            conn.execute(f"PRAGMA journal_size_limit = {FOLD}")
         except BaseException:
             conn.close()
             raise
@@ -188,15 +185,16 @@ class Writer:
     the engine while plenty is ready to fetch) lets a group wait a moment for more; nothing waits otherwise.
     """
 
-    def __init__(self, executor: Executor, path: str) -> None:
+    def __init__(self, executor: Executor, path: str, *, beside: bool = False) -> None:
+        """`beside`: the connection leaves the log alone (`wal_autocheckpoint` is 0), and it is folded beside it."""
         self._executor = executor
+        self.log = Log(path, executor, beside=beside)
         self._path = path
         self._waiting: deque[tuple[Work, asyncio.Future[Any]]] = deque()
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._failed: StoreError | None = None
         self._closing = False
-        self._commits = 0
         self._file = _identity(path)
         self.patient: Callable[[], bool] = lambda: False
         self.before_commit: list[Callable[[sqlite3.Connection], None]] = []
@@ -241,8 +239,7 @@ class Writer:
             await asyncio.wait({self._task})
         finally:
             # A log that cannot be folded now (disk full, a reader) is read and folded at the next opening.
-            with suppress(sqlite3.Error):
-                await self._executor.run(_fold_log)
+            await self.log.close()
             await self._executor.close()
 
     async def _drain(self) -> None:
@@ -286,17 +283,7 @@ class Writer:
                 future.set_result(value)
             else:
                 future.set_exception(self._explained(problem))
-        await self._bound_log()
-
-    async def _bound_log(self) -> None:
-        """Fold a log that readers keep growing: those that come later then read the file alone."""
-        self._commits += 1
-        if self._commits % LOOK or self._path == ":memory:":
-            return
-        # An error here is the next commit's as well, and has somebody to be told then.
-        with suppress(FileNotFoundError, sqlite3.Error):
-            if os.stat(f"{self._path}-wal").st_size > LOG:
-                await self._executor.run(_restart_log)
+        await self.log.look()
 
     def _explained(self, problem: BaseException) -> BaseException:
         if not isinstance(problem, sqlite3.Error):
@@ -321,20 +308,6 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _fold_log(conn: sqlite3.Connection) -> None:
-    conn.execute("PRAGMA busy_timeout = 1000")
-    conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def _restart_log(conn: sqlite3.Connection) -> None:
-    """As far as readers let us, within a tenth of a second; the next look tries again."""
-    conn.execute("PRAGMA busy_timeout = 100")
-    try:
-        conn.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-    finally:
-        conn.execute(f"PRAGMA busy_timeout = {BUSY * 1000:.0f}")
 
 
 def _run_group(
