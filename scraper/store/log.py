@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from scraper.store.holders import readers_of
 
-__all__ = ["BUSY", "Log"]
+__all__ = ["BUSY", "FOLD", "Log", "fold"]
 
 #: Seconds to wait for another program that has the database locked.
 BUSY = 30.0
@@ -83,7 +83,7 @@ class Log:
         if self._folding is not None:
             await asyncio.wait({self._folding})
         with suppress(sqlite3.Error):
-            self._pause = 0.0 if await self._executor.run(restart) else min(2 * self._pause + WAIT, PAUSE)
+            self._pause = 0.0 if await self._executor.run(_restart) else min(2 * self._pause + WAIT, PAUSE)
             self._restart_at = loop.time() + self._pause
 
     async def _fold(self) -> None:
@@ -128,7 +128,7 @@ def fold(conn: sqlite3.Connection) -> None:
     conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def restart(conn: sqlite3.Connection) -> bool:
+def _restart(conn: sqlite3.Connection) -> bool:
     """Fold all of it, so that it begins anew; False where readers do not let us within `WAIT`."""
     conn.execute(f"PRAGMA busy_timeout = {WAIT * 1000:.0f}")
     try:
