@@ -16,6 +16,7 @@ from functools import lru_cache
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 from scraper.errors import BadSelector
+from scraper.page.linear import Effort, effort_of
 
 __all__ = ["Selector", "bad_selector", "compile_selector"]
 
@@ -42,13 +43,14 @@ class Selector:
 
     `css` is empty for a lone suffix, which means the element itself. `text` and `attribute` say which suffix
     it had; with neither, a match means its text. `several` marks a list (`a, b`), for which Lexbor reports an
-    element once per branch it matches.
+    element once per branch it matches. `effort` says what it may cost on a page made to be dear; None for most.
     """
 
     css: str
     text: bool = False
     attribute: str | None = None
     several: bool = False
+    effort: Effort | None = None
 
     @property
     def suffix(self) -> str:
@@ -70,6 +72,7 @@ def compile_selector(sel: str) -> Selector:
         text=suffix is not None and suffix[1] is None,
         attribute=suffix[1] if suffix else None,
         several="," in css,
+        effort=effort_of(css) if css else None,
     )
 
 

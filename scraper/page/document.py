@@ -16,6 +16,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from scraper import urls
 from scraper.errors import FetchError
 from scraper.models import Options, Site
+from scraper.page.linear import Effort, Slow
 from scraper.page.numbers import DecimalPoint
 
 __all__ = ["HTTP", "Document", "attribute_of", "is_markup", "join"]
@@ -62,6 +63,7 @@ class Document:
         "_parsed",
         "_refusal",
         "_root",
+        "_slow",
         "_source",
         "counts",
         "decimal_point",
@@ -91,6 +93,7 @@ class Document:
         self._parsed = False
         self._refusal: FetchError | None = None
         self._root: LexborNode | None = None
+        self._slow: Slow | None = None
         self._base: str | None = None
         self._origin: str | None = None
 
@@ -130,6 +133,15 @@ class Document:
                 self._root = LexborHTMLParser(html).root
             self._parsed = True
         return self._root
+
+    def select_late(self, css: str, effort: Effort, own: LexborNode | None) -> list[LexborNode] | None:
+        """What a selector matches below `own`, or on the page, where Lexbor would take too long; else None."""
+        if self._slow is None:
+            root = self.root()
+            if root is None:
+                return None
+            self._slow = Slow(root)
+        return self._slow.select(css, effort, own)
 
     def refuse(self, error: FetchError) -> None:
         """Never parse it: whoever asks for an element gets this error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar, overload
@@ -243,6 +244,11 @@ class Selecting:
         css = selector.css
         if not css:
             return [root]
+        if (
+            selector.effort is not None
+            and (late := self._document.select_late(css, selector.effort, own)) is not None
+        ):
+            return late[:1] if first else late
         try:
             if first:
                 found = root.css_first(css)
@@ -273,7 +279,7 @@ class Selecting:
             return Selector("", attribute=sel)
         selector = compile_selector(sel)
         if name is not None and not selector.suffix:
-            return Selector(selector.css, attribute=name, several=selector.several)
+            return replace(selector, attribute=name)
         if name is not None or selector.attribute is None:
             raise BadSelector(f'"{sel}": name one attribute, as in ("a", "href") or ("a::attr(href)")', sel)
         return selector
