@@ -20,6 +20,7 @@ from scraper.clock import Clock
 from scraper.downloader import Downloader
 from scraper.engine import (
     CARRIED,
+    Aside,
     Context,
     Engine,
     Identity,
@@ -245,7 +246,7 @@ class Crawl:
             politeness=politeness, robots=Robots(clock.unix, threads=not self._inline),
             retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items,
             links=links, identity=identity, files=self._files(), meanings=Meanings(),
-            parsing=Parsing(inline=self._inline), repetition=Repetition(self.settings.max_identical),
+            parsing=Parsing(inline=self._inline), aside=Aside(), repetition=Repetition(self.settings.max_identical),
             outgoing=Outgoing(
                 request_headers(self.settings),
                 request_headers(self.settings, CARRIED - self.settings.secret_headers),
@@ -265,6 +266,7 @@ class Crawl:
         try:
             return await engine.run()
         finally:
+            await context.aside.aclose()
             await past.close()
             await context.parsing.aclose()
 

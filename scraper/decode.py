@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sys
 import zlib
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from math import inf
@@ -334,6 +335,9 @@ _LABELS: Final = {label: codec for codec, labels in _CODECS.items() for label in
 #: w3lib answers with Python's codec names; those that are no charset of the web are left out.
 _RESOLVED: Final = {codec: codec for codec in _CODECS} | {"utf-16": "utf-16"}
 _META: Final = re.compile(rb"""<meta\s[^>]{0,512}?charset\s*=\s*["']?\s*([\w:.-]+)""", re.IGNORECASE)
+#: What is longer is decoded in pieces of this size; and the handler of errors that w3lib has for a codec.
+LONG: Final = 16_384
+_ERRORS: Final = {"gb18030": "w3lib_gb18030_replace"}
 _BOMS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", "utf-16-le"))
 _CHARSET: Final = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
 
@@ -346,7 +350,7 @@ def decode_text(body: bytes, content_type: str | None) -> str:
     """
     for mark, codec in _BOMS:
         if body.startswith(mark):
-            return to_unicode(body[len(mark) :], codec)
+            return _decode(body[len(mark) :], codec)
     named = _header_codec(content_type) if content_type else None
     if named is not None:
         return _decode(body, named)
@@ -357,14 +361,28 @@ def decode_text(body: bytes, content_type: str | None) -> str:
 
 
 def _decode(body: bytes, codec: str) -> str:
+    if len(body) > LONG:
+        return _in_pieces(body, codec)
     return body.decode("utf-8", "replace") if codec == "utf-8" else to_unicode(body, codec)
+
+
+def _in_pieces(body: bytes, codec: str) -> str:
+    """As `to_unicode`, in calls of a millisecond, between which other threads run: 16 MiB that cannot be read
+    take 0.8 s.
+    """
+    decoder = getincrementaldecoder(codec)(_ERRORS.get(codec, "replace"))
+    last = (len(body) - 1) // LONG * LONG
+    try:
+        return "".join([decoder.decode(body[at : at + LONG], at == last) for at in range(0, len(body), LONG)])
+    except UnicodeError:  # ISO-2022-JP remembers no more than a few octets of an escape that never ends
+        return to_unicode(body, codec)
 
 
 def _sniffed(body: bytes) -> str:
     try:
         return body.decode()
     except UnicodeDecodeError:
-        return body.decode("cp1252", "replace")
+        return _decode(body, "cp1252")
 
 
 @lru_cache(maxsize=1_024)

@@ -1,5 +1,6 @@
 """The engine: visits, the tasks around them, and their end."""
 
+from scraper.engine.aside import Aside
 from scraper.engine.context import Context
 from scraper.engine.crawl import Engine
 from scraper.engine.identity import Identity, request_headers, user_agent
@@ -14,6 +15,7 @@ from scraper.engine.wires import open_wires
 
 __all__ = [
     "CARRIED",
+    "Aside",
     "Context",
     "Engine",
     "Identity",

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mappi
 from functools import partial
 from typing import Any, Final
 
+from scraper.engine.aside import Aside
 from scraper.errors import FetchError, Verdict
 from scraper.pipeline import Collector, consume
 
@@ -53,15 +54,21 @@ class Watch:
 
 
 class _Stepped:
-    """A coroutine to be awaited whose steps are watched one by one."""
+    """A coroutine to be awaited whose steps are watched one by one, and wait while a callback runs in a thread."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], watch: Watch) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, None], watch: Watch, aside: Aside) -> None:
         self._coroutine = coroutine
         self._watch = watch
+        self._aside = aside
 
     def __await__(self) -> Generator[Any, Any, None]:
         step: Callable[[], Any] = partial(self._coroutine.send, None)
         while True:
+            if self._aside.busy:
+                try:
+                    yield from self._aside.idle().__await__()
+                except BaseException as error:  # cancelled meanwhile: that is for the callback
+                    step = partial(self._coroutine.throw, error)
             try:
                 with self._watch:
                     awaited = step()
@@ -102,12 +109,14 @@ def place_of(function: Callable[..., Any]) -> str:
 
 
 async def run_in_time(
-    call: Callable[[], Any], collector: Collector, place: str, limit: float, watch: Watch
+    call: Callable[[], Any], collector: Collector, place: str, limit: float, watch: Watch, aside: Aside
 ) -> None:
     """Call and drain a callback. Raises what it raised, or OutOfTime after `limit` seconds.
 
     Only what awaits can be timed out; a plain function or generator runs to its end. `watch` sees each step.
     """
+    if aside.busy:
+        await aside.idle()
     with watch:
         result = call()
         if not inspect.isawaitable(result) and not isinstance(result, AsyncIterator):
@@ -115,7 +124,7 @@ async def run_in_time(
     scope = asyncio.timeout(limit)
     try:
         async with scope:
-            await _Stepped(consume(result, collector, place), watch)
+            await _Stepped(consume(result, collector, place), watch, aside)
     except TimeoutError as error:
         if scope.expired():
             raise OutOfTime from error

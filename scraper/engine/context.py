@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from scraper.clock import Clock
 from scraper.downloader import Downloader
+from scraper.engine.aside import Aside
 from scraper.engine.identity import Identity
 from scraper.engine.links import Links
 from scraper.engine.meant import Meanings
@@ -76,6 +77,7 @@ class Context:
     files: Files
     meanings: Meanings
     parsing: Parsing
+    aside: Aside
     repetition: Repetition
     outgoing: Outgoing
     user_agent: str

@@ -181,6 +181,7 @@ class Engine:
         except LeaseLost:
             self._lanes.drop(lane)
         finally:
+            visit.over()
             self._slots += in_slot
             self._open -= 1
             lane.open_visits -= 1

@@ -19,7 +19,7 @@ from typing import Final
 from scraper.errors import FetchError
 from scraper.page import Page
 from scraper.page.danger import DEEPEST, Risk, is_harmless, risk_of
-from scraper.page.trial import DEEP, GOOD, LARGE, LENGTH
+from scraper.page.trial import DEEP, GOOD, LARGE, LENGTH, MANY, MOST
 
 __all__ = ["Parsing"]
 
@@ -31,6 +31,8 @@ STRIKES: Final = 3
 #: Domains whose failed trials are remembered.
 DOMAINS: Final = 10_000
 THREADS: Final = 2
+#: Elements, texts and comments of a page, and octets of one that is no markup, from which a callback may be at it for long.
+LARGE_TREE, LARGE_BODY = 10_000, 1 << 20
 SCRIPT: Final = Path(__file__).resolve().parents[1] / "page" / "trial.py"
 
 
@@ -50,18 +52,23 @@ class Parsing:
         self._trial = _Trial(seconds)
         self._strikes: Counter[str] = Counter()
 
-    async def ready(self, page: Page, domain: str) -> None:
+    async def ready(self, page: Page, domain: str) -> bool:
         """Parse a page that may take its time. Raises FetchError `parse` for one that cannot be parsed safely, as
         every selector does from then on.
+
+        True for one so large that going through it may take long as well.
         """
-        if is_harmless(page.body) or not page.may_be_markup():
-            return
+        if is_harmless(page.body):
+            return False
+        if not page.may_be_markup():
+            return len(page.body) > LARGE_BODY and not self._inline
         try:
             await self._parse(page, domain)
         except FetchError as error:
             error.page = page
             page.refuse(error)
             raise
+        return not self._inline and page.has_more_than(LARGE_TREE)
 
     async def _parse(self, page: Page, domain: str) -> None:
         risk = risk_of(page.body)
@@ -129,6 +136,8 @@ class _Trial:
             return
         if answer == DEEP:
             raise _refused(f"nested deeper than {DEEPEST:,} levels, or too much of it that deep")
+        if answer == MANY:
+            raise _refused(f"it has more than {MOST:,} elements")
         if answer == LARGE:
             raise _refused(f"it does not fit into {MEMORY >> 20} MiB")
         late = self._ended(process) == -signal.SIGPROF

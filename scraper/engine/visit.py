@@ -65,6 +65,7 @@ class Visit:
         self._traveller = Traveller(context, lane, request.seed, self._ending.sends, self._ending.cookies)
         self._type_accepted = True
         self._not_modified = False
+        self._is_large = False
         settings = context.settings
         self._revisit = Revisit.of(request, settings.revisit, settings.max_depth)
 
@@ -79,6 +80,11 @@ class Visit:
     def internal(self, error: Exception) -> Done:
         """The end of a visit that brought out a fault of ours."""
         return self._ending.internal(error)
+
+    def over(self) -> None:
+        """What it found is stored, or given up."""
+        if self._is_large:
+            self._context.aside.rested()
 
     async def run(self) -> Done:
         """Fetch the page, run its callback, and say what became of the request."""
@@ -220,7 +226,7 @@ class Visit:
             data = self._data(options)
         except (TypeError, ValueError) as error:
             return self._ending.broken("callback-args", f"{options.callback}: {error}")
-        await self._context.parsing.ready(page, self._lane.name)
+        large = await self._context.parsing.ready(page, self._lane.name)
         self._ending.counts["parsed"] += 1
 
         def call() -> Any:
@@ -229,7 +235,7 @@ class Visit:
 
         collector = Collector(self._context.items, options.callback, self._context.settings.max_yield)
         self._ending.hits = page.hits
-        done = await self._judge(call, function, collector, Outcome.ok(page.status), page.url)
+        done = await self._judge(call, function, collector, Outcome.ok(page.status), page.url, large)
         self._ending.counts.update(page.counts)
         self._ending.meant.update(self._context.meanings.of(page))
         if self._revisit.tracked and done.outcome.name == "ok" and 200 <= page.status < 300:
@@ -249,11 +255,18 @@ class Visit:
         collector: Collector,
         good: Outcome,
         url: str,
+        large: bool,
     ) -> Done:
-        """Run a callback or errback and turn what it does into the outcome. One place, one kind each."""
+        """Run a callback or errback and turn what it does into the outcome. One place, one kind each.
+
+        With a `large` page a plain one runs in a thread; what is async has its awaits to let others go on.
+        """
         place, watch = place_of(function), Watch(self._context.clock.mono)
+        if large and not self._is_large:
+            self._is_large = True
+            self._context.aside.rest()
         try:
-            await run_in_time(call, collector, place, self._context.settings.callback_timeout, watch)
+            await self._run(call, collector, place, watch, large and not is_async(function))
         except (LeaseLost, StoreError, KeyboardInterrupt):
             raise
         except asyncio.CancelledError as error:
@@ -275,6 +288,17 @@ class Visit:
         )
         self._warn_of_traps()
         return self._ending.done(good, url=url, collected=collector, links=links)
+
+    async def _run(
+        self, call: Callable[[], Any], collector: Collector, place: str, watch: Watch, in_thread: bool
+    ) -> None:
+        aside, limit = self._context.aside, self._context.settings.callback_timeout
+        if in_thread:
+            result = await aside.run(call, collector, place)
+            if result is None:
+                return
+            call = lambda: result  # noqa: E731 - a plain function that returned a coroutine
+        await run_in_time(call, collector, place, limit, watch, aside)
 
     def _warn_of_traps(self) -> None:
         context, settings = self._context, self._context.settings
@@ -366,11 +390,12 @@ class Visit:
         if function is None or function is Spider.failed:
             return self._ending.done(outcome)
         error.request = Request.of(request.url, request.options)
+        large = False
         if error.page is not None and error.kind != "parse":
             with suppress(FetchError):  # the page raises it when it is asked for an element
-                await context.parsing.ready(error.page, self._lane.name)
+                large = await context.parsing.ready(error.page, self._lane.name)
         collector = Collector(context.items, name, context.settings.max_yield)
         handler = function
         return await self._judge(
-            lambda: handler(context.spider, error), function, collector, outcome, request.url
+            lambda: handler(context.spider, error), function, collector, outcome, request.url, large
         )

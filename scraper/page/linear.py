@@ -2,8 +2,8 @@
 
 Lexbor tries every combination of ancestors for `a b c d`, counts siblings anew for every `:nth-child`, and walks them
 for every `~`. What was measured: `section div div p` takes 27 s on a hundred `<p>` that stand 900 levels deep, and
-`li:nth-child(2)` 14 s on 100,000 siblings. A stranger writes the page, so a stranger would choose how long an author's innocent
-selector takes.
+`li:nth-child(2)` 14 s on 100,000 siblings. A stranger writes the page, so a stranger would choose how long an
+author's innocent selector takes.
 
 Here a selector is cut into compounds (`div.x[y]`), which Lexbor answers for the whole page in linear time; the rest
 is arithmetic on sets of positions: who has a parent, an ancestor, an earlier sibling in that set. `Effort` says what
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from math import comb
-from typing import Final
+from typing import Final, NamedTuple
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
@@ -252,7 +252,9 @@ def _numbers(match: re.Match[str]) -> tuple[int, int]:
     if match["only"]:
         return 0, int(match["only"])
     a = match["a"]
-    return int(a + "1" if a in {"", "+", "-"} else a), int(f"{match['sign']}{match['b']}") if match["b"] else 0
+    return int(a + "1" if a in {"", "+", "-"} else a), int(f"{match['sign']}{match['b']}") if match[
+        "b"
+    ] else 0
 
 
 # ------------------------------------------------------------------------------- what it costs
@@ -290,15 +292,15 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What makes a selector dear: steps to any ancestor, steps to any earlier sibling, siblings counted, both at the
-    last compound and before it.
+    """What makes a selector dear: `climbs` to any ancestor, steps `beside` to any sibling, `counts` of siblings at the last
+    compound, and `early` ones before it, each with the climbs it takes to get there.
     """
 
     chains: tuple[Chain, ...]
     climbs: int
     beside: int
     counts: int
-    early: int
+    early: tuple[int, ...]
 
     @property
     def is_harmless(self) -> bool:
@@ -308,13 +310,13 @@ class Effort:
     def seconds(self, page: Shape, part: Shape | None = None) -> float:
         """At worst, in Lexbor: on a page, or below one node of it, a `part` whose place is not known."""
         shape, above = (page, 0) if part is None else (part, len(page.levels))
-        widest = float(max(page.widths)) ** self.beside
+        path = sum(page.widths)
         climbing = counting = 0.0
         for level, count in enumerate(shape.levels, above):
             climbing += count * comb(level, self.climbs)
-            counting += count * comb(level, max(0, self.climbs - 1))
-        early = counting * sum(page.widths) * self.early * widest
-        return climbing * widest * CLIMB + (early + self.counts * shape.beside) * COUNT
+            counting += sum(count * comb(level, climbs - 1) * path for climbs in self.early)
+        widest = float(max(page.widths)) ** self.beside
+        return widest * (climbing * CLIMB + counting * COUNT) + self.counts * shape.beside * COUNT
 
 
 @lru_cache(maxsize=4_096)
@@ -326,32 +328,51 @@ def effort_of(css: str) -> Effort | None:
         chains = _Parser(css).whole()
     except _Odd:
         return None
-    climbs, beside, counts, early = _dear(chains)
-    if climbs <= 1 and not beside and not counts and not early:
+    cost = _cost(chains)
+    if cost.climbs <= 1 and not (cost.beside or cost.counts or cost.early):
         return None
-    return Effort(chains, min(climbs, MOST), min(beside, MOST), counts, early)
+    early = tuple(min(climbs, MOST) for climbs in cost.early[:MOST])
+    return Effort(chains, min(cost.climbs, MOST), min(cost.beside, MOST), cost.counts, early)
 
 
-def _dear(chains: Iterable[Chain]) -> tuple[int, int, int, int]:
-    """The dearest chain's climbs, steps aside, counts at its end and counts before it."""
-    climbs = beside = counts = early = 0
-    for chain in chains:
-        c, b, n, e = 0, 0, 0, 0
-        for place, (combinator, compound) in enumerate(chain.links):
-            c += combinator == " "
-            b += combinator == "~"
-            is_last = place == len(chain.links) - 1
-            for condition in compound.conditions:
-                if isinstance(condition, Nth):
-                    inner = _dear(condition.of)
-                    n, e = n + is_last, e + (not is_last)
-                    b += bool(condition.of)
-                else:
-                    inner = _dear(condition.chains)
-                    c += isinstance(condition, Has)
-                c, b, e = c + inner[0], b + inner[1], e + inner[2] + inner[3]
-        climbs, beside, counts, early = max(climbs, c), max(beside, b), max(counts, n), max(early, e)
-    return climbs, beside, counts, early
+class _Cost(NamedTuple):
+    climbs: int = 0
+    beside: int = 0
+    counts: int = 0
+    early: tuple[int, ...] = ()
+
+
+def _cost(chains: Iterable[Chain]) -> _Cost:
+    """The dearest of several, thing by thing."""
+    costs = [_cost_of(chain) for chain in chains]
+    return _Cost(
+        max((cost.climbs for cost in costs), default=0),
+        max((cost.beside for cost in costs), default=0),
+        max((cost.counts for cost in costs), default=0),
+        tuple(climbs for cost in costs for climbs in cost.early),
+    )
+
+
+def _cost_of(chain: Chain) -> _Cost:
+    climbs = beside = counts = 0
+    early: list[int] = []
+    for place, (combinator, compound) in reversed(list(enumerate(chain.links))):
+        there, is_last = climbs, place == len(chain.links) - 1
+        for condition in compound.conditions:
+            if isinstance(condition, Nth):
+                inner = _cost(condition.of)
+                counts += is_last
+                beside += bool(condition.of)
+                if not is_last:
+                    early.append(max(1, there))
+            else:
+                inner = _cost(condition.chains)
+                climbs += isinstance(condition, Has)
+            climbs, beside = climbs + inner.climbs, beside + inner.beside
+            early += [max(1, climbs + up) for up in (*inner.early, *[0] * inner.counts)]
+        climbs += combinator == " "
+        beside += combinator == "~"
+    return _Cost(climbs, beside, counts, tuple(early))
 
 
 # ------------------------------------------------------------------------------- the answer

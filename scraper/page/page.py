@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, Concatenate, ParamSpec, Protocol, overload
 
 import httpx
@@ -12,6 +12,7 @@ from scraper.errors import BadValue, FetchError, PageError
 from scraper.models import Download, Options, Request, Requests, Site
 from scraper.page.bind import options_for
 from scraper.page.document import HTTP, Document, is_markup, join
+from scraper.page.jsontext import read_json
 from scraper.page.markdown import markdown_of
 from scraper.page.node import Selecting
 from scraper.page.numbers import DecimalPoint
@@ -101,6 +102,13 @@ class Page(Selecting):
         """Whether `parse` would parse: the type says so, or a tag comes early. Costs nothing, decodes nothing."""
         return is_markup(self.headers.get("content-type", "")) or b"<" in self.body[:EARLY]
 
+    def has_more_than(self, nodes: int) -> bool:
+        """Whether the tree has more elements, texts and comments than that."""
+        root = self._document.root()
+        if root is None:
+            return False
+        return sum(1 for _ in islice(root.traverse(include_text=True), nodes + 1)) > nodes
+
     def refuse(self, error: FetchError) -> None:
         """Never parse: every selector raises this error."""
         self._document.refuse(error)
@@ -121,9 +129,9 @@ class Page(Selecting):
         """The body read as JSON (RFC 8259). Raises BadValue naming the page."""
         try:
             try:
-                return json.loads(self.body)
+                return read_json(self.body)
             except UnicodeDecodeError:  # not in the encoding JSON demands: perhaps the one the page declares
-                return json.loads(self.source)
+                return read_json(self.source)
         except (ValueError, RecursionError) as exc:
             raise BadValue(f"not JSON: {str(exc) or 'nested too deep'} on {self.url}") from None
 

@@ -1,10 +1,10 @@
 """A process that parses documents on trial, so that one which never ends takes nobody else's time.
 
 Run as a script: it needs nothing of this package. On standard input it gets documents, each as its length in
-octets (8, little endian) and its UTF-8 text; on standard output it answers each with one octet, `GOOD`, `DEEP`
-(more levels than allowed), `MANY` (more elements than allowed) or `LARGE` (more memory than allowed, or a breakdown of the parser). A document that takes more
-than its CPU time ends the process, by the system's timer: no Python code runs while the parser does. So does
-the end of standard input, which comes with the end of the parent.
+octets (8, little endian) and its UTF-8 text; on standard output it answers each with one octet: `GOOD`, `DEEP`
+(more levels than allowed), `MANY` (more elements than allowed), or `LARGE` (more memory than allowed, or a breakdown
+of the parser). A document that takes more than its CPU time ends the process, by the system's timer: no Python code
+runs while the parser does. So does the end of standard input, which comes with the end of the parent.
 """
 
 from __future__ import annotations
