@@ -10,12 +10,15 @@ import asyncio
 import contextlib
 import gzip
 import itertools
+import ssl
 import sys
+import warnings
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import brotli
+import trustme
 
 from tests.rawserver import Client, RawServer, ok, serve
 
@@ -419,6 +422,51 @@ row(45, "reset", "connection", "A reset is a broken connection.")(_reset)
 row(45, "reset_in_body", "connection", "A reset in the body is a broken connection.")(_reset_in_body)
 row(46, "never_answers", "timeout", "A server that never answers is left at the deadline.")(Client.gone)
 row(47, "no_such_name", "dns", "A name without an address has its kind.", host="nowhere.invalid")(b"")
+
+
+def shaking_hands(context: ssl.SSLContext) -> Misbehaviour:
+    """A server that speaks TLS as `context` allows, and answers with a page where that succeeds."""
+
+    async def does(client: Client) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        server = context.wrap_bio(incoming, outgoing, server_side=True)
+        shaken = False
+        while octets := await client.some():
+            incoming.write(octets)
+            try:
+                if not shaken:
+                    server.do_handshake()
+                    shaken = True
+                if server.read(65_536):
+                    server.write(page(PAGE))
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError:  # the alert about it is among what goes out
+                await client.send(outgoing.read())
+                return
+            await client.send(outgoing.read())
+
+    return does
+
+
+def certified(*, old: bool) -> ssl.SSLContext:
+    """Of an authority that nobody knows; an `old` one speaks TLS 1.0 and nothing newer."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("a.test").configure_cert(context)
+    if old:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # that it is old is the point
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+        context.set_ciphers("DEFAULT@SECLEVEL=0")
+    return context
+
+
+row(48, "tls_1_0", "tls", "A server that speaks TLS 1.0 and nothing newer has its kind.", scheme="https")(
+    shaking_hands(certified(old=True))
+)
+row(
+    48, "self_signed", "tls-untrusted", "A certificate of an unknown authority has its kind.", scheme="https"
+)(shaking_hands(certified(old=False)))
 row(48, "plain_on_tls", "tls", "Plain HTTP where TLS is expected has its kind.", scheme="https")(
     b"HTTP/1.1 400 Bad\r\n\r\n"
 )
@@ -531,7 +579,7 @@ class HostileSite:
     async def _misbehave(self, client: Client) -> None:
         endpoint = self.endpoints[client.host]
         if endpoint.scheme == "https":
-            await client.send(endpoint.does if isinstance(endpoint.does, bytes) else b"")
+            await (endpoint.does(client) if callable(endpoint.does) else client.send(endpoint.does))
             return
         while await client.request():
             does = endpoint.robots if client.path == "/robots.txt" else endpoint.does

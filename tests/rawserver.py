@@ -55,6 +55,13 @@ class Client:
         """What the client sends next, up to and including `end`."""
         return await self._reader.readuntil(end)
 
+    async def some(self) -> bytes:
+        """What the client sends next; b"" when it has gone."""
+        try:
+            return await self._reader.read(65_536)
+        except ConnectionError:
+            return b""
+
     async def send(self, octets: bytes) -> bool:
         """Write; False when the client has gone."""
         try:

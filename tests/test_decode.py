@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scraper.decode import Decoder, decode_text, size
+from scraper.charsets import decode_text
+from scraper.decode import Decoder, size
 from scraper.errors import FetchError
 
 if sys.version_info >= (3, 14):

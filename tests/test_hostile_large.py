@@ -17,7 +17,7 @@ import pytest
 from w3lib.encoding import to_unicode
 
 from scraper import Crawl, FetchError, Page, Skip, Spider
-from scraper.decode import LONG, decode_text
+from scraper.charsets import LONG, decode_text
 from scraper.engine import Parsing
 from scraper.page import jsontext
 from scraper.page.jsontext import read_json

@@ -12,7 +12,8 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from scraper import Page
 from scraper.errors import BadSelector
 from scraper.models import Options
-from scraper.page.linear import PATIENCE, Elements, Shape, Slow, effort_of
+from scraper.page.effort import Shape, effort_of
+from scraper.page.linear import PATIENCE, Elements, Slow
 
 FLAT, DEEP = "<li><a href=/x>x</a></li>" * 100_000, "<div>" * 900 + "<p>x</p>" * 100
 

@@ -20,7 +20,7 @@ from conftest import Source, read_sources
 #: counts as one here; inside it there are no cycles.
 ROWS = {
     0: "errors version",
-    1: "urls clock names typed extras",
+    1: "urls charsets clock names typed extras",
     2: "models credentials",
     3: "events settings frontier trace",
     4: "cookies files proxies politeness robots retry decode guard messages items page project",
@@ -49,7 +49,7 @@ HOMES = {
     "rich": "cli",
     "selectolax": "page",
     "tenacity": "retry",
-    "w3lib": "decode",
+    "w3lib": "charsets",
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import httpx
 
-from scraper.decode import decode_text
+from scraper.charsets import decode_text
 from scraper.downloader import Limits, Reply, Sink, Wanted
 from scraper.engine.context import Context
 from scraper.engine.travel import (

@@ -12,7 +12,7 @@ from functools import partial
 
 import httpx
 
-from scraper.decode import decode_text
+from scraper.charsets import decode_text
 from scraper.downloader import Limits, Reply, Sink, always
 from scraper.engine.context import Context
 from scraper.engine.links import netlocs, start_of

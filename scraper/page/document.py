@@ -16,7 +16,8 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from scraper import urls
 from scraper.errors import FetchError
 from scraper.models import Options, Site
-from scraper.page.linear import Effort, Slow
+from scraper.page.effort import Effort
+from scraper.page.linear import Slow
 from scraper.page.numbers import DecimalPoint
 
 __all__ = ["HTTP", "Document", "attribute_of", "is_markup", "join"]

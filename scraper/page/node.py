@@ -244,10 +244,8 @@ class Selecting:
         css = selector.css
         if not css:
             return [root]
-        if (
-            selector.effort is not None
-            and (late := self._document.select_late(css, selector.effort, own)) is not None
-        ):
+        effort = selector.effort
+        if effort and (late := self._document.select_late(css, effort, own)) is not None:
             return late[:1] if first else late
         try:
             if first:
@@ -395,8 +393,7 @@ def _href(raw: LexborNode, name: str) -> str | None:
     own = attribute_of(raw, name)
     if own is not None or name != "href":
         return own
-    link = raw.css_first("a[href]")
-    return None if link is None else attribute_of(link, "href")
+    return attribute_of(link, "href") if (link := raw.css_first("a[href]")) is not None else None
 
 
 def _of(sel: str | None) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from scraper.api import Crawl
-from scraper.decode import decode_text
+from scraper.charsets import decode_text
 from scraper.errors import SpiderError
 from scraper.events import Event, PageDone
 from scraper.files import Files
