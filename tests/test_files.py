@@ -6,7 +6,6 @@ import asyncio
 import errno
 import gzip
 import os
-import resource
 import tracemalloc
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +20,7 @@ from scraper import Download, FetchError, Page, PageError, Spider, StoreError
 from scraper.files import BUFFER, DEVICES, LONGEST_NAME, Files, safe_name, served_name
 from scraper.testing import Answer, Site, simulate
 from tests.hosts import crawling, header_of, pages, path_of, redirect
+from tests.peak import highest, restart
 from tests.rawserver import Client, ok, serve
 from tests.test_identity import HTML
 
@@ -321,9 +321,9 @@ async def test_sec_23_eight_files_of_200_mb_at_once(tmp_path: Path) -> None:
     """8 × 200 MB at once grow the process by less than 50 MB."""
     size = 200 << 20
     async with serve(endless(size)) as a, crawling(tmp_path) as crawl:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = restart()
         summary = await crawl(AtOnce, start=[a.url(host="a.test")])
-        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        grown = highest() - before
     assert summary.exit_code == 0
     for path in (tmp_path / "files").iterdir():
         assert path.stat().st_size == size

@@ -263,15 +263,16 @@ def test_browse_serves_this_machine_only() -> None:
 
 MILLION = 1_000_000
 FLAT = """
-import resource, sqlite3, sys
+import sqlite3, sys
 from contextlib import closing
 from scraper.query import Export, export, open_readonly
+from tests.peak import highest, restart
 path, out, rows = sys.argv[1:]
 with closing(open_readonly(path)) as conn:
     export(conn, Export("book", limit=1000), out, force=True)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = restart()
     export(conn, Export("book", limit=int(rows)), out, force=True)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(highest() - before)
 """
 
 

@@ -45,25 +45,26 @@ def reference(rounds: int = 3_000_000) -> float:
 # -------------------------------------------------------------------------------- SEC-30: bombs, by number
 
 FETCH = """
-import asyncio, json, resource, sys, time
+import asyncio, json, sys, time
 import httpx
 from scraper.downloader import Downloader, Limits
 from scraper.errors import FetchError
 from scraper.transport.wire import Wire
+from tests.peak import highest, restart
 
 async def main():
     async def permit(): pass
     wire = Wire()
     fetcher = Downloader({"": wire})
     await fetcher.fetch(httpx.Request("GET", sys.argv[2]), permit=permit)
-    before, begun, kind = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time(), ""
+    before, begun, kind = restart(), time.process_time(), ""
     try:
         await fetcher.fetch(httpx.Request("GET", sys.argv[1]), permit=permit, limits=Limits(60, 16 << 20, 16 << 20))
     except FetchError as error:
         kind = error.kind
-    cpu, grown = time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    cpu, grown = time.process_time() - begun, highest() - before
     await wire.aclose()
-    print(json.dumps([kind, cpu, grown / (1024 if sys.platform != "darwin" else 1 << 20)]))
+    print(json.dumps([kind, cpu, grown / 1024]))
 
 asyncio.run(main())
 """

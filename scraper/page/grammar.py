@@ -11,11 +11,12 @@ __all__ = ["Chain", "Compound", "Condition", "Either", "Has", "Nth", "Parser", "
 #: Functions in one another that are looked into.
 NESTED: Final = 20
 
+#: What is left open reaches to the end: then the selector is none, and another than this one says so.
 _TOKEN = re.compile(
     r"""
-      (?P<comment>/\*.*?\*/)
-    | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    | (?P<bracket>\[(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\\.|[^\]"'\\])*\])
+      (?P<comment>/\*(?:[^*]|\*(?!/))*(?:\*/)?)
+    | (?P<string>"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?)
+    | (?P<bracket>\[(?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|\\.|[^\]"'\\])*\]?)
     | (?P<function>::?(?:[\w-]|\\.)+\()
     | (?P<combinator>\s*[>+~]\s*|\s+)
     | (?P<comma>\s*,\s*)
