@@ -3,8 +3,10 @@
     python -m benchmarks.politeness              # everything: about half an hour
     python -m benchmarks.politeness mixes        # PO-01, PO-02, PO-03 in simulation: rates × hosts × mixes
     python -m benchmarks.politeness server       # PO-01, PO-02 at the log of a real server on loopback
+    python -m benchmarks.politeness real         # the same in every mix, kill -9 and resume among them
     python -m benchmarks.politeness slow         # PO-08: one slow host beside 49 fast ones
     python -m benchmarks.politeness fair         # PO-09: a million URLs of one host, then 99 hosts with a hundred
+    python -m benchmarks.politeness many         # 3,000 busy hosts, of which 1,024 have a place at a time
     python -m benchmarks.politeness queue        # PO-09: claims beside a million queued URLs
     python -m benchmarks.politeness hosts        # PO-10: a hundred thousand hosts
     python -m benchmarks.politeness proof        # what the proof of a million requests costs
@@ -16,21 +18,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
+from contextlib import closing
 from pathlib import Path
 
-from benchmarks.logserver import RETRY_AFTER
 from benchmarks.mixes import CONCURRENCY, JITTER, MIXES, excess, measure
+from benchmarks.realmixes import HOSTS as REAL_HOSTS
+from benchmarks.realmixes import RATE as REAL_RATE
+from benchmarks.realmixes import REAL, Served, judged, log_server, measure_real
 from scraper import Crawl, Page, Request, Spider
 from scraper.frontier import Frontier
 from scraper.models import Options, QueuedRequest
@@ -42,8 +42,6 @@ from scraper.store.writer import connect
 from scraper.testing import Answer, Site, simulate
 from scraper.urls import fingerprint
 
-#: Seconds an answer of the real server may take until the crawler has read it, on a busy machine.
-KNOWN = 0.05
 RATES, HOSTS = (1.0, 5.0, 20.0), (1, 10, 50)
 
 
@@ -137,33 +135,6 @@ def slow_host() -> bool:
 # ------------------------------------------------------------------------------------------- a real server
 
 
-@dataclass(frozen=True)
-class Line:
-    """A request as the server saw it; times are CLOCK_MONOTONIC."""
-
-    host: str
-    at: float
-    ended: float
-    path: str
-    status: int
-
-
-@contextmanager
-def log_server(hosts: int) -> Iterator[tuple[list[str], list[Line]]]:
-    """The origins of a running server; its log is filled when the block ends."""
-    addresses = [f"127.0.3.{i + 1}" for i in range(hosts)]
-    command = [sys.executable, "-m", "benchmarks.logserver", *addresses]
-    log: list[Line] = []
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        port = int(process.stdout.readline())
-        try:
-            yield [f"http://{address}:{port}" for address in addresses], log
-        finally:
-            told, _ = process.communicate(timeout=60)
-            log += (Line(*json.loads(line)) for line in told.splitlines())
-
-
 class Loopback(Spider[dict]):
     """Pages, redirects, failures and refusals of every host."""
 
@@ -181,17 +152,6 @@ class Loopback(Spider[dict]):
         yield {"url": page.url}
 
 
-@dataclass(frozen=True)
-class Served:
-    """What the log of the real server comes to."""
-
-    requests: int
-    violations: int
-    early: float
-    most_open: int
-    pages: int
-
-
 def serve(rate: float, hosts: int, pages: int, jitter: float = JITTER) -> Served:
     """Crawl the real server and hold its log against the promise; `early` is the worst by which a send was too soon."""
     with tempfile.TemporaryDirectory() as folder, log_server(hosts) as (origins, log):
@@ -203,20 +163,7 @@ def serve(rate: float, hosts: int, pages: int, jitter: float = JITTER) -> Served
             settings=settings,
         )
         summary = asyncio.run(crawl.run())
-    of_host: dict[str, list[Line]] = defaultdict(list)
-    for line in sorted(log, key=lambda line: line.at):
-        of_host[line.host].append(line)
-    violations, early, most = 0, 0.0, 0
-    for lines in of_host.values():
-        times = [line.at for line in lines]
-        violations += excess(times, rate, jitter)
-        early = max([early, *(1 / rate - (after - before) for before, after in pairwise(times))])
-        most = max(most, max(sum(other.at <= line.at < other.ended for other in lines) for line in lines))
-        for refused in (line for line in lines if line.status == 429):
-            until = refused.ended + RETRY_AFTER - jitter
-            violations += sum(refused.ended + KNOWN < line.at < until for line in lines)
-    violations += most > Loopback.concurrency
-    return Served(len(log), violations, early, most, summary.pages)
+    return judged(log, rate, summary.pages, jitter)
 
 
 def server() -> bool:
@@ -233,6 +180,64 @@ def server() -> bool:
         )
     print(f"\n{total:,} requests, {violations} violations\n", flush=True)
     return not violations
+
+
+def real(requests: int, only: str | None = None) -> bool:
+    """PO-01 and PO-02 at a real server's log, in every mix."""
+    print(
+        f"| mix, {REAL_HOSTS} hosts at {REAL_RATE:g}/s | requests | violations | earliest, ms | at once (of 4) | pages | s |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    total = violations = 0
+    for mix in (mix for mix in REAL if only in (None, mix.name)):
+        began = time.perf_counter()
+        seen = measure_real(mix, requests)
+        total, violations = total + seen.requests, violations + seen.violations
+        print(
+            f"| {mix.name} | {seen.requests:,} | {seen.violations} | {1000 * seen.early:.2f} | {seen.most_open} |"
+            f" {seen.pages:,} | {time.perf_counter() - began:.0f} |",
+            flush=True,
+        )
+    print(f"\n{total:,} requests, {violations} violations\n", flush=True)
+    return not violations
+
+
+def many(hosts: int = 3_000, seconds: float = 240.0) -> bool:
+    """More hosts than places in memory, all of them busy: what each gets at 2/s, and in how long."""
+
+    class Crowd(Spider[dict]):
+        robots = False
+        scope = "any"
+
+        async def start(self):
+            for page in range(int(2 * seconds)):
+                for host in range(hosts):
+                    yield Request(f"https://host{host}.test/{page}")
+
+        def parse(self, page: Page):
+            return None
+
+    site = Site(lambda request: "x", latency=0.1)
+    began = time.perf_counter()
+    simulate(Crowd, site, settings={"rate": 2.0, "in_flight": 100, "max_time": seconds})
+    served = Counter(hit.host for hit in site.hits)
+    first: dict[str, float] = {}
+    for hit in site.hits:
+        first.setdefault(hit.host, hit.at)
+    violations = sum(excess(times, 2.0) for times in _times_of(site).values())
+    jain = sum(served.values()) ** 2 / (hosts * sum(n * n for n in served.values()))
+    last = max(first.values())
+    print(f"{hosts:,} busy hosts, {seconds:.0f} s, {len(site.hits):,} requests: {len(served):,} served, the last one first"
+          f" after {last:.0f} s; {min(served.values())} to {max(served.values())} pages each, Jain's index {jain:.4f};"
+          f" {violations} violations ({time.perf_counter() - began:.0f} s of real time)\n", flush=True)  # fmt: skip
+    return len(served) == hosts and jain >= 0.95 and not violations
+
+
+def _times_of(site: Site) -> dict[str, list[float]]:
+    of_host: dict[str, list[float]] = defaultdict(list)
+    for hit in sorted(site.hits, key=lambda hit: hit.at):
+        of_host[hit.host].append(hit.at)
+    return of_host
 
 
 # ------------------------------------------------------------------------------------------- the queue
@@ -359,13 +364,15 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "what", nargs="?", choices=("mixes", "server", "slow", "fair", "queue", "hosts", "proof")
+        "what",
+        nargs="?",
+        choices=("mixes", "server", "real", "slow", "fair", "many", "queue", "hosts", "proof"),
     )
     parser.add_argument("--requests", type=int, default=20_000, help="of each mix (20,000)")
     parser.add_argument("--mix", choices=[mix.name for mix in MIXES], help="only this one")
     given = parser.parse_args()
-    parts = {"server": server, "slow": slow_host, "fair": fair, "queue": queue, "hosts": hosts, "proof": proof,
-             "mixes": lambda: mixes(given.requests, given.mix)}  # fmt: skip
+    parts = {"server": server, "slow": slow_host, "fair": fair, "many": many, "queue": queue, "hosts": hosts, "proof": proof,
+             "mixes": lambda: mixes(given.requests, given.mix), "real": lambda: real(given.requests, given.mix)}  # fmt: skip
     kept = [part() for name, part in parts.items() if given.what in (None, name)]
     return 0 if all(kept) else 1
 

@@ -24,9 +24,9 @@ BATCH_SECONDS, BATCH_LEAST, BATCH_MOST, MOST_HELD = 4.0, 8, 128, 8192
 class Lane:
     """A leased domain: its lease, its politeness state, and the batch of requests claimed under it.
 
-    `deadline` is the loop time after which nothing may be sent; `open_visits` counts visits not committed;
-    `dry` says the frontier had no more at the last look, `more_at` from when (loop time) it may again;
-    `leaving` that the domain goes to another worker as soon as nothing is under way.
+    `since` is the loop time it was taken at, `deadline` the one after which nothing may be sent; `open_visits` counts
+    visits not committed; `dry` says the frontier had no more at the last look, `more_at` from when (loop time) it may
+    again; `leaving` that the domain is given back as soon as nothing is under way, for others to have their turn.
     """
 
     __slots__ = (
@@ -41,10 +41,12 @@ class Lane:
         "open_visits",
         "queue",
         "refilling",
+        "since",
     )
 
-    def __init__(self, lease: DomainLease, domain: Domain, deadline: float) -> None:
+    def __init__(self, lease: DomainLease, domain: Domain, deadline: float, since: float = 0.0) -> None:
         self.lease = lease
+        self.since = since
         self.domain = domain
         self.deadline = deadline
         self.queue: deque[QueuedRequest] = deque(lease.requests)

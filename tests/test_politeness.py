@@ -13,8 +13,10 @@ import pytest
 from benchmarks.mixes import JITTER, MIXES, Mix, measure
 from benchmarks.mixes import excess as beyond
 from benchmarks.politeness import fast_ones, serve
-from scraper import Page, Spider
+from benchmarks.realmixes import REAL, RealMix, measure_real
+from scraper import Page, Request, Spider
 from scraper.clock import Clock
+from scraper.engine import lanes
 from scraper.models import Limit, Rate
 from scraper.politeness import Politeness
 from scraper.query.politeness import prove
@@ -116,6 +118,33 @@ def test_po_08_a_slow_host_does_not_slow_fast_ones() -> None:
     """One host that takes 30 s a page beside 49 fast ones: those finish within 1.2 times of their time alone."""
     alone = fast_ones(slow=False, urls=10)
     assert fast_ones(slow=True, urls=10) <= 1.2 * alone
+
+
+@pytest.mark.parametrize(("rate", "pages"), [(5.0, 5), (0.1, 4)], ids=["no room for all", "time for all"])
+def test_po_09_busy_hosts_take_turns_where_not_all_have_a_place(
+    rate: float, pages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With places for 20 hosts in memory 90 busy ones are all served, at their rate or evenly, and no gap is shortened."""
+    monkeypatch.setattr(lanes, "MOST_LANES", 20)
+
+    class Crowd(Spider[dict]):
+        robots = False
+        scope = "any"
+
+        async def start(self):
+            for page in range(300):
+                for host in range(90):
+                    yield Request(f"https://host{host}.test/{page}")
+
+        def parse(self, page: Page):
+            return None
+
+    site = Site(lambda request: "x", latency=0.1)
+    simulate(Crowd, site, settings={"rate": rate, "in_flight": 8, "max_time": 45})
+    served = {host: len(hits) for host, hits in by_host(site.hits).items()}
+    assert len(served) == 90
+    assert min(served.values()) >= pages
+    assert sum(excess(hits, rate) for hits in by_host(site.hits).values()) == 0
 
 
 def test_po_09_a_large_host_does_not_starve_small_ones() -> None:
@@ -325,6 +354,24 @@ def test_po_01_at_the_log_of_a_real_server() -> None:
     )  # pages; robots.txt and others redirect; one refusal, one failure
     assert seen.violations == 0
     assert seen.most_open <= 4
+
+
+def test_po_01_at_the_log_of_a_real_server_over_kills() -> None:
+    """A crawl of redirects, failures and broken connections that is killed five times and resumed keeps the rate at the
+    server's log: what was under way when it died was sent, though no database says so."""
+    mix = next(mix for mix in REAL if mix.kills)
+    seen = measure_real(mix, 200, jitter=0.03)
+    assert seen.requests >= 200
+    assert seen.violations == 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("mix", REAL, ids=lambda mix: mix.name)
+def test_po_01_at_the_log_of_a_real_server_in_every_mix(mix: RealMix) -> None:
+    """20,000 requests of each mix at a real server's log."""
+    seen = measure_real(mix, 20_000)
+    assert seen.requests >= 20_000
+    assert seen.violations == 0
 
 
 @pytest.mark.soak

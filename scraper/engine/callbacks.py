@@ -109,12 +109,24 @@ def place_of(function: Callable[..., Any]) -> str:
 
 
 async def run_in_time(
-    call: Callable[[], Any], collector: Collector, place: str, limit: float, watch: Watch, aside: Aside
+    call: Callable[[], Any],
+    collector: Collector,
+    place: str,
+    limit: float,
+    watch: Watch,
+    aside: Aside,
+    *,
+    in_thread: bool = False,
 ) -> None:
-    """Call and drain a callback. Raises what it raised, or OutOfTime after `limit` seconds.
+    """Call and drain a callback, in the thread of `aside` where asked. Raises what it raised, or OutOfTime after `limit` s.
 
-    Only what awaits can be timed out; a plain function or generator runs to its end. `watch` sees each step.
+    Only what awaits can be timed out; a plain function or generator runs to its end. `watch` sees each step on the loop.
     """
+    if in_thread:
+        returned = await aside.run(call, collector, place)
+        if returned is None:
+            return None
+        call = lambda: returned  # noqa: E731 - a plain function that returned a coroutine
     if aside.busy:
         await aside.idle()
     with watch:

@@ -224,7 +224,7 @@ class Engine:
             if not self._open and not lanes.schedule.held() and await self._is_over(pending):
                 self._over.set()
                 return
-            await _wait(lanes.feed, lanes.claim_at if lanes.can_hold_more() and not lanes.closing else None)
+            await _wait(lanes.feed, lanes.look_at())
 
     async def _is_over(self, pending: Pending | None) -> bool:
         """Nothing is under way here: is there nothing left to do at all?"""

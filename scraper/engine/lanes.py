@@ -23,6 +23,9 @@ __all__ = ["EXTEND_EVERY", "Lanes"]
 LEASE, EXTEND_EVERY, LONG_HOLD = 30.0, 10.0, 25.0
 #: Domains leased at a time, requests taken with each, and the most domains held.
 CLAIM, FIRST_BATCH, MOST_LANES = 64, 16, 1024
+#: When other domains wait for a place: seconds between two looks at who gives theirs, that one is kept at least, and of
+#: waiting for a turn beyond which it is given at once.
+ROTATE, TENURE, SHORT_HOLD = 2.0, 10.0, 4.0
 #: Seconds between two looks at what other workers have queued: the database sends no events.
 LOOK = 0.5
 
@@ -43,6 +46,7 @@ class Lanes:
         self.ready = asyncio.Event()
         self.claim_at: float | None = context.clock.mono()
         self.closing = False
+        self._rotate_at = 0.0
 
     # ------------------------------------------------------------------ what changed
 
@@ -163,11 +167,34 @@ class Lanes:
     def can_hold_more(self) -> bool:
         return len(self.schedule.lanes) < MOST_LANES and self.schedule.held() < MOST_HELD
 
+    def look_at(self) -> float | None:
+        """When to look again for domains (loop time), or for places for them; None where that needs a change first."""
+        if self.closing or self.claim_at is None:
+            return None
+        return self.claim_at if self.can_hold_more() else max(self.claim_at, self._rotate_at)
+
+    def _make_room(self, now: float) -> None:
+        """Domains wait and every place is taken: those that were served longest give theirs, and those that have to
+        wait anyway. They are claimed again when those that wait now have been.
+        """
+        if now < self._rotate_at:
+            return
+        self._rotate_at = now + ROTATE
+        lanes = [lane for lane in self.schedule.lanes.values() if not self._is_leaving(lane)]
+        waiting = [lane for lane in lanes if not lane.open_visits and lane.domain.next_at - now > SHORT_HOLD]
+        served = sorted((lane for lane in lanes if now - lane.since >= TENURE), key=lambda lane: lane.since)
+        for lane in dict.fromkeys([*waiting, *served[:CLAIM]]):
+            lane.leaving = True
+            self.empty([lane])
+
     async def claim_due(self) -> Pending | None:
         """Lease domains that are due and learn when the next ones are; None when it is not time."""
         context = self._context
         before = context.clock.mono()
-        if self.closing or self.claim_at is None or self.claim_at > before or not self.can_hold_more():
+        if self.closing or self.claim_at is None or self.claim_at > before:
+            return None
+        if not self.can_hold_more():
+            self._make_room(before)
             return None
         self.claim_at = None
         leases = await context.frontier.claim(
@@ -192,7 +219,7 @@ class Lanes:
         for origin in lease.facts.origins:
             context.robots.restore(origin)
         context.identity.restore(lease.facts.cookies)
-        lane = Lane(lease, domain, before + LEASE)
+        lane = Lane(lease, domain, before + LEASE, before)
         if self._is_leaving(lane):
             lane.queue.clear()
         self.schedule.add(lane)

@@ -266,7 +266,9 @@ class Visit:
             self._is_large = True
             self._context.aside.rest()
         try:
-            await self._run(call, collector, place, watch, large and not is_async(function))
+            aside, limit = self._context.aside, self._context.settings.callback_timeout
+            in_thread = large and not is_async(function)
+            await run_in_time(call, collector, place, limit, watch, aside, in_thread=in_thread)
         except (LeaseLost, StoreError, KeyboardInterrupt):
             raise
         except asyncio.CancelledError as error:
@@ -288,17 +290,6 @@ class Visit:
         )
         self._warn_of_traps()
         return self._ending.done(good, url=url, collected=collector, links=links)
-
-    async def _run(
-        self, call: Callable[[], Any], collector: Collector, place: str, watch: Watch, in_thread: bool
-    ) -> None:
-        aside, limit = self._context.aside, self._context.settings.callback_timeout
-        if in_thread:
-            result = await aside.run(call, collector, place)
-            if result is None:
-                return
-            call = lambda: result  # noqa: E731 - a plain function that returned a coroutine
-        await run_in_time(call, collector, place, limit, watch, aside)
 
     def _warn_of_traps(self) -> None:
         context, settings = self._context, self._context.settings
