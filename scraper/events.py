@@ -5,7 +5,7 @@ The display, the log and tests are observers. An observer must return quickly an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scraper.models import Completed, Done
@@ -20,10 +20,12 @@ __all__ = [
     "Event",
     "Observer",
     "PageDone",
+    "PageTold",
     "Stalled",
     "Stopping",
     "Warned",
     "notify",
+    "told",
 ]
 
 #: Why a crawl stops when a person wants it: by a signal, or by `scraper stop`.
@@ -46,6 +48,39 @@ class PageDone:
 
     done: Done
     completed: Completed
+
+
+@dataclass(frozen=True, slots=True)
+class PageTold:
+    """A visit that ended, in words and numbers alone: so it is told from one process to another.
+
+    `url` was asked for, `final_url` answered. `stored` counts rows by table, `items` what the callback yielded.
+    `seconds` is how long the answer took, None where nothing was sent.
+    """
+
+    url: str
+    final_url: str
+    outcome: str
+    status: int | None
+    kind: str
+    why: str
+    callback: str
+    depth: int
+    stored: Mapping[str, int]
+    items: int
+    rejected: int
+    links: int
+    seconds: float | None
+
+
+def told(event: PageDone) -> PageTold:
+    """What is told of a visit to people and other processes."""
+    done, outcome, request = event.done, event.done.outcome, event.done.request
+    return PageTold(
+        request.url, done.url, outcome.name, outcome.status, outcome.kind, outcome.why, request.options.callback,
+        request.depth, dict(event.completed.stored), len(done.items), len(done.rejected), len(done.links),
+        done.sends[-1].ended - done.sends[-1].sent if done.sends else None,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +121,7 @@ class CrawlEnded:
     reason: str | None
 
 
-Event = CrawlStarted | PageDone | DomainParked | Warned | Stalled | Stopping | CrawlEnded
+Event = CrawlStarted | PageDone | PageTold | DomainParked | Warned | Stalled | Stopping | CrawlEnded
 Observer = Callable[[Event], None]
 
 

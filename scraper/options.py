@@ -23,11 +23,15 @@ Resume = Literal["new", "continue", "must", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Who this process is in a crawl: the name its leases bear, how many share the run, who runs `start()`."""
+    """Who this process is in a crawl: the name its leases bear, how many share the run, who runs `start()`.
+
+    `tells_pages`: whether its supervisor wants to hear of every page.
+    """
 
     owner: str
     workers: int = 1
     seeds: bool = True
+    tells_pages: bool = False
 
 
 @dataclass(slots=True)

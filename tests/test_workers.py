@@ -7,6 +7,7 @@ processes (kills, signals, freezes) runs as processes.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
@@ -329,6 +330,79 @@ def test_a_frozen_worker_is_fenced(person: Person, shop: tuple[str, list[str]]) 
     assert rows_of(person) == (60, 60, 1800)
     assert counter(person, "fenced") >= 1
     assert Counter(asked).most_common(1)[0][1] <= 2
+
+
+STUCK = """
+import os, signal, threading
+import scraper.workers.supervisor as supervisor
+import scraper.store.writer as writer
+supervisor.LOOK, supervisor.SILENT, supervisor.HOLDING = 0.3, 3, 2
+group, main_process = writer._run_group, os.getpid()
+def stopped(conn, work, last):
+    def stop(conn):
+        if os.getpid() != main_process and os.path.exists("stop"):
+            os.unlink("stop")
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # this thread stops here, not a moment later
+    return group(conn, work, [*last, stop])
+writer._run_group = stopped
+from scraper.cli import main
+main()
+"""
+
+
+@on_linux
+def test_a_worker_frozen_in_a_transaction_is_ended(person: Person, shop: tuple[str, list[str]]) -> None:
+    """SIGSTOP while a worker writes: no other can, until the supervisor ends it; then all goes on, and nothing is lost."""
+    url, asked = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="'90/s'"))
+    person.write("stuck.py", STUCK)
+    asked.clear()
+    command = [sys.executable, "-W", "error", "stuck.py", "crawl", "shop.py", "--workers", "2"]
+    process = Popen(command, cwd=person.folder, env=person.environment, text=True, stderr=-1)
+    wait_for(lambda: len(asked) >= 15)
+    (person.folder / "stop").touch()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert err.count("is frozen while it writes, so that no other can; it is ended") == 1, err
+    assert err.count("died by signal 9; another goes on") == 1
+    assert rows_of(person) == (60, 60, 1800)
+
+
+@on_linux
+def test_a_replaced_worker_knows_how_much_time_is_left(person: Person, shop: tuple[str, list[str]]) -> None:
+    """`max_time` is the crawl's: a worker that began late ends with the others."""
+    url, asked = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="'10/s'"))
+    asked.clear()
+    process = person.start("crawl", "shop.py", "--workers", "2", "--max-time", "4s")
+    wait_for(lambda: len(asked) >= 25)
+    for pid in workers_of(process):
+        os.kill(pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert "max_time 4 s reached" in err
+    assert "another goes on" in err
+    assert 25 <= len(asked) < PAGES  # four seconds after its own start it would have fetched all
+
+
+def test_every_page_of_every_worker_is_told(person: Person, shop: tuple[str, list[str]]) -> None:
+    """`-v` and `--json` have a line for each page, as with one process."""
+    url, _ = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="None"))
+    told = {}
+    for workers in ("1", "3"):
+        ran = person.runs("crawl", "shop.py", "--db", f"{workers}.db", "--workers", workers, "-v", "--json")
+        events = [json.loads(line) for line in ran.out.splitlines()]
+        pages = {event["url"]: event for event in events if event["event"] == "page"}
+        lines = sorted(line.rpartition("  ")[0] for line in ran.err.splitlines() if line.startswith("  200"))
+        told[workers] = (
+            lines,
+            {
+                address: {name: value for name, value in page.items() if name not in {"at", "seconds"}}
+                for address, page in pages.items()
+            },
+        )
+        assert (ran.code, len(pages), len(lines)) == (0, PAGES + 1, PAGES + 1)
+    assert told["1"] == told["3"]
 
 
 @on_linux

@@ -10,7 +10,17 @@ from typing import Any
 
 from scraper.api import Crawl
 from scraper.clock import iso
-from scraper.events import CrawlStarted, DomainParked, Event, PageDone, Stalled, Stopping, Warned
+from scraper.events import (
+    CrawlStarted,
+    DomainParked,
+    Event,
+    PageDone,
+    PageTold,
+    Stalled,
+    Stopping,
+    Warned,
+    told,
+)
 from scraper.summary import Summary
 
 __all__ = ["JsonEvents"]
@@ -29,6 +39,8 @@ class JsonEvents:
                 spider, database = self._crawl.definition.name, self._crawl.database
                 self._write("started", run=run, resumed=resumed, spider=spider, database=database)
             case PageDone():
+                self._write("page", **_page(told(event)))
+            case PageTold():
                 self._write("page", **_page(event))
             case DomainParked(domain, why):
                 self._write("parked", domain=domain, why=why)
@@ -43,9 +55,9 @@ class JsonEvents:
 
     def ended(self, summary: Summary) -> None:
         """The last line: the whole summary."""
-        told = asdict(summary)
-        told["time_ms"] = {n[5:]: ms for n, ms in summary.counters.items() if n.startswith("time.")}
-        self._write("ended", **told)
+        whole = asdict(summary)
+        whole["time_ms"] = {n[5:]: ms for n, ms in summary.counters.items() if n.startswith("time.")}
+        self._write("ended", **whole)
 
     def left(self) -> None:
         """The last line where a person did not want to wait: the run can be resumed."""
@@ -57,22 +69,21 @@ class JsonEvents:
         sys.stdout.flush()
 
 
-def _page(event: PageDone) -> dict[str, Any]:
+def _page(page: PageTold) -> dict[str, Any]:
     """A request that ended, or is to be tried again."""
-    done, outcome = event.done, event.done.outcome
     return {
-        "url": done.request.url,
-        "final_url": done.url,
-        "outcome": outcome.name,
-        "status": outcome.status,
-        "kind": outcome.kind or None,
-        "why": outcome.why or None,
-        "callback": done.request.options.callback,
-        "depth": done.request.depth,
-        "items": dict(event.completed.stored),
-        "rejected": len(done.rejected),
-        "links": len(done.links),
-        "seconds": round(done.sends[-1].ended - done.sends[-1].sent, 3) if done.sends else None,
+        "url": page.url,
+        "final_url": page.final_url,
+        "outcome": page.outcome,
+        "status": page.status,
+        "kind": page.kind or None,
+        "why": page.why or None,
+        "callback": page.callback,
+        "depth": page.depth,
+        "items": dict(page.stored),
+        "rejected": page.rejected,
+        "links": page.links,
+        "seconds": round(page.seconds, 3) if page.seconds is not None else None,
     }
 
 

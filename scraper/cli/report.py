@@ -23,9 +23,11 @@ from scraper.events import (
     DomainParked,
     Event,
     PageDone,
+    PageTold,
     Stalled,
     Stopping,
     Warned,
+    told,
 )
 from scraper.guard import refuse
 from scraper.query import open_readonly
@@ -75,7 +77,9 @@ class Reporter:
             case PageDone(done, _):
                 self._display.page(done.request.domain)
                 if self._verbose:
-                    self._say(_page_line(event))
+                    self._say(_page_line(told(event)))
+            case PageTold():  # of another process, and only when it is wanted
+                self._say(_page_line(event))
             case CrawlStarted(run, resumed):
                 self._started(run, resumed)
             case Warned(message):
@@ -225,12 +229,11 @@ def _is_local(starts: Sequence[str]) -> bool:
     return bool(hosts) and all(host == "localhost" or (is_ip(host) and refuse(host)) for host in hosts)
 
 
-def _page_line(event: PageDone) -> str:
+def _page_line(page: PageTold) -> str:
     """What became of a request, for `-v`."""
-    done, outcome = event.done, event.done.outcome
-    took = f"  {done.sends[-1].ended - done.sends[-1].sent:.2f} s" if done.sends else ""
-    if outcome.name == "ok":
-        what = f"{plural(len(done.items), 'item')}, {plural(len(done.links), 'link')}"
+    took = f"  {page.seconds:.2f} s" if page.seconds is not None else ""
+    if page.outcome == "ok":
+        what = f"{plural(page.items, 'item')}, {plural(page.links, 'link')}"
     else:
-        what = f"{outcome.name}  {outcome.why}"
-    return f"  {outcome.status or '---'}  {done.url}  {what}{took}"
+        what = f"{page.outcome}  {page.why}"
+    return f"  {page.status or '---'}  {page.final_url}  {what}{took}"

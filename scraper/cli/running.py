@@ -124,7 +124,7 @@ def crawl_and_report(crawl: Crawl, look: Look, region: Region | None, workers: i
         summary = (
             asyncio.run(_interruptible(crawl, reporter))
             if workers == 1
-            else _together(crawl, reporter, workers)
+            else _together(crawl, reporter, workers, pages=look.verbose or look.as_json)
         )
     except KeyboardInterrupt:  # a callback kept the loop, and the person did not want to wait for it
         summary = None
@@ -141,12 +141,12 @@ def crawl_and_report(crawl: Crawl, look: Look, region: Region | None, workers: i
     return 130 if summary is None else summary.exit_code
 
 
-def _together(crawl: Crawl, reporter: Reporter, workers: int) -> Summary | None:
+def _together(crawl: Crawl, reporter: Reporter, workers: int, *, pages: bool) -> Summary | None:
     """The crawl's summary when several processes share it; None when it was left at once."""
     from scraper.workers import Workers
 
     reporter.begin(crawl, time.monotonic)
-    return Workers(crawl, workers).run(reporter.every, reporter.look, reporter.forking)
+    return Workers(crawl, workers, pages=pages).run(reporter.every, reporter.look, reporter.forking)
 
 
 async def _interruptible(crawl: Crawl, reporter: Reporter) -> Summary | None:

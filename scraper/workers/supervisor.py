@@ -23,11 +23,13 @@ from scraper.events import (
     INTERRUPTED,
     CrawlStarted,
     DomainParked,
+    PageTold,
     Stalled,
     Stopping,
     Warned,
 )
 from scraper.store.database import Database
+from scraper.store.holders import writer_of
 from scraper.store.lock import CrawlLock
 from scraper.store.runs import Run, counters
 from scraper.summary import Summary
@@ -39,6 +41,9 @@ __all__ = ["Workers"]
 DEATHS, WITHIN = 5, 60.0
 #: Seconds beyond the grace after which a worker that does not end is killed.
 MARGIN = 5.0
+#: Seconds between two looks at who is frozen; looks in which nothing was heard of a worker, and then those in which
+#: it is inside a writing transaction, until it is ended. Others wait 30 s for the database.
+LOOK, SILENT, HOLDING = 1.0, 8, 5
 #: Seconds the other workers have to end when one saw that nothing is left.
 PATIENCE = 60.0
 
@@ -63,6 +68,9 @@ class _Worker:
     link: socket.socket
     heard: bytearray = field(default_factory=bytearray)
     ended: bool = False
+    #: Looks in a row in which nothing was heard of it, and in which it was then inside a writing transaction.
+    silent: int = 0
+    writing: int = 0
 
 
 class Workers:
@@ -72,9 +80,11 @@ class Workers:
     when it is gone its leases can be ended at once. The worker of place 0 runs `start()`.
     """
 
-    def __init__(self, crawl: Crawl, count: int) -> None:
+    def __init__(self, crawl: Crawl, count: int, *, pages: bool = False) -> None:
+        """`pages`: tell the crawl's observers of every page (as `PageTold`)."""
         self._crawl = crawl
         self._count = count
+        self._pages = pages
         self._ended = Ended()
         self._error: ScraperError | None = None
         self._workers: dict[int, _Worker] = {}
@@ -83,6 +93,7 @@ class Workers:
         self._forking: Callable[[], None] = _nothing
         self._moved = time.monotonic()
         self._stopping: float | None = None
+        self._looked = 0.0
         self._selector = selectors.DefaultSelector()
 
     def run(
@@ -102,7 +113,10 @@ class Workers:
                 self._selector.register(signals.wakeup, selectors.EVENT_READ)
                 for place in range(self._count):
                     self._start(place, run)
-                left = self._supervise(run, signals, every, tick)
+                most = self._crawl.settings.max_time
+                left = self._supervise(
+                    run, signals, every, tick, started + most if most is not None else None
+                )
             if left:
                 return None
             return asyncio.run(self._conclude(run, time.monotonic() - started))
@@ -141,21 +155,50 @@ class Workers:
 
     # ------------------------------------------------------------------ the supervisor
 
-    def _supervise(self, run: Run, signals: _Signals, every: float, tick: Callable[[], None]) -> bool:
-        """Until the last worker is gone. True when the crawl was left at once."""
+    def _supervise(
+        self, run: Run, signals: _Signals, every: float, tick: Callable[[], None], until: float | None
+    ) -> bool:
+        """Until the last worker is gone. True when the crawl was left at once.
+
+        The time of the crawl is over at `until`: a worker that replaced another cannot know it.
+        """
         next_tick = time.monotonic() + every
         while self._workers:
-            for key, _ in self._selector.select(min(1.0, max(0.0, next_tick - time.monotonic()))):
+            soon = min(next_tick, until) if until is not None else next_tick
+            for key, _ in self._selector.select(min(1.0, max(0.0, soon - time.monotonic()))):
                 if isinstance(key.data, _Worker):
                     self._listen(key.data, run)
                 elif any(self._interrupted() for _ in range(signals.taken())):
                     return True
-            if time.monotonic() >= next_tick:
+            now = time.monotonic()
+            if now >= next_tick:
                 next_tick += every
                 tick()
-            if self._stopping is not None and time.monotonic() > self._stopping:
+            if until is not None and now >= until:
+                until = None
+                self._stop(f"max_time {self._crawl.settings.max_time:g} s reached")
+            if now - self._looked >= LOOK:
+                self._looked = now
+                self._look_for_frozen()
+            if self._stopping is not None and now > self._stopping:
                 self._kill_all()
         return False
+
+    def _look_for_frozen(self) -> None:
+        """End a worker that was stopped in the middle of a transaction: nobody else can write until it goes on.
+
+        Looks are counted, not seconds: this process may have been stopped as well.
+        """
+        for worker in self._workers.values():
+            worker.silent += 1
+            holds = worker.silent >= SILENT and writer_of(self._crawl.database) == worker.pid
+            worker.writing = worker.writing + 1 if holds else 0
+            if worker.writing == HOLDING:
+                self._crawl.tell(Warned(
+                    f"worker {worker.place + 1} (process {worker.pid}) is frozen while it writes, so that no other can;"
+                    " it is ended"
+                ))  # fmt: skip
+                os.kill(worker.pid, signal.SIGKILL)
 
     def _interrupted(self) -> bool:
         """A person wants it to end: first in good order, then at once (True)."""
@@ -188,7 +231,7 @@ class Workers:
             for other in self._workers.values():
                 other.link.close()
             self._selector.close()
-            member = Member(f"worker {number}", self._count, seeds=place == 0)
+            member = Member(f"worker {number}", self._count, seeds=place == 0, tells_pages=self._pages)
             work(self._crawl, run, member, number, theirs)
         theirs.close()
         worker = self._workers[place] = _Worker(place, number, pid, ours)
@@ -199,6 +242,7 @@ class Workers:
             received = worker.link.recv(65_536)
         except OSError:
             received = b""
+        worker.silent = 0
         worker.heard += received
         *lines, rest = bytes(worker.heard).split(b"\n")
         worker.heard[:] = rest
@@ -210,11 +254,13 @@ class Workers:
     def _told(self, worker: _Worker, what: str, *rest: Any) -> None:
         match what, *rest:
             case "items", int(items):
-                self._moved = time.monotonic()
+                self._moved = time.monotonic() if items else self._moved
                 self._items += items
                 limit = self._crawl.settings.max_items
                 if limit is not None and self._items >= limit:
                     self._stop(f"max_items {limit} reached")
+            case "page", *page:
+                self._crawl.tell(PageTold(*page))
             case "warned", str(message):
                 self._crawl.tell(Warned(message))
             case "stalled", float(seconds), str(why):

@@ -9,11 +9,12 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from dataclasses import astuple
 from typing import Any, NoReturn
 
 from scraper.api import Crawl, Member
 from scraper.clock import Clock
-from scraper.events import GRACE, DomainParked, Event, PageDone, Stalled, Warned
+from scraper.events import GRACE, DomainParked, Event, PageDone, Stalled, Warned, told
 from scraper.store.database import Database
 from scraper.store.frontier import SqliteFrontier
 from scraper.store.lock import Living
@@ -92,6 +93,8 @@ class _Working:
         match event:
             case PageDone(_, completed):
                 self._items += sum(completed.stored.values())
+                if self._member.tells_pages:
+                    _tell(self._link, "page", *astuple(told(event)))
             case Warned(message):
                 _tell(self._link, "warned", message)
             case Stalled(seconds, why):
@@ -107,9 +110,10 @@ class _Working:
             self._progress()
 
     def _progress(self) -> None:
-        if self._items:
-            _tell(self._link, "items", self._items)
-            self._items = 0
+        _tell(
+            self._link, "items", self._items
+        )  # none as well: the supervisor hears that this process is not frozen
+        self._items = 0
 
     async def _look(self, frontier: SqliteFrontier, clock: Clock) -> None:
         """Kernel locks send no events."""
