@@ -152,7 +152,7 @@ class Schedule:
 
     def is_hungry(self, lane: Lane) -> bool:
         """Whether a lane's batch runs low while the frontier may have more."""
-        if lane.dry or lane.refilling or lane.lost:
+        if lane.dry or lane.refilling or lane.lost or len(lane.queue) > BATCH_MOST // 4:
             return False
         return len(lane.queue) <= self.batch(lane) // 4
 

@@ -143,8 +143,9 @@ class Links:
 class _Proved:
     """Links with the depth and priority they are stored with. Exact: what it holds is true, but it forgets.
 
-    A table of fixed size in which the hash of a link is its place, and a later one takes the place of an earlier
-    one. A dict that drops its oldest is made anew every so often, megabytes at once, and the heap is left with holes.
+    A table of fixed size in which the hash of a link says which two places may hold it; where both are taken, a later
+    link takes the first. A dict that drops its oldest is made anew every so often, megabytes at once, and the heap is
+    left with holes.
     """
 
     def __init__(self) -> None:
@@ -152,14 +153,28 @@ class _Proved:
 
     def add(self, url: str, seed: str, depth: int, priority: int) -> None:
         """A link is stored."""
-        self._places[hash((url, seed)) & (PROVED - 1)] = (url, seed, depth, priority)
+        first, second = _places_of(url, seed)
+        places = self._places
+        if not _is_free(places[first], url, seed) and _is_free(places[second], url, seed):
+            first = second
+        places[first] = (url, seed, depth, priority)
 
     def holds(self, url: str, seed: str, depth: int, priority: int) -> bool:
         """Whether a link is stored, with no greater depth and no smaller priority."""
-        known = self._places[hash((url, seed)) & (PROVED - 1)]
-        return (
-            known is not None and known[0] == url and known[1] == seed and known[2] <= depth and known[3] >= priority
-        )  # fmt: skip
+        for place in _places_of(url, seed):
+            known = self._places[place]
+            if known is not None and known[0] == url and known[1] == seed:
+                return known[2] <= depth and known[3] >= priority
+        return False
+
+
+def _places_of(url: str, seed: str) -> tuple[int, int]:
+    number = hash((url, seed))
+    return number & (PROVED - 1), (number >> 20) & (PROVED - 1)
+
+
+def _is_free(known: tuple[str, str, int, int] | None, url: str, seed: str) -> bool:
+    return known is None or (known[0] == url and known[1] == seed)
 
 
 def in_scope(settings: Settings, parts: Parts, seeds: str) -> bool:
