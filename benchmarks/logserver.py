@@ -3,8 +3,8 @@
     python -m benchmarks.logserver ADDRESS…
 
 prints its port, answers until its input is closed, and then prints its log: one JSON array a line of
-[address, arrived, answered, path, status]. It runs ahead of all other processes where it may: what is measured is
-when requests arrive, not when this process gets to look at them.
+[address, arrived, answered, path, status]. What is measured is when requests arrive, by the kernel (`arrivals.py`), not
+when this process gets to look at them; it runs ahead of all others where it may, so that its answers are not late.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import os
 import sys
 import time
 from contextlib import suppress
+
+from benchmarks.arrivals import Visitor, serve
 
 __all__ = ["RETRY_AFTER"]
 
@@ -37,24 +39,16 @@ class LogServer:
         self._addresses = addresses
         self._asked: set[str] = set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        address = str(writer.get_extra_info("sockname")[0])
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                arrived = time.monotonic()
-                path = head.split(b" ", 2)[1].decode()
-                status, more = self._answer(address, path)
-                await asyncio.sleep(LONG if path[1:2] == "l" else LATENCY)
-                self.log.append((address, arrived, time.monotonic(), path, status))
-                if not status:
-                    return
-                body = self._body(path) if status == 200 else b""
-                writer.write(f"HTTP/1.1 {status} x\r\nContent-Type: text/html\r\n{more}"
-                             f"Content-Length: {len(body)}\r\n\r\n".encode() + body)  # fmt: skip
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the crawler has closed the connection
-        finally:
-            writer.close()
+    async def serve(self, visitor: Visitor) -> None:
+        while request := await visitor.request():
+            arrived, head = request
+            path = head.split(b" ", 2)[1].decode()
+            status, more = self._answer(visitor.address, path)
+            await asyncio.sleep(LONG if path[1:2] == "l" else LATENCY)
+            self.log.append((visitor.address, arrived, time.monotonic(), path, status))
+            if not status:
+                return
+            await visitor.answer(status, self._body(path) if status == 200 else b"", more)
 
     @staticmethod
     def _body(path: str) -> bytes:
@@ -90,10 +84,7 @@ async def main(addresses: list[str]) -> None:
     with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     server = LogServer(addresses)
-    first = await asyncio.start_server(server.serve, addresses[0], 0)
-    server.port = port = first.sockets[0].getsockname()[1]
-    for address in addresses[1:]:
-        await asyncio.start_server(server.serve, address, port)
+    server.port = port = await serve(addresses, server.serve)
     print(port, flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     for line in server.log:

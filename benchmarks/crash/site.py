@@ -10,7 +10,6 @@ import os
 import sqlite3
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -20,6 +19,7 @@ from typing import Annotated, Any
 
 import httpx
 
+from benchmarks.arrivals import Visitor, serve
 from scraper import Crawl, Key, Page, Spider
 from scraper.downloader import always  # noqa: F401 - imported before the forks, as all that a crawl needs
 
@@ -177,30 +177,22 @@ def served(pages: int, latency: float = 0.003) -> Iterator[tuple[str, Log]]:
     asked_for = Path(tempfile.mkstemp(prefix="crash-log-")[1])
     port_read, port_write = os.pipe()
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                path = head.split(b" ", 2)[1].decode()
-                log.write(f"{path} {time.monotonic()}\n")
-                log.flush()
-                await asyncio.sleep(latency)
-                body = html(int(path[3:]), pages)
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(body)
-                    + body
-                )
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+    async def handle(visitor: Visitor) -> None:
+        while request := await visitor.request():
+            arrived, head = request
+            path = head.split(b" ", 2)[1].decode()
+            log.write(f"{path} {arrived}\n")
+            log.flush()
+            await asyncio.sleep(latency)
+            await visitor.answer(200, html(int(path[3:]), pages))
 
-    async def serve() -> None:
-        server = await asyncio.start_server(handle, "127.0.0.1", 0)
-        os.write(port_write, b"%d\n" % server.sockets[0].getsockname()[1])
-        await server.serve_forever()
+    async def run() -> None:
+        port = await serve(["127.0.0.1"], handle)
+        os.write(port_write, b"%d\n" % port)
+        await asyncio.Event().wait()
 
     log = asked_for.open("a")
-    pid = child(lambda: asyncio.run(serve()))
+    pid = child(lambda: asyncio.run(run()))
     log.close()
     port = int(os.read(port_read, 16))
 
