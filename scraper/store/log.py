@@ -58,10 +58,16 @@ class Log:
         if not self._beside or self._folding is not None or (size := self.size()) <= FOLD:
             return
         now = asyncio.get_running_loop().time()
-        if now >= self._fold_at:
-            self._folding = asyncio.create_task(self._fold(), name="scraper-log")
         if size > LOG and now >= self._restart_at:
             await self._restart()
+        elif now >= self._fold_at:
+            self._folding = asyncio.create_task(self._fold(), name="scraper-log")
+
+    async def _restart(self) -> None:
+        """What is written while it is folded keeps it growing: fold what is left since the last fold while nobody writes."""
+        with suppress(sqlite3.Error):
+            self._pause = 0.0 if await self._executor.run(_restart) else min(2 * self._pause + WAIT, PAUSE)
+            self._restart_at = asyncio.get_running_loop().time() + self._pause
 
     async def close(self) -> None:
         """Nothing of it is under way any more, and the log is folded as far as readers let us."""
@@ -76,15 +82,6 @@ class Log:
             return os.stat(f"{self._path}-wal").st_size
         except FileNotFoundError:
             return 0
-
-    async def _restart(self) -> None:
-        """What is written while it is folded keeps it growing: fold the little that is left while nobody writes."""
-        loop = asyncio.get_running_loop()
-        if self._folding is not None:
-            await asyncio.wait({self._folding})
-        with suppress(sqlite3.Error):
-            self._pause = 0.0 if await self._executor.run(_restart) else min(2 * self._pause + WAIT, PAUSE)
-            self._restart_at = loop.time() + self._pause
 
     async def _fold(self) -> None:
         try:
