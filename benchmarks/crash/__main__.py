@@ -31,6 +31,7 @@ def main() -> None:
     for name in ("path", "synchronous"):
         traced.add_argument(name)
     traced.add_argument("pages", type=int)
+    traced.add_argument("--beside", action="store_true")
     given = parser.parse_args()
     match given.command:
         case "kills":
@@ -42,7 +43,7 @@ def main() -> None:
         case "power":
             files.power(given.states, given.pages, given.seed)
         case "traced":
-            files.traced(given.path, given.synchronous, given.pages)
+            files.traced(given.path, given.synchronous, given.pages, beside=given.beside)
         case "disk":
             faults.disk(given.pages)
         case "locked":

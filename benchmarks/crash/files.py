@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,8 +106,12 @@ def _opened(path: Path, pages: int) -> int:
 # ------------------------------------------------------------------------------------------------ power cuts
 
 
-def traced(path: str, synchronous: str, pages: int) -> None:
-    """A crawl that says, by a write to /dev/null, how many pages are committed. Run under strace."""
+def traced(path: str, synchronous: str, pages: int, *, beside: bool) -> None:
+    """A crawl that says, by a write to /dev/null, how many pages are committed. Run under strace.
+
+    `beside`: its log is folded in another thread, as that of a real crawl.
+    """
+    logs.FOLD, logs.LOG = 2**16, 2**18
     connect = writing.connect
     null = os.open("/dev/null", os.O_WRONLY)
     done = 0
@@ -124,7 +129,7 @@ def traced(path: str, synchronous: str, pages: int) -> None:
             os.write(null, b"ACK %d" % done)
 
     writing.connect = connected  # type: ignore[assignment]  # this process only
-    crawl(Path(path), START, transport=InProcess(pages), inline=True, observers=[acknowledged])
+    crawl(Path(path), START, transport=InProcess(pages), inline=not beside, observers=[acknowledged])
 
 
 @dataclass
@@ -133,6 +138,7 @@ class _File:
 
     durable: bytearray = field(default_factory=bytearray)
     pending: list[tuple[int, bytes]] = field(default_factory=list)
+    syncing: int = 0
 
     def write(self, at: int, data: bytes) -> None:
         self.pending.append((at, data))
@@ -140,9 +146,13 @@ class _File:
     def truncate(self, size: int) -> None:
         self.pending.append((-1, size.to_bytes(8, "big")))
 
+    def sync_begins(self) -> None:
+        self.syncing = len(self.pending)
+
     def sync(self) -> None:
-        self.durable = self.with_all(self.pending)
-        self.pending = []
+        """What another thread wrote while the sync was under way may have missed it."""
+        self.durable = self.with_all(self.pending[: self.syncing])
+        self.pending = self.pending[self.syncing :]
 
     def with_all(self, writes: list[tuple[int, bytes]]) -> bytearray:
         made = bytearray(self.durable)
@@ -171,18 +181,38 @@ class _File:
 CALL = re.compile(r"^(?:\d+ +)?(\w+)\((?:AT_FDCWD[^,]*, )?(?:\d+<([^>]*)>)?(.*)\) += (-?\d+)")
 
 
-def _trace(path: Path, synchronous: str, pages: int) -> list[tuple[str, str, int, bytes]]:
+def _whole(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of a trace, those of calls that others overtook put together where they end; the beginning of such a
+    sync as a line of its own.
+    """
+    begun: dict[str, str] = {}
+    for line in lines:
+        process, _, call = line.partition(" ")
+        if call.rstrip().endswith("<unfinished ...>"):
+            begun[process] = call.rstrip().removesuffix("<unfinished ...>")
+            if "sync(" in call:
+                yield f"begins_{call.lstrip().replace('<unfinished ...>', ') = 0')}"
+        elif "resumed>" in call:
+            yield f"{process} {begun.pop(process).strip()}{call.partition('resumed>')[2]}"
+        else:
+            if "sync(" in call:
+                yield f"begins_{call.lstrip()}"
+            yield line
+
+
+def _trace(path: Path, synchronous: str, pages: int, *, beside: bool) -> list[tuple[str, str, int, bytes]]:
     """The writes and syncs of a crawl: (what, file, at, data)."""
     out = path.with_suffix(".strace")
     command = [
         "strace", "-f", "-y", "-xx", "-s", "8388608", "-o", str(out),
         "-e", "trace=pwrite64,write,fsync,fdatasync,ftruncate",
         sys.executable, "-m", "benchmarks.crash", "traced", str(path), synchronous, str(pages),
+        *(["--beside"] if beside else []),
     ]  # fmt: skip
     subprocess.run(command, check=True, timeout=300)
     made = []
     with out.open() as lines:
-        for line in lines:
+        for line in _whole(lines):
             match = CALL.match(line)
             if match is None or match[2] is None:
                 continue
@@ -211,6 +241,8 @@ def _operation(what: str, file: str, rest: str, path: Path) -> list[tuple[str, s
         return [("write", name, int(rest.rsplit(",", 1)[1]), _bytes(rest))]
     if what == "ftruncate":
         return [("truncate", name, int(rest.strip(", ")), b"")]
+    if what.startswith("begins_"):
+        return [("sync begins", name, 0, b"")]
     return [("sync", name, 0, b"")] if what in {"fsync", "fdatasync"} else []
 
 
@@ -220,17 +252,18 @@ def _bytes(rest: str) -> bytes:
 
 def power(states: int, pages: int, seed: int) -> None:
     """CR-04: the power fails after a random prefix of the writes; what was not synced may be there in part."""
-    for synchronous in ("NORMAL", "FULL"):
+    for synchronous, beside in (("NORMAL", True), ("NORMAL", False), ("FULL", False)):
         chance, began = random.Random(seed), time.monotonic()
         with folder() as place:
             path = place / "traced.db"
-            operations = _trace(path, synchronous, pages)
+            operations = _trace(path, synchronous, pages, beside=beside)
             for old in place.iterdir():
                 old.unlink()
             cuts = sorted(chance.randrange(len(operations) + 1) for _ in range(states))
             lost, least, most = _cut(operations, cuts, place / "cut.db", pages, synchronous, chance)
         report(
-            f"CR-04 synchronous={synchronous}", states=states, violations=0, operations=len(operations),
+            f"CR-04 synchronous={synchronous}{', folded beside' if beside else ''}", states=states, violations=0,
+            operations=len(operations),
             syncs=sum(what == "sync" for what, *_ in operations), pages_that_survived=f"{least} to {most}",
             most_acknowledged_pages_lost=lost, seconds=round(time.monotonic() - began),
         )  # fmt: skip
@@ -253,6 +286,8 @@ def _cut(
                     files[name].write(at, data)
                 case "truncate":
                     files[name].truncate(at)
+                case "sync begins":
+                    files[name].sync_begins()
                 case "sync":
                     files[name].sync()
         position = cut

@@ -24,6 +24,10 @@ START = "https://graph.example/p/0"
 def at_random(crawls: int, kills: int, pages: int, seed: int) -> None:
     """CR-01: each crawl is killed again and again at random times until it is complete."""
     chance, began = random.Random(seed), time.monotonic()
+    logs.FOLD, logs.LOG = (
+        2**16,
+        2**18,
+    )  # so that so few pages are folded beside the writer, and by it, many times
     killed, refetched, claimed, finished = 0, 0, 0, 0
     with folder() as place:
         while finished < crawls or killed < kills:
