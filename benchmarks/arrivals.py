@@ -29,8 +29,7 @@ class Visitor:
         self.address = str(connection.getsockname()[0])
         self._connection = connection
         self._loop = asyncio.get_running_loop()
-        if sys.platform == "linux":
-            connection.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        _stamp(connection)
 
     async def request(self) -> tuple[float, bytes] | None:
         """When a request began to arrive (CLOCK_MONOTONIC), and its head; None when the client is gone."""
@@ -84,12 +83,25 @@ def _unix_of_zero() -> float:
 async def serve(addresses: list[str], handle: Callable[[Visitor], Awaitable[None]]) -> int:
     """Listen on one port of each address until the loop ends; the port. `handle` is called for each connection."""
     port, loop = 0, asyncio.get_running_loop()
+    # The kernel stamps packets only while some socket wants it, and begins a little later: this one wants it always.
+    _stamp(always := socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    _keep(loop.create_task(_hold(always)))
     for address in addresses:
         listener = socket.create_server((address, port), backlog=4096)
         listener.setblocking(False)
         port = listener.getsockname()[1]
         _keep(loop.create_task(_accept(listener, handle)))
     return port
+
+
+def _stamp(connection: socket.socket) -> None:
+    if sys.platform == "linux":
+        connection.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+
+async def _hold(held: socket.socket) -> None:
+    with held:
+        await asyncio.Event().wait()
 
 
 async def _accept(listener: socket.socket, handle: Callable[[Visitor], Awaitable[None]]) -> None:
