@@ -117,7 +117,8 @@ class Checked:
 
 def check(path: Path, pages: int) -> Checked:
     """Raise AssertionError unless the database is sound and every page in it is there as a whole, once."""
-    with closing(sqlite3.connect(path)) as conn:
+    with closing(sqlite3.connect(path, isolation_level=None)) as conn:
+        conn.execute("BEGIN")  # all of one moment: the crawl may be going on
         assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",), "integrity_check"
         tables = {name for (name,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "_requests" not in tables:
