@@ -24,9 +24,9 @@ BUSY = 30.0
 #: Bytes of the log from which on it is folded beside the writer; above LOG the writer itself makes room, between
 #: two commits; above HUGE somebody must be told: a reader keeps it from being folded.
 FOLD, LOG, HUGE = 4 * 2**20, 48 * 2**20, 256 * 2**20
-#: Seconds until the next try to fold when a reader lets nothing be folded; that the writer waits for readers before
-#: it begins the log anew; and at most until it waits again, when that was in vain again and again.
-PATIENCE, WAIT, PAUSE = 0.1, 0.1, 5.0
+#: Seconds until the log is folded again when it has not grown by FOLD; that the writer waits for readers before it
+#: begins the log anew; and at most until it waits again, when that was in vain again and again.
+PATIENCE, WAIT, PAUSE = 0.25, 0.1, 5.0
 
 
 class _Executor(Protocol):
@@ -46,7 +46,7 @@ class Log:
         self._executor = executor
         self._beside = beside
         self._folding: asyncio.Task[None] | None = None
-        self._folded = -1
+        self._seen, self._folded = 0, -1
         self._fold_at = self._restart_at = self._pause = 0.0
         self._huge = HUGE
         #: Who was inside a transaction all the time since nothing more could be folded; None before.
@@ -60,7 +60,8 @@ class Log:
         now = asyncio.get_running_loop().time()
         if size > LOG and now >= self._restart_at:
             await self._restart()
-        elif now >= self._fold_at:
+        elif not 0 <= size - self._seen < FOLD or now >= self._fold_at:
+            self._seen, self._fold_at = size, now + PATIENCE
             self._folding = asyncio.create_task(self._fold(), name="scraper-log")
 
     async def _restart(self) -> None:
@@ -88,7 +89,6 @@ class Log:
             with suppress(sqlite3.Error):
                 _, length, folded = await asyncio.to_thread(_fold_beside, self._path)
                 if folded < length and folded == self._folded:
-                    self._fold_at = asyncio.get_running_loop().time() + PATIENCE
                     self._held()
                 else:
                     self._readers = None
