@@ -150,6 +150,8 @@ class Reporter:
         if (crawl := self._crawl) is None:
             return
         self._say(_first_line(crawl, run, resumed))
+        if self._region is None and not self._quiet:
+            self._progress()  # the pace of the first line counts from here
         if (warning := _no_contact(crawl)) is not None:
             self._say(warning)
 
