@@ -196,7 +196,7 @@ def test_sec_39_looking_for_what_was_meant_is_bounded() -> None:
     page += "".join(f"<p id=i{i}>" for i in range(20_000)) + "<p class=product_pod>"
     root = LexborHTMLParser(page).root
     assert root is not None
-    assert suggest(root, "p.prodct_pod") is None
+    assert suggest(root, "p.prodct_pod", root.css) is None
     assert (WORDS, LONGEST) <= (500, 60)
 
 

@@ -55,6 +55,24 @@ def test_sec_39_rows_of_a_huge_table_are_asked_one_by_one() -> None:
     assert time.process_time() - began < 3
 
 
+def test_sec_39_what_was_probably_meant_is_asked_in_linear_time_too() -> None:
+    """A page that offers `sectiom` to one who asked for `section` gets no more time by that."""
+    page = page_of("<sectiom></sectiom>" + DEEP)
+    page.parse()
+    began = time.process_time()
+    assert page.suggest("section div div div p") is None
+    assert time.process_time() - began < 1.5
+
+
+def test_sec_39_nested_tables_are_written_once() -> None:
+    """Markdown of a thousand tables in one another looks into each of them once."""
+    page = page_of("<table><tr><td>" * 1_000 + "deep")
+    page.parse()
+    began = time.process_time()
+    assert "deep" in page.markdown()
+    assert time.process_time() - began < 1.5
+
+
 def test_sec_39_ordinary_pages_stay_with_lexbor() -> None:
     """A product page, and a table of five hundred rows, never have a list of their elements made."""
     shop = page_of("<div><table>" + "<tr><td>a<td>b</tr>" * 9 + "</table><ul>" + "<li>x" * 30 + "</ul></div>")

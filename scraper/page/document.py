@@ -16,7 +16,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from scraper import urls
 from scraper.errors import FetchError
 from scraper.models import Options, Site
-from scraper.page.effort import Effort
+from scraper.page.effort import Effort, effort_of
 from scraper.page.linear import Slow
 from scraper.page.numbers import DecimalPoint
 
@@ -143,6 +143,14 @@ class Document:
                 return None
             self._slow = Slow(root)
         return self._slow.select(css, effort, own)
+
+    def select(self, css: str) -> list[LexborNode]:
+        """What a selector matches on the page, in bounded time. Raises SelectolaxError for one that is no CSS."""
+        root, effort = self.root(), effort_of(css)
+        if root is None:
+            return []
+        late = self.select_late(css, effort, None) if effort is not None else None
+        return root.css(css) if late is None else late
 
     def refuse(self, error: FetchError) -> None:
         """Never parse it: whoever asks for an element gets this error."""

@@ -74,7 +74,7 @@ class _Writer:
         if tag == "pre":
             self.end_block()
             self._add(f"```\n{node.text(deep=True).strip(chr(10))}\n```")
-        elif tag == "table" and not node.css("table table"):
+        elif tag == "table" and node.css_first("table table") is None:
             self.end_block()
             self._add(_table(node))
         elif tag not in _SKIPPED:

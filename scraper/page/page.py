@@ -87,7 +87,7 @@ class Page(Selecting):
     def suggest(self, css: str) -> tuple[str, int] | None:
         """What was probably meant by a selector that matches nothing here, and how often that matches."""
         root = self._document.root()
-        return suggest(root, css) if root is not None else None
+        return suggest(root, css, self._document.select) if root is not None else None
 
     @property
     def source(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from selectolax.lexbor import LexborNode, SelectolaxError
@@ -20,8 +20,12 @@ ELEMENTS, WORDS, LONGEST = 10_000, 400, 40
 PARTS = 4
 
 
-def suggest(root: LexborNode, css: str) -> tuple[str, int] | None:
+def suggest(
+    root: LexborNode, css: str, select: Callable[[str], Sequence[LexborNode]]
+) -> tuple[str, int] | None:
     """A selector like `css` that matches below `root`, and how often; None when nothing close is there.
+
+    `select` asks for it: the page may have been made to be dear for what it makes of the author's words.
 
     Each tag, class and id that does not occur is replaced by the most similar one that does.
     """
@@ -41,7 +45,7 @@ def suggest(root: LexborNode, css: str) -> tuple[str, int] | None:
     if meant == css:
         return None
     try:
-        found = len(root.css(meant))
+        found = len(select(meant))
     except SelectolaxError:
         return None
     return (meant, found) if found else None
