@@ -17,6 +17,7 @@ import pytest
 
 from scraper import Crawl, Page, Spider
 from scraper.clock import Clock
+from scraper.events import Event, Warned
 from scraper.models import OriginFacts
 from scraper.robots import Robots
 from scraper.store import log as logs
@@ -185,7 +186,7 @@ READ_ON = """
 import sqlite3, sys
 conn = sqlite3.connect(sys.argv[1], isolation_level=None)
 conn.execute("BEGIN")
-conn.execute("SELECT max(rowid) FROM t").fetchone()
+conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
 print("reading", flush=True)
 sys.stdin.read()
 """
@@ -238,6 +239,32 @@ async def test_me_07_a_reader_that_never_ends_is_named(
         assert f" (process {reader}) keeps one reading transaction open; end it" in said[0]
     await database.close()
     assert not database.writer.log.size()
+
+
+async def test_me_07_a_crawl_says_that_somebody_keeps_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The warning about a long log reaches whoever looks at the crawl."""
+    for name, value in (("FOLD", 2**16), ("HUGE", 2**18), ("PATIENCE", 0.01)):
+        monkeypatch.setattr(logs, name, value)
+    path, events = str(tmp_path / "a.db"), list[Event]()
+
+    class Long(Spider):
+        start_urls = tuple(f"https://a.example/{n}" for n in range(200))
+
+        async def parse(self, page: Page) -> Any:
+            await asyncio.sleep(0.005)
+            yield {"url": page.url, "text": "x" * 9_000}
+
+    crawl = Crawl(Long, db=path, transport=Site(lambda r: "x"), observers=[events.append], **FREE)
+    database = await Database.open(path, holder="test", now=NOW)
+    await database.close()
+    with reading_on(path):
+        summary = await crawl.run()
+    assert summary.pages == 200
+    said = [event.message for event in events if isinstance(event, Warned)]
+    assert 1 <= len(said) <= 3  # again when it has grown to four times that
+    assert said[0].startswith(f"{path}-wal has grown to ")
 
 
 def test_me_05_a_failure_leaves_nothing_behind() -> None:
