@@ -17,16 +17,21 @@ from urllib.parse import quote
 
 from scraper.store.holders import readers_of
 
-__all__ = ["BUSY", "FOLD", "Log", "fold"]
+__all__ = ["BUSY", "KEPT", "Log", "fold"]
 
 #: Seconds to wait for another program that has the database locked.
 BUSY = 30.0
-#: Bytes of the log from which on it is folded beside the writer; above LOG the writer itself makes room, between
+#: Bytes by which the log grows before it is folded beside the writer; above LOG the writer itself makes room, between
 #: two commits; above HUGE somebody must be told: a reader keeps it from being folded.
-FOLD, LOG, HUGE = 4 * 2**20, 48 * 2**20, 256 * 2**20
-#: Seconds until the log is folded again when it has not grown by FOLD; that the writer waits for readers before it
-#: begins the log anew; and at most until it waits again, when that was in vain again and again.
-PATIENCE, WAIT, PAUSE = 0.25, 0.1, 5.0
+FOLD, LOG, HUGE = 8 * 2**20, 56 * 2**20, 256 * 2**20
+#: To this the file is cut when the log begins anew. Less than LOG would make every round allocate its blocks again,
+#: and the writer waits for the file system's journal then, which a fold beside it keeps busy.
+KEPT = 64 * 2**20
+#: Bytes of a page in the log (sqlite.org/fileformat2.html, 4.1), and those a commit is taken to write at least.
+PAGE, LEAST = 4096 + 24, 4 * 4096
+#: Seconds that the writer waits for readers before it begins the log anew; and at most until it waits again, when that
+#: was in vain again and again.
+WAIT, PAUSE = 0.1, 5.0
 
 
 class _Executor(Protocol):
@@ -35,6 +40,9 @@ class _Executor(Protocol):
 
 class Log:
     """Looks after the log of one database, for the one who writes to it.
+
+    Nobody tells how long the log is while its file keeps its size: it was `_length` bytes long `_commits` commits ago,
+    each of which wrote about `_each`.
 
     Invariants: at most one fold is under way beside the writer; an error of a fold is nobody's here, for the next
     commit meets it as well and has somebody to be told.
@@ -46,28 +54,45 @@ class Log:
         self._executor = executor
         self._beside = beside
         self._folding: asyncio.Task[None] | None = None
-        self._seen, self._folded = 0, -1
-        self._fold_at = self._restart_at = self._pause = 0.0
+        self._length = self._commits = self._largest = 0
+        self._each = LEAST
+        self._began, self._folded = 0, -1
+        self._restart_at = self._pause = 0.0
         self._huge = HUGE
         #: Who was inside a transaction all the time since nothing more could be folded; None before.
         self._readers: dict[int, str] | None = None
         self.warn: Callable[[str], None] = lambda message: None
 
     async def look(self) -> None:
-        """After a commit: fold the log when it is long enough."""
-        if not self._beside or self._folding is not None or (size := self.size()) <= FOLD:
+        """After a commit: fold the log when it has grown long enough."""
+        if not self._beside:
             return
-        now = asyncio.get_running_loop().time()
-        if size > LOG and now >= self._restart_at:
+        self._commits += 1
+        if (size := self.size()) > self._largest:  # the file grows when the log needs more than it has
+            self._largest = size
+            self._measured(size)
+        if self._folding is not None:
+            return
+        length = self._length + self._commits * self._each
+        if length > LOG and asyncio.get_running_loop().time() >= self._restart_at:
             await self._restart()
-        elif not 0 <= size - self._seen < FOLD or now >= self._fold_at:
-            self._seen, self._fold_at = size, now + PATIENCE
+        elif length - self._began > FOLD:
+            self._began = length
             self._folding = asyncio.create_task(self._fold(), name="scraper-log")
+
+    def _measured(self, length: int) -> None:
+        if self._commits and length >= self._length:
+            self._each = max(LEAST, (length - self._length) // self._commits)
+        self._length, self._commits = length, 0
 
     async def _restart(self) -> None:
         """What is written while it is folded keeps it growing: fold what is left since the last fold while nobody writes."""
         with suppress(sqlite3.Error):
-            self._pause = 0.0 if await self._executor.run(_restart) else min(2 * self._pause + WAIT, PAUSE)
+            if await self._executor.run(_restart):
+                self._length = self._commits = self._began = 0
+                self._pause = 0.0
+            else:
+                self._pause = min(2 * self._pause + WAIT, PAUSE)
             self._restart_at = asyncio.get_running_loop().time() + self._pause
 
     async def close(self) -> None:
@@ -88,6 +113,8 @@ class Log:
         try:
             with suppress(sqlite3.Error):
                 _, length, folded = await asyncio.to_thread(_fold_beside, self._path)
+                self._measured(length * PAGE)
+                self._began = self._length
                 if folded < length and folded == self._folded:
                     self._held()
                 else:

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar, cast
 import aiosqlite
 
 from scraper.errors import StoreError
-from scraper.store.log import BUSY, FOLD, Log
+from scraper.store.log import BUSY, KEPT, Log
 from scraper.store.schema import check
 
 __all__ = [
@@ -115,7 +115,7 @@ def connect(path: str) -> sqlite3.Connection:
             conn.execute("PRAGMA synchronous = NORMAL")
             conn.execute("PRAGMA foreign_keys = ON")
             conn.execute("PRAGMA secure_delete = ON")  # what is cleared is not left in the file's free space
-            conn.execute(f"PRAGMA journal_size_limit = {FOLD}")
+            conn.execute(f"PRAGMA journal_size_limit = {KEPT}")
         except BaseException:
             conn.close()
             raise
