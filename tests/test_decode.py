@@ -170,7 +170,7 @@ def test_sec_34_empty_members_cost_linear_time() -> None:
     body = gzip.compress(b"") * 100_000
     before = time.process_time()
     assert decode("gzip", body) == b""
-    assert time.process_time() - before < 5.0
+    assert time.process_time() - before < 1.0
 
 
 def test_sec_34_zstd_frames_are_counted() -> None:

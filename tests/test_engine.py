@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated
 
 import httpx
@@ -17,6 +19,7 @@ import respx
 from scraper import Blocked, Crawl, FetchError, Key, Page, Request, Retry, Skip, Spider, Stop, crawl
 from scraper.errors import SpiderError
 from scraper.events import PageDone
+from scraper.robots import Robots
 from scraper.testing import Answer, Simulation, Site, VirtualLoop, simulate
 
 NO_ROBOTS = {"robots": False, "rate": None, "max_failed": 1.0}
@@ -684,18 +687,35 @@ def test_host_52_robots_redirects() -> None:
     assert outcomes(crawled(6)) == {"pages": 1}
 
 
-def test_host_54_robots_is_fetched_once() -> None:
+def test_host_54_robots_is_fetched_once(tmp_path: Path) -> None:
     """However many requests wait for it, robots.txt is fetched once; the next run within a day not at all."""
 
     def parse(self, page: Page):
         yield {"url": page.url}
 
-    made = spider(parse, concurrency=16, start_urls=[f"https://a.test/{i}" for i in range(200)])
-    done = simulate(
-        made, Site(lambda r: "x" if "robots" not in r.url.path else "", latency=1.0), settings={"rate": None}
-    )
+    made = spider(parse, concurrency=16, start_urls=[f"https://a.test/{i}" for i in range(1_000)])
+    site = Site(lambda r: Answer("x", latency=1.0) if "robots" not in r.url.path else "")
+    done = simulate(made, site, db=tmp_path / "a.db", settings={"rate": None})
     assert Counter(hit.url for hit in done.hits)["https://a.test/robots.txt"] == 1
-    assert len(done.hits) == 201
+    assert len(done.hits) == 1_001
+    simulate(made, site, db=tmp_path / "a.db", settings={"rate": None})
+    assert Counter(hit.url for hit in site.hits)["https://a.test/robots.txt"] == 1
+    assert len(site.hits) == 2_001
+
+
+async def test_host_54_a_thousand_at_once_share_one_flight() -> None:
+    """Whoever asks for rules that are being fetched waits for those."""
+    asked: list[str] = []
+
+    async def fetch(url: str) -> tuple[int, str]:
+        asked.append(url)
+        await asyncio.sleep(0.01)
+        return 200, "User-agent: *\nDisallow: /private"
+
+    robots = Robots(time.time)
+    found = await asyncio.gather(*(robots.rules("https://a.test:443", fetch) for _ in range(1_000)))
+    assert len(asked) == 1
+    assert not any(rules.allows("https://a.test/private", "bot") for rules in found)
 
 
 # ------------------------------------------------------------------ page.fetch
