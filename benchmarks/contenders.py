@@ -39,15 +39,16 @@ Items = list[tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Task:
-    """What is crawled: the program in `peers/` is `<contender>_<name>.py`, the rows are in `table`, `fields` of them
+    """What is crawled: the program of a peer is `<contender>_<name>.py`, the rows are in `table`, `fields` of them
     are compared. `decimals` are those that are compared as numbers, however a crawler stores them."""
 
     name: str
     table: str
     fields: tuple[str, ...]
     decimals: frozenset[str] = frozenset()
-    #: Our spider, where it is not in `peers/`; relative to the project.
+    #: Our spider, relative to the project; whether it must be told which hosts it may go to.
     spider: str = ""
+    listed: bool = False
     concurrency: int = 64
 
     def comparable(self, rows: Sequence[Sequence[Any]]) -> Items:
@@ -105,12 +106,11 @@ class Ours:
 
     def arguments(self, task: Task, server: Server, folder: Path) -> list[str]:
         """What comes behind `python -m`."""
-        spider = PROJECT / task.spider if task.spider else PEERS / f"scraper_{task.name}.py"
         where = ["--start", server.start, "--db", str(folder / "ours.db")]
         hosts = ",".join(server.netlocs)
         limits = ["--rate", "none", "-c", str(task.concurrency), "--set", f"private_hosts={hosts}"]
-        allowed = ["--set", f"allowed={hosts}"] if not task.spider else []
-        return ["scraper", "crawl", str(spider), *where, *limits, *allowed, *self._words]
+        allowed = ["--set", f"allowed={hosts}"] if task.listed else []
+        return ["scraper", "crawl", str(PROJECT / task.spider), *where, *limits, *allowed, *self._words]
 
     def settings(self, server: Server, folder: Path) -> Mapping[str, str]:
         return _trusting(server)

@@ -38,7 +38,10 @@ PEERS: dict[str, Callable[[], Contender]] = {
 
 
 def task(concurrency: int) -> Task:
-    return Task("shop", "product", FIELDS, frozenset({"price"}), concurrency=concurrency)
+    return Task(
+        "shop", "product", FIELDS, frozenset({"price"}), "scraper/demo/endless/spider.py", listed=True,
+        concurrency=concurrency,
+    )  # fmt: skip
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from benchmarks import shopsite
 from benchmarks.contenders import environment
 from benchmarks.promises import promises
 from benchmarks.serving import PROJECT, BenchmarkError, Server
-from benchmarks.shopsite import FIELDS, Kind, items, make, product
+from benchmarks.shopsite import FIELDS, Kind, items, make
 from scraper import Key, Page, Spider
+from scraper.demo.endless import product
 from scraper.testing import Site, simulate
 
 

@@ -29,7 +29,7 @@ ROWS = {
     7: "spider query pipeline summary options",
     8: "engine",
     9: "api loader diagnose",
-    10: "demo testing trial workers",
+    10: "demo profiling testing trial workers",
     11: "cli pytest_plugin",
     12: "__init__ __main__",
 }

@@ -27,6 +27,7 @@ NAMED_BY_US = {
     "scraper/page/node.py": "the direction of a step in the tree, one of two",
     "scraper/options.py": "our own fields",
     "scraper/query/parquet.py": "an optional package we name",
+    "scraper/profiling/profile.py": "functions of this package, constants",
     "scraper/settings/readers.py": "fields of Limit",
     "scraper/spider/definition.py": "the spider's own annotated arguments",
     "scraper/store/queue.py": "fields of Options",
@@ -87,7 +88,12 @@ LISTENERS = {
     "serve_forever",
 }
 #: What serves on purpose: the demo's shop; and where a socket is made unusable on purpose.
-SERVING = {"scraper/demo/server.py", "scraper/demo/crawl.py", "scraper/testing/clock.py"}
+SERVING = {
+    "scraper/demo/endless/server.py",
+    "scraper/demo/server.py",
+    "scraper/demo/crawl.py",
+    "scraper/testing/clock.py",
+}
 
 
 def test_sec_52_no_code_listens(package: list[Source]) -> None:

@@ -39,6 +39,7 @@ __all__ = ["crawl", "resume"]
     metavar="FILE",
     help="This run's rows, at the end: .jsonl, .csv, .parquet, .json, .xlsx.",
 )
+@click.option("--profile", is_flag=True, help="At the end, say where the time of your spider went.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for every page.")
 @click.option("-C", "folder", metavar="DIR", help="Run as if started in DIR.")

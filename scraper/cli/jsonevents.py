@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scraper.api import Crawl
 from scraper.clock import iso
@@ -22,6 +22,9 @@ from scraper.events import (
     told,
 )
 from scraper.summary import Summary
+
+if TYPE_CHECKING:
+    from scraper.profiling import Figures
 
 __all__ = ["JsonEvents"]
 
@@ -52,6 +55,10 @@ class JsonEvents:
                 self._write("stopping", reason=reason, grace=grace)
             case _:
                 return
+
+    def profiled(self, figures: Figures) -> None:
+        """Where the time went (`--profile`), before the last line."""
+        self._write("profile", **figures.plain())
 
     def ended(self, summary: Summary) -> None:
         """The last line: the whole summary."""

@@ -47,6 +47,7 @@ COMMANDS = {
     ),
     "politeness": ("scraper.cli.politeness:politeness", "Prove from the database that a crawl was polite."),
     "explain": ("scraper.cli.explain:explain", "Why a URL was fetched, skipped or retried."),
+    "bench": ("scraper.cli.bench:bench", "What this machine can do: a crawl of a generated shop, measured."),
     "doctor": (
         "scraper.cli.doctor:doctor",
         "What is wrong with this installation or project, and the remedy.",

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 import click
@@ -200,6 +200,11 @@ class Reporter:
     def wrote(self, path: str, rows: int) -> None:
         """A file of this run's rows is there."""
         self._say(f"  wrote     {path}: {plural(rows, 'row')}")
+
+    def told(self, lines: Iterable[str]) -> None:
+        """Lines that were asked for, also where it is quiet."""
+        for line in lines:
+            self._say(line, always=True)
 
     def _say(self, line: str, *, always: bool = False) -> None:
         if always or not self._quiet:

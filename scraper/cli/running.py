@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scraper.api import Crawl, Resume
 from scraper.cli.export import check_run_output, export_run
@@ -26,7 +26,10 @@ from scraper.query import open_readonly
 from scraper.store.runs import Run, latest, unfinished
 from scraper.summary import Summary
 
-__all__ = ["Look", "crawl_and_report", "go_on", "start"]
+if TYPE_CHECKING:
+    from scraper.profiling import Profile
+
+__all__ = ["Look", "crawl_and_report", "go_on", "interruptible", "start"]
 
 
 def start(target: str, given: Mapping[str, Any]) -> int:
@@ -103,6 +106,7 @@ class Look:
     verbose: bool = False
     as_json: bool = False
     output: str | None = None
+    profile: bool = False
 
     def stage(self) -> AbstractContextManager[Region | None]:
         """A region to draw in where stderr is a terminal. It begins before the spider is imported, whose log
@@ -111,7 +115,7 @@ class Look:
 
 
 def _look(given: Mapping[str, Any]) -> Look:
-    names = ("quiet", "verbose", "as_json", "output")
+    names = ("quiet", "verbose", "as_json", "output", "profile")
     return Look(**{name: given[name] for name in names if name in given})
 
 
@@ -119,13 +123,15 @@ def crawl_and_report(crawl: Crawl, look: Look, region: Region | None, workers: i
     """Crawl with the signals a person sends, report, write the rows to a file where asked; return the exit code."""
     reporter = Reporter(quiet=look.quiet, verbose=look.verbose, region=region)
     events = JsonEvents(crawl) if look.as_json else None
-    crawl.observe(reporter, *([events] if events else []))
+    profile = _profile(workers) if look.profile else None
+    crawl.observe(*(observer for observer in (reporter, events, profile) if observer is not None))
     try:
-        summary = (
-            asyncio.run(_interruptible(crawl, reporter))
-            if workers == 1
-            else _together(crawl, reporter, workers, pages=look.verbose or look.as_json)
-        )
+        with profile or nullcontext():
+            summary = (
+                asyncio.run(interruptible(crawl, reporter))
+                if workers == 1
+                else _together(crawl, reporter, workers, pages=look.verbose or look.as_json)
+            )
     except KeyboardInterrupt:  # a callback kept the loop, and the person did not want to wait for it
         summary = None
     finally:
@@ -136,9 +142,25 @@ def crawl_and_report(crawl: Crawl, look: Look, region: Region | None, workers: i
         reporter.ended(summary)
         for path, rows in export_run(summary, look.output) if look.output else ():
             reporter.wrote(path, rows)
+    if profile is not None:
+        from scraper.cli.profile import profile_lines
+
+        measured = profile.measured(crawl.status().spent)
+        reporter.told(profile_lines(measured))
+        if events is not None:
+            events.profiled(measured)
     if events is not None:
         events.left() if summary is None else events.ended(summary)
     return 130 if summary is None else summary.exit_code
+
+
+def _profile(workers: int) -> Profile:
+    """Raises UsageError where there would be several processes to look at."""
+    from scraper.profiling import Profile
+
+    if workers > 1:
+        raise UsageError("--profile looks at one process: leave --workers out")
+    return Profile()
 
 
 def _together(crawl: Crawl, reporter: Reporter, workers: int, *, pages: bool) -> Summary | None:
@@ -149,7 +171,7 @@ def _together(crawl: Crawl, reporter: Reporter, workers: int, *, pages: bool) ->
     return Workers(crawl, workers, pages=pages).run(reporter.every, reporter.look, reporter.forking)
 
 
-async def _interruptible(crawl: Crawl, reporter: Reporter) -> Summary | None:
+async def interruptible(crawl: Crawl, reporter: Reporter) -> Summary | None:
     """The crawl's summary; None when it was left at once, by a second Ctrl-C."""
     loop = asyncio.get_running_loop()
     reporter.begin(crawl, loop.time)

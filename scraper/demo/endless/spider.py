@@ -1,10 +1,18 @@
-"""The generated shop, with this project."""
+"""The spider of the generated shop: every link, and every product with its eight fields."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 
-from scraper import Key, Page, Spider
+from scraper.models import Requests
+from scraper.page import Page
+from scraper.spider import Spider
+from scraper.typed import Key
+
+__all__ = ["EndlessShop", "Product"]
 
 
 @dataclass
@@ -19,15 +27,18 @@ class Product:
     category: str
 
 
-class Shop(Spider[Product]):
+class EndlessShop(Spider[Product]):
+    """From any page to all it links to."""
+
+    name = "endless"
     start_urls = ()
     scope = "listed"
 
-    def parse(self, page: Page):
-        yield page.follow_all("a.product", self.parse_product)
+    def parse(self, page: Page) -> Iterator[Requests]:
+        yield page.follow_all("a.product", self.product)
         yield page.follow_all("a.category", self.parse)
 
-    def parse_product(self, page: Page):
+    def product(self, page: Page) -> Iterator[Product | Requests]:
         yield Product(
             page.text("td.sku"),
             page.text("h1"),
