@@ -40,17 +40,17 @@ def profile_lines(of: Figures) -> Iterator[str]:
         share = seconds / of.cpu if of.cpu else 0.0
         yield f"    {part:24}{_ms(seconds / max(1, of.pages)):>10}{_percent(share):>8}  {ABOUT[part]}"
     if of.callbacks:
-        yield f"  {'callbacks':26}{'each':>10}{'longest':>10}{'waited':>10}{'calls':>9}"
+        yield f"  {'callback':26}{'each':>10}{'longest':>10}{'waited':>10}{'calls':>9}"
     for one in of.callbacks[:MOST]:
         times = (one.busy / one.calls, one.longest, one.waited / one.calls)
         yield f"    {one.name:24}{_row(times, one.calls)}  {shown_place(one.place)}"
         yield f"      longest on {one.page}"
     if of.selectors:
-        yield f"  {'selectors':26}{'each':>10}{'longest':>10}{'all':>10}{'calls':>9}"
+        yield f"    {'each':>10}{'longest':>10}{'all':>10}{'calls':>9}  selector"
     for slow in of.selectors[:MOST]:
         times = (slow.seconds / slow.calls, slow.longest, slow.seconds)
         asked = f"{slow.call}({slow.selector!r})"
-        yield f"    {asked:24}{_row(times, slow.calls)}  {shown_place(slow.place)} in {slow.function}"
+        yield f"    {_row(times, slow.calls)}  {asked}  {shown_place(slow.place)} in {slow.function}"
 
 
 def _row(times: tuple[float, ...], calls: int) -> str:
