@@ -86,6 +86,30 @@ def test_a_profile_tells_callbacks_selectors_and_parts_apart(tmp_path: Path) -> 
     assert found.fetches["median"] <= found.fetches["p95"] <= found.fetches["longest"]
 
 
+def test_a_callback_that_runs_beside_the_loop_is_busy_there() -> None:
+    """Large pages have their plain callbacks run in a thread: that is still the time of the callback."""
+
+    class Large(Spider):
+        start_urls = ("http://shop.test/0",)
+        rate = None
+        robots = False
+
+        def parse(self, page: Page):  # type: ignore[no-untyped-def]  # as an author writes it
+            time.sleep(NAP / 1000)
+            yield {"name": page.text("h1"), "links": len(page.css("a"))}
+
+    text = html("/0") + "<p>some text</p>" * 200_000
+    with Profile() as profile:
+        summary = run(
+            Large, db=":memory:", observers=[profile],
+            transport=httpx.MockTransport(lambda request: httpx.Response(200, html=text)),
+        )  # fmt: skip
+    assert summary.rows == 1
+    (found,) = profile.measured().callbacks
+    assert found.busy == found.longest >= NAP / 1000
+    assert found.page == "http://shop.test/0"
+
+
 def test_a_profile_leaves_nothing_behind() -> None:
     """Off, it costs nothing: the functions that stood in are gone, also after an error."""
     functions = lambda: (  # noqa: E731 - looked at before and after

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from scraper.downloader import Downloader
-from scraper.engine import visit
+from scraper.engine import aside, visit
 from scraper.engine.callbacks import Watch
 from scraper.engine.links import Links
 from scraper.engine.visit import Visit
@@ -51,6 +51,7 @@ class Profile:
         self._callbacks: dict[tuple[str, str], CallbackTime] = {}
         self._selectors: dict[tuple[str, int, str, str, str], SelectorTime] = {}
         self._urls: dict[int, str] = {}
+        self._aside: dict[int, float] = {}
         self._fetches = Durations()
         self._pages = 0
         self._transactions = 0.0
@@ -70,6 +71,7 @@ class Profile:
         self._replace(Visit, "run", lambda own: self._stepped(own, ENGINE))
         self._replace(Visit, "_judge", self._noting_page)
         self._replace(visit, "run_in_time", self._timed_callback)
+        self._replace(aside, "_drained", self._timed_aside)
         self._replace(writer, "_run_group", self._timed_group)
         self._began, self._cpu_began = time.perf_counter(), time.process_time()
         return self
@@ -170,11 +172,11 @@ class Profile:
 
     def _noting_page(self, own: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
         async def _judge(
-            visit: Visit, call: Any, function: Any, collector: Collector, good: Any, url: str
+            visit: Visit, call: Any, function: Any, collector: Collector, good: Any, url: str, *more: Any
         ) -> Any:
             self._urls[id(collector)] = url
             try:
-                return await own(visit, call, function, collector, good, url)
+                return await own(visit, call, function, collector, good, url, *more)
             finally:
                 del self._urls[id(collector)]
 
@@ -182,15 +184,31 @@ class Profile:
 
     def _timed_callback(self, own: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
         async def run_in_time(
-            call: Callable[[], Any], collector: Collector, place: str, limit: float, watch: Watch
-        ) -> None:
+            call: Callable[[], Any], collector: Collector, place: str, limit: float, watch: Watch,
+            *more: Any, **named: Any,
+        ) -> None:  # fmt: skip
             steps, began = _Steps(watch), time.perf_counter()
+            calling = own(call, collector, place, limit, steps, *more, **named)
             try:
-                await Steps(own(call, collector, place, limit, steps), self._timer, CALLBACKS)
+                await Steps(calling, self._timer, CALLBACKS)
             finally:
-                self._note_callback(collector, place, steps.busy, time.perf_counter() - began)
+                busy = steps.busy + self._aside.pop(id(collector), 0.0)
+                self._note_callback(collector, place, busy, time.perf_counter() - began)
 
         return run_in_time
+
+    def _timed_aside(self, own: Callable[..., Any]) -> Callable[..., Any]:
+        """The callback of a large page, which runs in a thread."""
+        timed = self._plain(own, CALLBACKS)
+
+        def _drained(call: Any, collector: Collector, place: str) -> Any:
+            began = time.perf_counter()
+            try:
+                return timed(call, collector, place)
+            finally:
+                self._aside[id(collector)] = time.perf_counter() - began
+
+        return _drained
 
     def _note_callback(self, collector: Collector, place: str, busy: float, took: float) -> None:
         key = (collector.name, place)
