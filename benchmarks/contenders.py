@@ -91,13 +91,19 @@ def environment() -> dict[str, str]:
 class Ours:
     """This project, as it stands in the folder above, on the Python that runs the benchmark."""
 
-    def __init__(self, *words: str, name: str = "scraper") -> None:
-        """`words` are further ones of `scraper crawl`."""
+    def __init__(
+        self, *words: str, name: str = "scraper", rate: str = "none", module: str = "scraper"
+    ) -> None:
+        """`words` are further ones of `scraper crawl`; `module` is what runs the command line."""
         self.name = name
         self._words = words
+        self._rate = rate
+        self._module = module
 
     def versions(self) -> dict[str, str]:
         names = ("httpx", "aiohttp", "selectolax", "aiosqlite", "ada-url")
+        if self._module.endswith("uvloop"):
+            names = (*names, "uvloop")
         ours = _ask([sys.executable, "-c", "from scraper.version import VERSION; print(VERSION)"]).strip()
         return {"scraper": ours, **_installed(sys.executable, names), "sqlite": sqlite3.sqlite_version}
 
@@ -108,9 +114,9 @@ class Ours:
         """What comes behind `python -m`."""
         where = ["--start", server.start, "--db", str(folder / "ours.db")]
         hosts = ",".join(server.netlocs)
-        limits = ["--rate", "none", "-c", str(task.concurrency), "--set", f"private_hosts={hosts}"]
+        limits = ["--rate", self._rate, "-c", str(task.concurrency), "--set", f"private_hosts={hosts}"]
         allowed = ["--set", f"allowed={hosts}"] if task.listed else []
-        return ["scraper", "crawl", str(PROJECT / task.spider), *where, *limits, *allowed, *self._words]
+        return [self._module, "crawl", str(PROJECT / task.spider), *where, *limits, *allowed, *self._words]
 
     def settings(self, server: Server, folder: Path) -> Mapping[str, str]:
         return _trusting(server)

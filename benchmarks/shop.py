@@ -5,6 +5,7 @@
     python -m benchmarks.shop --serve gzip        sent compressed; or tls
     python -m benchmarks.shop scale               ours at 2,000 and at 200,000 pages (6 GB below .work)
     python -m benchmarks.shop workers             ours with one process and with two, 50 hosts
+    python -m benchmarks.shop uvloop              ours on asyncio's own loop and on uvloop, where that is installed
 
 All must fetch every page once and find exactly the items that the generator put there, or the benchmark fails; and the
 database that ours left must show that nothing was switched off. Quote CPU per page and the ratios: pages/s on a shared
@@ -19,6 +20,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.compare import Lane, compare, keep, table
@@ -120,8 +122,26 @@ def workers(options: argparse.Namespace, stack: ExitStack) -> list[Lane]:
     ]
 
 
+def uvloop(options: argparse.Namespace, stack: ExitStack) -> list[Lane]:
+    """Ours on either loop."""
+    if find_spec("uvloop") is None:
+        raise BenchmarkError("uvloop is not installed here: pip install uvloop")
+    kind = Kind(options.pages, options.hosts)
+    server = stack.enter_context(served(kind, options.serve))
+    loops = (("asyncio", "scraper"), ("uvloop", "benchmarks.on_uvloop"))
+    return [
+        lane(name, Ours(rate=options.rate, module=module), kind, server, options.concurrency)
+        for name, module in loops
+    ]
+
+
 #: What may be measured: the lanes, pages and hosts where none are given.
-WHAT = {"peers": (peers, 2_000, 1), "scale": (scale, 200_000, 1), "workers": (workers, 2_000, 50)}
+WHAT = {
+    "peers": (peers, 2_000, 1),
+    "scale": (scale, 200_000, 1),
+    "workers": (workers, 2_000, 50),
+    "uvloop": (uvloop, 2_000, 1),
+}
 
 
 def _options() -> argparse.Namespace:
@@ -143,6 +163,9 @@ def _options() -> argparse.Namespace:
     )
     add("--rounds", type=int, default=5, metavar="N", help="crawls of each (default 5)")
     add("-c", "--concurrency", type=int, default=64, metavar="N", help="requests in flight (default 64)")
+    add(
+        "--rate", default="none", metavar="RATE", help="for uvloop: requests a second and host (default none)"
+    )
     add("--json", metavar="OUT", help="keep every figure, with versions and machine")
     add("--delete", action="store_true", help="remove the shop when done")
     options = parser.parse_args()

@@ -13,6 +13,7 @@ from typing import Annotated
 import pytest
 
 from benchmarks import shopsite
+from benchmarks.chart import chart
 from benchmarks.contenders import environment
 from benchmarks.promises import promises
 from benchmarks.serving import PROJECT, BenchmarkError, Server
@@ -107,3 +108,33 @@ def test_a_promise_that_was_off_fails_the_benchmark(tmp_path: Path) -> None:
     simulate(Shop, site, db=tmp_path / "off.db", settings={"robots": False})
     with pytest.raises(BenchmarkError, match=r"not shown that robots\.txt"):
         promises(tmp_path / "off.db", 1, 1, "thing", server)
+
+
+def test_the_parts_are_measured_one_by_one() -> None:
+    """`python -m benchmarks.parts`: every part gives a line with its cost."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.parts", "--rounds", "1", "--only", "join,items,turn,frontier"],
+        env=environment(), cwd=PROJECT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"^\| (\w+): [^|]+ \| ([\d.,]+) \| (\w+) \|", done.stdout, re.MULTILINE)
+    assert {part for part, _, _ in found} == {"join", "items", "turn", "frontier"}
+    assert all(float(cost.replace(",", "")) >= 0 for _, cost, _ in found)
+
+
+RESULTS = sorted((PROJECT / "benchmarks" / "results").glob("shop*.json"))
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_a_chart_is_what_its_record_says(path: Path) -> None:
+    """The committed charts were drawn from the committed figures, which name versions and machine."""
+    report = json.loads(path.read_text())
+    assert path.with_suffix(".svg").read_text() == chart(report)
+    assert report["versions"]["scraper"]
+    assert report["machine"]["cpu"]
+    for name, of in report["medians"].items():
+        assert f">{of['cpu_ms_per_page']:.2f} · " in chart(report) or name in report["ratios"]
+
+
+def test_there_is_a_record() -> None:
+    assert RESULTS
