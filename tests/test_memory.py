@@ -241,6 +241,25 @@ async def test_me_07_a_reader_that_never_ends_is_named(
     assert not database.writer.log.size()
 
 
+async def test_me_07_the_log_is_found_behind_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is named by a symbolic link has its log beside the file; it is folded there as well."""
+    monkeypatch.setattr(logs, "FOLD", 2**16)
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else/a.db").touch()
+    (tmp_path / "a.db").symlink_to(tmp_path / "else/a.db")
+    database = await Database.open(str(tmp_path / "a.db"), holder="test", now=NOW)
+    file = tmp_path / "else/a.db"
+    before = file.stat().st_size
+    for _ in range(400):
+        await database.writer.submit(put(10_000))
+        await asyncio.sleep(0.005)
+        if file.stat().st_size > before:
+            break
+    assert file.stat().st_size > before
+    assert database.writer.log.size()
+    await database.close()
+
+
 async def test_me_07_a_crawl_says_that_somebody_keeps_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

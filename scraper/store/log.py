@@ -50,7 +50,7 @@ class Log:
 
     def __init__(self, path: str, executor: _Executor, *, beside: bool) -> None:
         """`beside` false leaves it to SQLite (simulation, where nothing runs beside)."""
-        self._path = path
+        self._path = os.path.realpath(path)  # SQLite keeps the log beside the file a link leads to
         self._executor = executor
         self._beside = beside
         self._folding: asyncio.Task[None] | None = None
