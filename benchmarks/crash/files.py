@@ -259,7 +259,9 @@ def power(states: int, pages: int, seed: int) -> None:
             operations = _trace(path, synchronous, pages, beside=beside)
             for old in place.iterdir():
                 old.unlink()
-            cuts = sorted(chance.randrange(len(operations) + 1) for _ in range(states))
+            # Until the new file is synced SQLite has a rollback journal for it, which is not modelled here.
+            made = operations.index(("sync", path.name, 0, b"")) + 1
+            cuts = sorted(chance.randrange(made, len(operations) + 1) for _ in range(states))
             lost, least, most = _cut(operations, cuts, place / "cut.db", pages, synchronous, chance)
         report(
             f"CR-04 synchronous={synchronous}{', folded beside' if beside else ''}", states=states, violations=0,
