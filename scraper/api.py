@@ -264,9 +264,10 @@ class Crawl:
             engine.stop(*self._stopping)
         notify(self._observers, CrawlStarted(run.id, self.resumed))
         try:
-            return await engine.run()
+            reason = await engine.run()
+            await context.aside.idle()
+            return reason
         finally:
-            await context.aside.aclose()
             await past.close()
             await context.parsing.aclose()
 

@@ -6,7 +6,10 @@ import asyncio
 import contextvars
 import gc
 import json
+import os
 import random
+import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from conftest import ROOT
 from w3lib.encoding import to_unicode
 
 from scraper import Crawl, FetchError, Page, Skip, Spider
@@ -22,9 +26,21 @@ from scraper.engine import Parsing
 from scraper.page import jsontext
 from scraper.page.jsontext import read_json
 from scraper.page.trial import MOST
+from tests.rawserver import answering, ok, serve
 from tests.test_hostile_parse import page_of
 
 LARGE = "<p>x</p>" * 20_000
+ENDLESS = """
+from scraper import Spider
+
+class Endless(Spider[dict]):
+    robots = False
+
+    def parse(self, page):
+        print("begun", flush=True)
+        while True:
+            pass
+"""
 #: Seconds that nothing on a page may keep the loop waiting.
 LATE = 0.1
 
@@ -200,16 +216,16 @@ async def test_sec_39_what_is_raised_in_the_thread_ends_the_visit_as_ever(
     assert gc.isenabled()
 
 
-async def test_sec_39_a_crawl_that_is_cancelled_waits_for_the_callback(tmp_path: Path) -> None:
-    """No line of an author's runs after the crawl has ended."""
-    began, ended = threading.Event(), threading.Event()
+async def test_sec_39_a_crawl_that_is_cancelled_does_not_wait_for_the_callback(tmp_path: Path) -> None:
+    """It may never return; what it still does is stored nowhere."""
+    began, ended, go_on = threading.Event(), threading.Event(), threading.Event()
 
     class Lasts(Spider[dict]):
         name = "lasts"
 
         def parse(self, page: Page) -> None:
             began.set()
-            time.sleep(0.3)
+            go_on.wait(30)
             ended.set()
 
     crawl = asyncio.create_task(_crawl(Lasts, tmp_path, "/large"))
@@ -217,8 +233,30 @@ async def test_sec_39_a_crawl_that_is_cancelled_waits_for_the_callback(tmp_path:
     crawl.cancel()
     with pytest.raises(asyncio.CancelledError):
         await crawl
-    assert ended.is_set()
+    assert not ended.is_set()
     assert gc.isenabled()
+    go_on.set()
+    assert await asyncio.to_thread(ended.wait, 10)
+
+
+async def test_sec_39_a_second_ctrl_c_leaves_a_callback_that_never_returns(tmp_path: Path) -> None:
+    """The process ends at once, though a thread of it is in an author's loop without end."""
+    (tmp_path / "endless.py").write_text(ENDLESS)
+    async with serve(answering(ok(LARGE.encode(), "Content-Type: text/html"))) as server:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "scraper", "crawl", "endless.py", "--start", server.url("/"), cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert process.stdout is not None
+        try:
+            assert await asyncio.wait_for(process.stdout.readline(), 30) == b"begun\n"
+            process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            assert await asyncio.wait_for(process.wait(), 20) == 130
+        finally:
+            if process.returncode is None:
+                process.kill()
 
 
 async def test_sec_39_a_page_of_too_many_elements_is_refused() -> None:

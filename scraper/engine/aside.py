@@ -7,13 +7,16 @@ import contextvars
 import gc
 import inspect
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any
+from contextlib import suppress
+from threading import Thread
+from typing import Any, TypeAlias
 
 from scraper.pipeline import Collector, consume
 
 __all__ = ["Aside"]
+
+#: What a callback returned that has to be awaited, and what it raised.
+_Ended: TypeAlias = tuple[Any, BaseException | None]
 
 
 class Aside:
@@ -26,7 +29,6 @@ class Aside:
     """
 
     def __init__(self) -> None:
-        self._thread: ThreadPoolExecutor | None = None
         self._over = asyncio.Event()
         self._resting = 0
         self._collects = False
@@ -62,27 +64,29 @@ class Aside:
         await self.idle()
         self.busy = True
         self._over.clear()
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "scraper-callback")
-        work = partial(contextvars.copy_context().run, _drained, call, collector, place)
-        running = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        loop = asyncio.get_running_loop()
+        running: asyncio.Future[_Ended] = loop.create_future()
         running.add_done_callback(self._done)
+        context = contextvars.copy_context()
+
+        def thread() -> None:
+            ended = context.run(_drained, call, collector, place)
+            with suppress(RuntimeError):  # the loop is closed: nobody waited for it
+                loop.call_soon_threadsafe(running.set_result, ended)
+
+        # No pool: the end of the process would wait for its threads, and a callback may never return.
+        Thread(target=thread, name="scraper-callback", daemon=True).start()
         returned, error = await asyncio.shield(running)
         if error is not None:
             raise error
         return returned
-
-    async def aclose(self) -> None:
-        """Wait for what runs, and end the thread."""
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
     def _done(self, running: asyncio.Future[Any]) -> None:
         self.busy = False
         self._over.set()
 
 
-def _drained(call: Callable[[], Any], collector: Collector, place: str) -> tuple[Any, BaseException | None]:
+def _drained(call: Callable[[], Any], collector: Collector, place: str) -> _Ended:
     """In the thread. An error is handed over as it is: a future does not take each kind."""
     try:
         result = call()
