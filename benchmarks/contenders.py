@@ -22,6 +22,7 @@ from benchmarks.serving import PROJECT, WORK, BenchmarkError, Server
 
 __all__ = [
     "PEERS",
+    "Bare",
     "Contender",
     "Crawlee",
     "Items",
@@ -232,6 +233,15 @@ class Plain(_Peer):
         with closing(sqlite3.connect(folder / "items.db")) as conn:
             names = ", ".join(task.fields)
             return task.comparable(conn.execute(f"SELECT {names} FROM {task.table}").fetchall())  # noqa: S608
+
+
+class Bare(Plain):
+    """The least that does the job on our own packages, without anything a crawler is for: no peer but a mark."""
+
+    name = "bare"
+    wanted = ("aiohttp", "selectolax")
+    modules = "aiohttp, selectolax"
+    told = ("aiohttp", "selectolax")
 
 
 def _plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.compare import Lane, compare, keep, table
-from benchmarks.contenders import Contender, Crawlee, Items, Ours, Plain, Scrapling, Scrapy, Task
+from benchmarks.contenders import Bare, Contender, Crawlee, Items, Ours, Plain, Scrapling, Scrapy, Task
 from benchmarks.measure import cores
 from benchmarks.promises import promises
 from benchmarks.serving import WORK, BenchmarkError, How, Server, port_for, serving
@@ -36,6 +36,7 @@ PEERS: dict[str, Callable[[], Contender]] = {
     "scrapling": Scrapling,
     "crawlee": Crawlee,
     "plain": Plain,
+    "bare": Bare,
 }
 
 
