@@ -19,6 +19,7 @@ from scraper.models import Options, Site
 from scraper.page.effort import Effort, effort_of
 from scraper.page.linear import Slow
 from scraper.page.numbers import DecimalPoint
+from scraper.page.text import Texts
 
 __all__ = ["HTTP", "Document", "attribute_of", "is_markup", "join"]
 
@@ -66,6 +67,7 @@ class Document:
         "_root",
         "_slow",
         "_source",
+        "_texts",
         "counts",
         "decimal_point",
         "headers",
@@ -95,6 +97,7 @@ class Document:
         self._refusal: FetchError | None = None
         self._root: LexborNode | None = None
         self._slow: Slow | None = None
+        self._texts: Texts | None = None
         self._base: str | None = None
         self._origin: str | None = None
 
@@ -151,6 +154,12 @@ class Document:
             return []
         late = self.select_late(css, effort, None) if effort is not None else None
         return root.css(css) if late is None else late
+
+    def text_of(self, node: LexborNode) -> str:
+        """The text of an element (`scraper.page.text`)."""
+        if self._texts is None:
+            self._texts = Texts()
+        return self._texts.of(node)
 
     def refuse(self, error: FetchError) -> None:
         """Never parse it: whoever asks for an element gets this error."""

@@ -17,7 +17,6 @@ from scraper.page.css import Selector, bad_selector, compile_selector
 from scraper.page.document import Document, attribute_of
 from scraper.page.numbers import DecimalPoint, read_decimal, read_number
 from scraper.page.rows import SNIPPET, FailedRow, refuse_async, results_of
-from scraper.page.text import text_of
 
 __all__ = ["Node", "Selecting"]
 
@@ -88,7 +87,7 @@ class Selecting:
     def texts(self, sel: str) -> list[str]:
         """The text of every match."""
         selector = compile_selector(sel)
-        values = (_read(selector, raw) for raw in self._select(selector))
+        values = (self._read(selector, raw) for raw in self._select(selector))
         return [value for value in values if value is not None]
 
     @overload
@@ -103,7 +102,7 @@ class Selecting:
         """
         selector = self._attribute(sel, name)
         found = self._select(selector, first=True)
-        value = _read(selector, found[0]) if found else None
+        value = self._read(selector, found[0]) if found else None
         return value if value is not None else self._default(selector.css + selector.suffix, default)
 
     def attrs(self, sel: str, name: str | None = None) -> list[str]:
@@ -111,7 +110,7 @@ class Selecting:
         if name is None and "::" not in sel:
             raise TypeError('attrs() needs a selector and a name: attrs("a", "href")')
         selector = self._attribute(sel, name)
-        values = (_read(selector, raw) for raw in self._select(selector))
+        values = (self._read(selector, raw) for raw in self._select(selector))
         return [value for value in values if value is not None]
 
     @overload
@@ -285,10 +284,16 @@ class Selecting:
     def _value(self, sel: str | None) -> str | None:
         if sel is None:
             own = self._select(_OWN)
-            return text_of(own[0]) if own else ""
+            return self._document.text_of(own[0]) if own else ""
         selector = compile_selector(sel)
         found = self._select(selector, first=True)
-        return _read(selector, found[0]) if found else None
+        return self._read(selector, found[0]) if found else None
+
+    def _read(self, selector: Selector, raw: LexborNode) -> str | None:
+        """What a match gives: the attribute the selector names, else its text."""
+        if selector.attribute is not None:
+            return attribute_of(raw, selector.attribute)
+        return self._document.text_of(raw)
 
     def _number(
         self,
@@ -381,11 +386,6 @@ class Node(Selecting):
     def __repr__(self) -> str:
         names = "".join(f".{name}" for name in self.attr("class", default="").split())
         return f"<Node {self.tag}{names}>"
-
-
-def _read(selector: Selector, raw: LexborNode) -> str | None:
-    """What a match gives: the attribute the selector names, else its text."""
-    return text_of(raw) if selector.attribute is None else attribute_of(raw, selector.attribute)
 
 
 def _href(raw: LexborNode, name: str) -> str | None:
