@@ -14,9 +14,10 @@ import pytest
 
 from benchmarks import shopsite
 from benchmarks.chart import chart
-from benchmarks.contenders import environment
+from benchmarks.compare import Lane, compare, table
+from benchmarks.contenders import Items, Task, environment
 from benchmarks.promises import promises
-from benchmarks.serving import PROJECT, BenchmarkError, Server
+from benchmarks.serving import PROJECT, BenchmarkError, Server, serving
 from benchmarks.shopsite import FIELDS, Kind, items, make
 from scraper import Key, Page, Spider
 from scraper.demo.endless import product
@@ -138,3 +139,51 @@ def test_a_chart_is_what_its_record_says(path: Path) -> None:
 
 def test_there_is_a_record() -> None:
     assert RESULTS
+
+
+class Pretender:
+    """A crawler that found what it is given."""
+
+    name = "pretender"
+
+    def versions(self) -> dict[str, str]:
+        return {"pretender": "1"}
+
+    def command(self, task: Task, server: Server, folder: Path) -> list[str]:
+        fetch = (
+            f"import urllib.request as u; [u.urlopen('{server.start}').read() for _ in range({self.times})]"
+        )
+        return [sys.executable, "-c", fetch]
+
+    def settings(self, server: Server, folder: Path) -> dict[str, str]:
+        return {}
+
+    def items(self, task: Task, folder: Path) -> Items:
+        return self.found
+
+    def __init__(self, found: Items, times: int = 1) -> None:
+        self.found = found
+        self.times = times
+
+
+def test_crawlers_that_fetch_or_find_something_else_fail_the_benchmark(tmp_path: Path) -> None:
+    """The server's log and the items decide, not what a crawler says of itself; the ratio is to the first."""
+    (tmp_path / "index.html").write_text("<h1>One</h1>")
+    task = Task("shop", "product", ("sku",))
+    right: Items = [("one",)]
+    with serving(tmp_path, None) as server:
+
+        def lane(name: str, pretender: Pretender) -> Lane:
+            return Lane(name, pretender, task, server, 1, lambda: right)
+
+        report = compare([lane("first", Pretender(right)), lane("second", Pretender(right))], 2)
+        assert len(report["ratios"]["second"]) == 2
+        assert re.search(
+            r"^\| second \|.*\| \d+\.\d\d \| \d+\.\d\d \d+\.\d\d \|$", table(report), re.MULTILINE
+        )
+        with pytest.raises(BenchmarkError, match="fetched 1 pages with 2 requests, not 1 once each"):
+            compare([lane("twice", Pretender(right, times=2))], 1)
+        with pytest.raises(BenchmarkError, match=r"found \('two',\), where the site has \('one',\)"):
+            compare([lane("wrong", Pretender([("two",)]))], 1)
+        with pytest.raises(BenchmarkError, match="found 0 items, not 1"):
+            compare([lane("nothing", Pretender([]))], 1)
