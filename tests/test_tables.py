@@ -430,7 +430,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("bad", BAD, ids=repr)
+@pytest.mark.parametrize("bad", BAD, ids=lambda value: repr(value).partition(" at 0x")[0])
 def test_sec_56_one_bad_item_harms_no_other(conn: sqlite3.Connection, bad: Any) -> None:
     """Of 100 items with one bad value 99 are stored, and that one has a reason."""
     items, rows, refused = Items("s"), [], []
