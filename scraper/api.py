@@ -68,6 +68,9 @@ from scraper.version import VERSION
 
 __all__ = ["Crawl", "CrawlOptions", "Ended", "Member", "Options", "Resume", "crawl", "run"]
 
+#: Seconds that a callback in a thread gets to return when the crawl is over; those under way had their grace before.
+LAST_WAIT = 1.0
+
 
 class Crawl:
     """One crawl: prepared when made (errors of usage come then), run once.
@@ -265,7 +268,10 @@ class Crawl:
         notify(self._observers, CrawlStarted(run.id, self.resumed))
         try:
             reason = await engine.run()
-            await context.aside.idle()
+            if not await context.aside.ended(LAST_WAIT):
+                self.tell(
+                    Warned("a callback never returned: it is left behind, and its page is queued again")
+                )
             return reason
         finally:
             await past.close()

@@ -259,6 +259,34 @@ async def test_sec_39_a_second_ctrl_c_leaves_a_callback_that_never_returns(tmp_p
                 process.kill()
 
 
+async def test_sec_39_a_crawl_ends_though_the_callback_of_a_large_page_never_returns(tmp_path: Path) -> None:
+    """It is left behind with a word, and its page is queued for the resume."""
+    begun, leave = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    class Endless(Spider[Any]):
+        robots = False
+
+        def parse(self, page: Page) -> None:
+            begun.set()
+            leave.wait(30)
+
+    async with serve(answering(ok(LARGE.encode(), "Content-Type: text/html"))) as server:
+        crawl = Crawl(
+            Endless, db=tmp_path / "a.db", start=[server.url("/")],
+            observers=[lambda event: told.append(getattr(event, "message", ""))],
+        )  # fmt: skip
+        running = asyncio.create_task(crawl.run())
+        assert await asyncio.to_thread(begun.wait, 20)
+        crawl.stop("enough", 0.1)
+        try:
+            summary = await asyncio.wait_for(running, 15)
+        finally:
+            leave.set()
+    assert (summary.pages, summary.queued) == (0, 1)
+    assert any("never returned" in message for message in told)
+
+
 async def test_sec_39_a_page_of_too_many_elements_is_refused() -> None:
     """More elements than one call of a selector can answer for in time: kind `parse`, saying how many are allowed."""
     parsing = Parsing()

@@ -55,6 +55,14 @@ class Aside:
         while self.busy:
             await self._over.wait()
 
+    async def ended(self, within: float) -> bool:
+        """Wait for what runs in the thread, so many seconds; False when it does not return. It is left behind then."""
+        try:
+            await asyncio.wait_for(self.idle(), within)
+        except TimeoutError:
+            return False
+        return True
+
     async def run(self, call: Callable[[], Any], collector: Collector, place: str) -> Any:
         """Call and drain a plain callback in the thread; raises what it raised.
 
