@@ -2,7 +2,7 @@
 
     python -m benchmarks.hostile [--rate 10/s]
 
-The good hosts are crawled alone, then together with every hostile endpoint (`tests/hostile.py`), each time in a
+The good hosts are crawled alone, then together with every hostile endpoint (`tests/support/hostile_web.py`), each time in a
 process of its own; the servers run in another. Printed are pages, wall time, the time until the last good page,
 peak memory, and how late a task that ticks every 5 ms came.
 """
@@ -25,9 +25,9 @@ from typing import Any
 
 from scraper import Crawl, Page, Spider
 from scraper.events import Event, PageDone
-from scraper.guard import Guard
-from scraper.transport.wire import Wire
-from tests.hostile import ENDPOINTS, MAX_BODY, MAX_DECODED, hostile_web
+from scraper.net.guard import Guard
+from scraper.net.wire.wire import Wire
+from tests.support.hostile_web import ENDPOINTS, MAX_BODY, MAX_DECODED, hostile_web
 
 __all__ = ["Measured", "measure"]
 

@@ -31,15 +31,15 @@ from typing import Any
 import httpx
 
 from scraper import Crawl, Page, Request, Spider
-from scraper.clock import Clock
-from scraper.engine import failfast
+from scraper.core.clock import Clock
+from scraper.core.urls import fingerprint
+from scraper.engine import circuit_breakers as failfast
 from scraper.events import PageDone
-from scraper.store import writer as writing
-from scraper.store.database import Database
+from scraper.store.file import writer as writing
+from scraper.store.file.database import Database
+from scraper.store.file.schema import prepare
 from scraper.store.frontier import SqliteFrontier
-from scraper.store.runs import begin
-from scraper.store.schema import prepare
-from scraper.urls import fingerprint
+from scraper.store.queue.runs import begin
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Pages of one crawl before its memory is looked at: caches fill first.

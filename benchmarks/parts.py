@@ -25,24 +25,24 @@ from pathlib import Path
 import httpx
 
 from benchmarks.measure import cpu_model
-from scraper import urls
-from scraper.charsets import decode_text
-from scraper.clock import Clock
-from scraper.decode import Decoder
+from scraper.core import urls
+from scraper.core.charsets import decode_text
+from scraper.core.clock import Clock
+from scraper.core.models import DomainLease, Done, Options, Outcome, QueuedRequest, Send
 from scraper.demo.endless import Pages, path_of, serving
 from scraper.demo.endless.spider import EndlessShop, Product
-from scraper.downloader import Limits
-from scraper.engine.wires import open_wires
+from scraper.engine.collect import Collector
 from scraper.items import Items
-from scraper.models import DomainLease, Done, Options, Outcome, QueuedRequest, Send
+from scraper.net.decode import Decoder
+from scraper.net.downloader import Limits
+from scraper.net.transports import open_wires
 from scraper.page import Page
-from scraper.pipeline import Collector
 from scraper.politeness import Politeness
 from scraper.settings import Settings
 from scraper.spider import define
-from scraper.store.database import Database
+from scraper.store.file.database import Database
 from scraper.store.frontier import Budget, SqliteFrontier
-from scraper.store.runs import begin
+from scraper.store.queue.runs import begin
 
 #: Requests that the frontier is filled with, and how many a call adds or claims.
 QUEUED, BATCH = 20_000, 100

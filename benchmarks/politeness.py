@@ -32,15 +32,15 @@ from benchmarks.realmixes import HOSTS as REAL_HOSTS
 from benchmarks.realmixes import RATE as REAL_RATE
 from benchmarks.realmixes import REAL, Served, judged, log_server, measure_real
 from scraper import Crawl, Page, Request, Spider
-from scraper.frontier import Frontier
-from scraper.models import Options, QueuedRequest
-from scraper.store.database import Database
+from scraper.core.frontier import Frontier
+from scraper.core.models import Options, QueuedRequest
+from scraper.core.urls import fingerprint
+from scraper.store.file.database import Database
+from scraper.store.file.schema import prepare
+from scraper.store.file.writer import connect
 from scraper.store.frontier import SqliteFrontier
-from scraper.store.runs import begin
-from scraper.store.schema import prepare
-from scraper.store.writer import connect
+from scraper.store.queue.runs import begin
 from scraper.testing import Answer, Site, simulate
-from scraper.urls import fingerprint
 
 RATES, HOSTS = (1.0, 5.0, 20.0), (1, 10, 50)
 
@@ -355,7 +355,7 @@ def proof(sends: int = 1_000_000) -> bool:
 _PROVE = """
 import resource, sys
 from scraper.query import open_readonly
-from scraper.query.politeness import prove
+from scraper.reports.politeness import prove
 broken = [proof.broken for proof in prove(open_readonly(sys.argv[1])) if proof.broken]
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 sys.exit(bool(broken))

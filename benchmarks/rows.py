@@ -21,10 +21,9 @@ from typing import Annotated
 from benchmarks.measure import Usage, run
 from scraper import Key
 from scraper.items import Items
-from scraper.store.gone import end_run
-from scraper.store.runs import begin
-from scraper.store.schema import prepare
-from scraper.store.tables import ItemTables, Provenance
+from scraper.store.file.schema import prepare
+from scraper.store.queue.runs import begin, end_run
+from scraper.store.rows.tables import ItemTables, Provenance
 
 __all__ = ["main", "make"]
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scraper.api import Crawl, crawl, run
-    from scraper.credentials import Basic, Bearer, Secret
+    from scraper.core.codec import Exact, Key
+    from scraper.core.credentials import Basic, Bearer, Secret
+    from scraper.core.models import Download, Limit, Rate, Request, Requests
     from scraper.errors import (
         Blocked,
         FetchError,
@@ -23,14 +25,13 @@ if TYPE_CHECKING:
         StoreError,
         UsageError,
     )
-    from scraper.expect import Expect
     from scraper.items import table
-    from scraper.models import Download, Limit, Rate, Request, Requests
+    from scraper.items.expectations import Expect
     from scraper.page import Node, Page
-    from scraper.query.dataset import Dataset, open
+    from scraper.project.databases import open
+    from scraper.query.dataset import Dataset
+    from scraper.reports.summary import Summary
     from scraper.spider import Spider
-    from scraper.summary import Summary
-    from scraper.typed import Exact, Key
 
 __all__ = [
     "Basic",
@@ -68,19 +69,20 @@ __all__ = [
 
 _HOMES = {
     "scraper.api": ("Crawl", "crawl", "run"),
-    "scraper.credentials": ("Basic", "Bearer", "Secret"),
+    "scraper.core.credentials": ("Basic", "Bearer", "Secret"),
     "scraper.errors": (
         "Blocked", "FetchError", "NoMatch", "PageError", "Retry", "ScraperError", "Skip", "Stop", "StoreError",
         "UsageError",
     ),
-    "scraper.expect": ("Expect",),
+    "scraper.items.expectations": ("Expect",),
     "scraper.items": ("table",),
-    "scraper.models": ("Download", "Limit", "Rate", "Request", "Requests"),
+    "scraper.core.models": ("Download", "Limit", "Rate", "Request", "Requests"),
     "scraper.page": ("Node", "Page"),
-    "scraper.query.dataset": ("Dataset", "open"),
+    "scraper.project.databases": ("open",),
+    "scraper.query.dataset": ("Dataset",),
     "scraper.spider": ("Spider",),
-    "scraper.summary": ("Summary",),
-    "scraper.typed": ("Exact", "Key"),
+    "scraper.reports.summary": ("Summary",),
+    "scraper.core.codec": ("Exact", "Key"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -16,42 +16,41 @@ from typing import Any, TypedDict, Unpack
 
 import httpx
 
-from scraper.clock import Clock
-from scraper.downloader import Downloader
+from scraper.core.clock import Clock
+from scraper.core.models import CrawlStatus, Request
 from scraper.engine import (
     CARRIED,
     Aside,
     Context,
     Engine,
-    Identity,
     Links,
     Meanings,
-    Outgoing,
     Parsing,
     Repetition,
     Seeder,
     check_start,
-    open_wires,
-    request_headers,
-    user_agent,
 )
 from scraper.engine.closing import close_run
+from scraper.engine.options import Ended, Member, Options, Resume
 from scraper.errors import UsageError
 from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Event, Observer, Warned, notify
-from scraper.files import Files
 from scraper.items import Items
-from scraper.models import CrawlStatus, Request
-from scraper.options import Ended, Member, Options, Resume
+from scraper.net.downloader import Downloader
+from scraper.net.identity import Identity, request_headers, user_agent
+from scraper.net.request_headers import Outgoing
+from scraper.net.retry import RetryPolicy
+from scraper.net.robots import Robots
+from scraper.net.transports import open_wires
 from scraper.politeness import Politeness
-from scraper.project import default_database, project_folder
-from scraper.query.past import Past
-from scraper.retry import RetryPolicy
-from scraper.robots import Robots
+from scraper.project.folder import default_database, project_folder
+from scraper.query.spider_database import Past
+from scraper.reports.summary import Summary, summarize
 from scraper.settings import NO_LAYERS, Layers, Settings
 from scraper.spider import Definition, Spider, define, instantiate, lend
-from scraper.store.database import Database
+from scraper.spider.files import Files
+from scraper.store.file.database import Database
 from scraper.store.frontier import Budget, SqliteFrontier
-from scraper.store.runs import (
+from scraper.store.queue.runs import (
     Run,
     begin,
     counters,
@@ -62,8 +61,7 @@ from scraper.store.runs import (
     requeue_failed,
     unfinished,
 )
-from scraper.store.shapes import Occasion, adapt
-from scraper.summary import Summary, summarize
+from scraper.store.rows.shapes import Occasion, adapt
 from scraper.version import VERSION
 
 __all__ = ["Crawl", "CrawlOptions", "Ended", "Member", "Options", "Resume", "crawl", "run"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from scraper.models import Completed, Done
+from scraper.core.models import Completed, Done
 
 __all__ = [
     "GRACE",

@@ -13,7 +13,7 @@ import pytest
 
 __all__ = ["CaseFile", "CaseItem", "Changed", "pytest_addoption", "pytest_collect_file"]
 
-#: As in `scraper.trial.case`, which is not imported for it.
+#: As in `scraper.testing.saved_case`, which is not imported for it.
 SUFFIX = ".case.json"
 ACCEPT = "--accept-cases"
 
@@ -46,7 +46,7 @@ class CaseItem(pytest.Item):
     """Replays the page and compares items, rejections and links."""
 
     def runtest(self) -> None:
-        from scraper.trial import accept, difference
+        from scraper.testing.saved_case import accept, difference
 
         changes = difference(self.path)
         if changes and self.config.getoption(ACCEPT):

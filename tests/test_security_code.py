@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Source
 
-from tests.rawserver import answering, ok, serve
+from tests.support.raw_server import answering, ok, serve
 
 # ----------------------------------------------------------------------- SEC-50: nothing by a name from data
 
@@ -22,18 +22,18 @@ NAMED_BY_US = {
     "scraper/__init__.py": "our own exports",
     "scraper/api.py": "the spider's own arguments",
     "scraper/engine/lanes.py": "fields of Limit",
-    "scraper/extras.py": "an optional package we name",
-    "scraper/loader.py": "the spider a person asks for",
+    "scraper/core/extras.py": "an optional package we name",
+    "scraper/project/loader.py": "the spider a person asks for",
     "scraper/page/node.py": "the direction of a step in the tree, one of two",
-    "scraper/options.py": "our own fields",
+    "scraper/engine/options.py": "our own fields",
     "scraper/query/parquet.py": "an optional package we name",
     "scraper/profiling/profile.py": "functions of this package, constants",
-    "scraper/settings/readers.py": "fields of Limit",
+    "scraper/settings/parsers.py": "fields of Limit",
     "scraper/spider/definition.py": "the spider's own annotated arguments",
-    "scraper/store/queue.py": "fields of Options",
-    "scraper/transport/roots.py": "one method of ssl.SSLContext, a constant",
-    "scraper/transport/tunnel.py": "one of two kinds of proxy",
-    "scraper/typed/classes.py": "fields of an item class",
+    "scraper/store/queue/requests.py": "fields of Options",
+    "scraper/net/wire/tls_roots.py": "one method of ssl.SSLContext, a constant",
+    "scraper/net/wire/proxy_tunnel.py": "one of two kinds of proxy",
+    "scraper/core/codec/classes.py": "fields of an item class",
 }
 LOOKUPS = {"getattr", "setattr", "delattr", "import_module", "methodcaller", "attrgetter"}
 
@@ -92,7 +92,7 @@ SERVING = {
     "scraper/demo/endless/server.py",
     "scraper/demo/server.py",
     "scraper/demo/crawl.py",
-    "scraper/testing/clock.py",
+    "scraper/testing/virtual_time.py",
 }
 
 
@@ -167,11 +167,11 @@ TYPED_BY_PEOPLE = (
     "scraper/query/",
     "scraper/cli/",
     "scraper/settings/",
-    "scraper/models/limits.py",
-    "scraper/config.py",
+    "scraper/core/models/limits.py",
+    "scraper/project/config.py",
     "scraper/page/css.py",
-    "scraper/page/suggest.py",
-    "scraper/diagnose/",
+    "scraper/page/suggestions.py",
+    "scraper/reports/",
 )
 METHODS = {"match", "fullmatch", "search", "findall", "finditer", "sub", "split"}
 

@@ -8,7 +8,7 @@ import re
 import pytest
 from conftest import ROOT, read_sources
 
-from tests.hostile import ENDPOINTS
+from tests.support.hostile_web import ENDPOINTS
 
 ROW = re.compile(r"^\| ((?:SEC|HOST)-\d\d) \| .+ \| .+ \| `((?:sec|host)_\d\d)` \|$", re.MULTILINE)
 

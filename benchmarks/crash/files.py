@@ -16,9 +16,9 @@ from pathlib import Path
 
 from benchmarks.crash.kills import START
 from benchmarks.crash.site import InProcess, check, child, crawl, folder, report
-from scraper.store import log as logs
-from scraper.store import writer as writing
-from scraper.store.schema import prepare
+from scraper.store.file import write_ahead_log
+from scraper.store.file import writer as writing
+from scraper.store.file.schema import prepare
 
 __all__ = ["power", "torn", "traced"]
 
@@ -64,7 +64,7 @@ def _left_open(path: Path, pages: int) -> None:
     """A crawl that was killed before its log was folded."""
 
     def run() -> None:
-        logs.fold = lambda conn: os.kill(os.getpid(), signal.SIGKILL)
+        write_ahead_log.fold = lambda conn: os.kill(os.getpid(), signal.SIGKILL)
         crawl(path, START, transport=InProcess(pages), inline=True)
 
     os.waitpid(child(run), 0)
@@ -111,7 +111,7 @@ def traced(path: str, synchronous: str, pages: int, *, beside: bool) -> None:
 
     `beside`: its log is folded in another thread, as that of a real crawl.
     """
-    logs.FOLD, logs.LOG = 2**16, 2**18
+    write_ahead_log.FOLD, write_ahead_log.LOG = 2**16, 2**18
     connect = writing.connect
     null = os.open("/dev/null", os.O_WRONLY)
     done = 0

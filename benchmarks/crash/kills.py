@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks.crash.site import Graph, InProcess, check, child, crawl, folder, report, served
 from scraper.store import frontier as frontiers
-from scraper.store import log as logs
-from scraper.store import writer as writing
+from scraper.store.file import write_ahead_log
+from scraper.store.file import writer as writing
 
 __all__ = ["at_points", "at_random"]
 
@@ -24,7 +24,7 @@ START = "https://graph.example/p/0"
 def at_random(crawls: int, kills: int, pages: int, seed: int) -> None:
     """CR-01: each crawl is killed again and again at random times until it is complete."""
     chance, began = random.Random(seed), time.monotonic()
-    logs.FOLD, logs.LOG = (
+    write_ahead_log.FOLD, write_ahead_log.LOG = (
         2**16,
         2**18,
     )  # so that so few pages are folded beside the writer, and by it, many times
@@ -111,8 +111,8 @@ class Points:
         self._around(writing.InlineExecutor, "run", "", "committed, not yet told")
         self._around(frontiers.SqliteFrontier, "claim", "before claim", "after claim")
         self._around(InProcess, "handle_async_request", "before send", "after send")
-        fold, parse = logs.fold, Graph.parse
-        logs.fold = lambda conn: (fold(conn), self.reach("after checkpoint"))[0]  # type: ignore[assignment,func-returns-value]  # this process only
+        fold, parse = write_ahead_log.fold, Graph.parse
+        write_ahead_log.fold = lambda conn: (fold(conn), self.reach("after checkpoint"))[0]  # type: ignore[assignment,func-returns-value]  # this process only
 
         def parsed(spider: Graph, page: Any) -> Any:
             self.reach("before parse")

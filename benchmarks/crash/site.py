@@ -21,7 +21,7 @@ import httpx
 
 from benchmarks.arrivals import Visitor, serve
 from scraper import Crawl, Key, Page, Spider
-from scraper.downloader import always  # noqa: F401 - imported before the forks, as all that a crawl needs
+from scraper.net.downloader import always  # noqa: F401 - imported before the forks, as all that a crawl needs
 
 __all__ = [
     "HOST",

@@ -7,8 +7,8 @@ import base64
 import shlex
 from typing import NoReturn
 
+from scraper.core.models import Request
 from scraper.errors import UsageError
-from scraper.models import Request
 
 __all__ = ["request_of"]
 

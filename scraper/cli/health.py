@@ -16,12 +16,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from scraper.cli.words import shown_place
-from scraper.config import Configuration, environment_layers, read_file
+from scraper.cli.terminal.formatting import shown_place
+from scraper.core.extras import EXTRAS, pip_command, present
 from scraper.errors import ScraperError, SettingsError
-from scraper.extras import EXTRAS, pip_command, present
-from scraper.loader import Catalog, survey
-from scraper.project import project_folder, shown
+from scraper.project.config import Configuration, environment_layers, read_file
+from scraper.project.folder import project_folder, shown
+from scraper.project.loader import Catalog, survey
 from scraper.settings import NO_LAYERS, Settings
 from scraper.spider import define
 from scraper.version import VERSION

@@ -19,42 +19,57 @@ __all__ = ["Lazy", "cli", "exit_code_of", "main"]
 
 #: Commands by name: where each one is, and its line in `--help` (so that help imports nothing).
 COMMANDS = {
-    "demo": ("scraper.cli.demo:demo", "Crawl a small shop served from this machine: works with no network."),
-    "new": ("scraper.cli.new:new", "Write a first spider for a page."),
-    "crawl": ("scraper.cli.crawl:crawl", "Run a spider and store what it finds."),
-    "resume": ("scraper.cli.crawl:resume", "Go on with an unfinished run, after Ctrl-C or a crash."),
-    "stop": ("scraper.cli.stop:stop", "Ask a running crawl to end, from another terminal."),
-    "try": ("scraper.cli.trial:try_", "Run one page of a spider and store nothing."),
-    "get": ("scraper.cli.get:get", "One page to stdout: as it is, its matches, Markdown, JSON, links."),
-    "shell": ("scraper.cli.shell:shell", "A Python prompt with a page."),
-    "list": ("scraper.cli.spiders:list_spiders", "The spiders of this project and of plugins."),
-    "info": ("scraper.cli.spiders:info", "What a spider says of itself."),
-    "tables": ("scraper.cli.query:tables", "The tables of a database, with their columns."),
-    "query": ("scraper.cli.query:query", "Ask a database a question in SQL, or show a table."),
+    "demo": (
+        "scraper.cli.commands.demo:demo",
+        "Crawl a small shop served from this machine: works with no network.",
+    ),
+    "new": ("scraper.cli.commands.new:new", "Write a first spider for a page."),
+    "crawl": ("scraper.cli.commands.crawl:crawl", "Run a spider and store what it finds."),
+    "resume": ("scraper.cli.commands.crawl:resume", "Go on with an unfinished run, after Ctrl-C or a crash."),
+    "stop": ("scraper.cli.commands.stop:stop", "Ask a running crawl to end, from another terminal."),
+    "try": ("scraper.cli.commands.try_page:try_", "Run one page of a spider and store nothing."),
+    "get": (
+        "scraper.cli.commands.get:get",
+        "One page to stdout: as it is, its matches, Markdown, JSON, links.",
+    ),
+    "shell": ("scraper.cli.commands.shell:shell", "A Python prompt with a page."),
+    "list": ("scraper.cli.commands.spiders:list_spiders", "The spiders of this project and of plugins."),
+    "info": ("scraper.cli.commands.spiders:info", "What a spider says of itself."),
+    "tables": ("scraper.cli.commands.query:tables", "The tables of a database, with their columns."),
+    "query": ("scraper.cli.commands.query:query", "Ask a database a question in SQL, or show a table."),
     "export": (
-        "scraper.cli.export:export_command",
+        "scraper.cli.commands.export:export_command",
         "Write a table or an answer to a file: CSV, JSON, Parquet, Excel.",
     ),
-    "browse": ("scraper.cli.browse:browse", "Look at a database in a web browser (datasette)."),
-    "diff": ("scraper.cli.history:diff", "What appeared, vanished and changed between two runs."),
-    "undo": ("scraper.cli.history:undo", "Take a bad run back."),
-    "runs": ("scraper.cli.operate:runs", "The runs of a database."),
-    "status": ("scraper.cli.status:status", "How a crawl is doing, live or dead, from any terminal."),
-    "errors": ("scraper.cli.errors:errors", "What failed, grouped by kind and place."),
+    "browse": ("scraper.cli.commands.browse:browse", "Look at a database in a web browser (datasette)."),
+    "diff": ("scraper.cli.commands.diff:diff", "What appeared, vanished and changed between two runs."),
+    "undo": ("scraper.cli.commands.diff:undo", "Take a bad run back."),
+    "runs": ("scraper.cli.commands.runs:runs", "The runs of a database."),
+    "status": (
+        "scraper.cli.commands.status:status",
+        "How a crawl is doing, live or dead, from any terminal.",
+    ),
+    "errors": ("scraper.cli.commands.errors:errors", "What failed, grouped by kind and place."),
     "hosts": (
-        "scraper.cli.hosts:hosts",
+        "scraper.cli.commands.hosts:hosts",
         "The domains of a run, and what they wait for; other limits for one.",
     ),
-    "politeness": ("scraper.cli.politeness:politeness", "Prove from the database that a crawl was polite."),
-    "explain": ("scraper.cli.explain:explain", "Why a URL was fetched, skipped or retried."),
-    "bench": ("scraper.cli.bench:bench", "What this machine can do: a crawl of a generated shop, measured."),
+    "politeness": (
+        "scraper.cli.commands.politeness:politeness",
+        "Prove from the database that a crawl was polite.",
+    ),
+    "explain": ("scraper.cli.commands.explain:explain", "Why a URL was fetched, skipped or retried."),
+    "bench": (
+        "scraper.cli.commands.bench:bench",
+        "What this machine can do: a crawl of a generated shop, measured.",
+    ),
     "doctor": (
-        "scraper.cli.doctor:doctor",
+        "scraper.cli.commands.doctor:doctor",
         "What is wrong with this installation or project, and the remedy.",
     ),
-    "prune": ("scraper.cli.maintain:prune", "Remove what old runs left behind."),
-    "backup": ("scraper.cli.maintain:backup", "Copy a database, also while a crawl runs."),
-    "migrate": ("scraper.cli.maintain:migrate", "Bring tables to what the item classes say now."),
+    "prune": ("scraper.cli.commands.maintenance:prune", "Remove what old runs left behind."),
+    "backup": ("scraper.cli.commands.maintenance:backup", "Copy a database, also while a crawl runs."),
+    "migrate": ("scraper.cli.commands.maintenance:migrate", "Bring tables to what the item classes say now."),
 }
 
 #: The variable with which a shell asks for completion; its name is click's choice, for a program named scraper.
@@ -87,7 +102,7 @@ class Lazy(click.Group):
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
         if ctx.resilient_parsing:  # a shell asks what may stand there
-            from scraper.cli.complete import attach
+            from scraper.cli.completion import attach
 
             attach(command)
         return command
@@ -122,7 +137,7 @@ class Lazy(click.Group):
 def cli(folder: str | None) -> None:
     """Crawl web sites politely into a database you can query."""
     if folder is not None:
-        from scraper.cli.target import change_to
+        from scraper.project.target import change_to
 
         change_to(folder)
 
@@ -132,7 +147,7 @@ def _complete() -> int:
 
     Nothing else may be printed, since it would stand at somebody's prompt: an error means no candidates.
     """
-    import_module("scraper.cli.complete")  # knows bash better than click does
+    import_module("scraper.cli.completion")  # knows bash better than click does
     try:
         cli.main(prog_name="scraper", complete_var=COMPLETE, standalone_mode=False)
     except (Exception, KeyboardInterrupt):
@@ -160,7 +175,7 @@ def main() -> None:
         code = cli.main(prog_name="scraper", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except ScraperError as error:
-        from scraper.trace import printable
+        from scraper.core.tracebacks import printable
 
         click.echo(f"✗ {printable(str(error), lines=True)}", err=True)
         sys.exit(exit_code_of(error))
@@ -177,7 +192,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
-        from scraper.trace import describe, printable
+        from scraper.core.tracebacks import describe, printable
 
         record = describe(error, "internal", "scraper")
         click.echo(

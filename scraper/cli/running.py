@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scraper.api import Crawl, Resume
-from scraper.cli.export import check_run_output, export_run
-from scraper.cli.jsonevents import JsonEvents
-from scraper.cli.region import Region, is_terminal, screen
-from scraper.cli.report import Reporter
-from scraper.cli.signals import heeding
-from scraper.cli.target import change_to, find_target, pairs_of, stored_target
+from scraper.cli.terminal.json_events import JsonEvents
+from scraper.cli.terminal.region import Region, is_terminal, screen
+from scraper.cli.terminal.report import Reporter
+from scraper.cli.terminal.signals import heeding
 from scraper.errors import QueryError, UsageError
 from scraper.events import GRACE
-from scraper.project import find_database
+from scraper.project.folder import find_database
+from scraper.project.target import change_to, find_target, pairs_of, stored_target
 from scraper.query import open_readonly
-from scraper.store.runs import Run, latest, unfinished
-from scraper.summary import Summary
+from scraper.query.run_files import check_run_output, export_run
+from scraper.reports.summary import Summary
+from scraper.store.queue.runs import Run, latest, unfinished
 
 if TYPE_CHECKING:
     from scraper.profiling import Profile
@@ -140,10 +140,10 @@ def crawl_and_report(crawl: Crawl, look: Look, region: Region | None, workers: i
         reporter.left(crawl.database)
     else:
         reporter.ended(summary)
-        for path, rows in export_run(summary, look.output) if look.output else ():
+        for path, rows in _files(summary, look.output):
             reporter.wrote(path, rows)
     if profile is not None:
-        from scraper.cli.profile import profile_lines
+        from scraper.cli.terminal.profile import profile_lines
 
         measured = profile.measured(crawl.status().spent)
         reporter.told(profile_lines(measured))
@@ -152,6 +152,14 @@ def crawl_and_report(crawl: Crawl, look: Look, region: Region | None, workers: i
     if events is not None:
         events.left() if summary is None else events.ended(summary)
     return 130 if summary is None else summary.exit_code
+
+
+def _files(summary: Summary, output: str | None) -> list[tuple[str, int]]:
+    """The files of `-o`, written from the rows of this run."""
+    if not output:
+        return []
+    filled = {table for table, counts in summary.items.items() if sum(counts.values())}
+    return export_run(summary.database, summary.run, filled, output)
 
 
 def _profile(workers: int) -> Profile:

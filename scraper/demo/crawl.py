@@ -8,7 +8,7 @@ from typing import Any
 from scraper.api import Crawl
 from scraper.demo.server import DemoServer
 from scraper.demo.spider import DemoShop
-from scraper.summary import Summary
+from scraper.reports.summary import Summary
 
 __all__ = ["TARGET", "DemoCrawl"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated
 
-from scraper.models import Requests
+from scraper.core.codec import Key
+from scraper.core.models import Requests
 from scraper.page import Node, Page
 from scraper.spider import Spider
-from scraper.typed import Key
 
 __all__ = ["DemoShop", "Product", "Review"]
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mappi
 from functools import partial
 from typing import Any, Final
 
-from scraper.engine.aside import Aside
+from scraper.engine.collect import Collector, consume
+from scraper.engine.threads import Aside
 from scraper.errors import FetchError, Verdict
-from scraper.pipeline import Collector, consume
 
 __all__ = [
     "BLOCKED",

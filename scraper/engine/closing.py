@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from scraper.events import Warned
-from scraper.store.gone import end_run
-from scraper.store.prune import prune_some
-from scraper.store.runs import counters
-from scraper.store.writer import Writer
-from scraper.summary import Summary
+from scraper.reports.summary import Summary
+from scraper.store.file.writer import Writer
+from scraper.store.queue.runs import counters, end_run
+from scraper.store.rows.prune import prune_some
 
 __all__ = ["close_run"]
 

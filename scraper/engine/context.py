@@ -7,25 +7,25 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from scraper.clock import Clock
-from scraper.downloader import Downloader
-from scraper.engine.aside import Aside
-from scraper.engine.identity import Identity
+from scraper.core.clock import Clock
+from scraper.core.frontier import Frontier
 from scraper.engine.links import Links
-from scraper.engine.meant import Meanings
-from scraper.engine.outgoing import Outgoing
 from scraper.engine.parsing import Parsing
+from scraper.engine.schedule import Lane
+from scraper.engine.suggestions import Meanings
+from scraper.engine.threads import Aside
 from scraper.engine.traps import Repetition
 from scraper.events import Observer, Warned, notify
-from scraper.files import Files
-from scraper.frontier import Frontier
 from scraper.items import Items
+from scraper.net.downloader import Downloader
+from scraper.net.identity import Identity
+from scraper.net.request_headers import Outgoing
+from scraper.net.retry import RetryPolicy
+from scraper.net.robots import Robots
 from scraper.politeness import Politeness
-from scraper.retry import RetryPolicy
-from scraper.robots import Robots
-from scraper.schedule import Lane
 from scraper.settings import Settings
 from scraper.spider import Definition, Spider
+from scraper.spider.files import Files
 
 __all__ = ["Context", "Control"]
 

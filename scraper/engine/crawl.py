@@ -11,17 +11,17 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 
+from scraper.core.models import Command, Completed, CrawlStatus, Done, Pending
+from scraper.engine.accounting import Waits
+from scraper.engine.circuit_breakers import FailFast
 from scraper.engine.context import Context
-from scraper.engine.failfast import FailFast
+from scraper.engine.hops import LeaseLost
 from scraper.engine.lanes import EXTEND_EVERY, Lanes
+from scraper.engine.schedule import Lane
 from scraper.engine.seeds import Seeder
-from scraper.engine.travel import LeaseLost
 from scraper.engine.visit import Visit
-from scraper.engine.waits import Waits
 from scraper.errors import TableError
 from scraper.events import GRACE, STOPPED, PageDone, Stopping, Warned, notify
-from scraper.models import Command, Completed, CrawlStatus, Done, Pending
-from scraper.schedule import Lane
 
 __all__ = ["Engine"]
 

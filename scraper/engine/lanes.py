@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
+from scraper.core.models import DomainLease, Pending
 from scraper.engine.context import Context
+from scraper.engine.schedule import MOST_HELD, Lane, Schedule
 from scraper.errors import FetchError
 from scraper.events import DomainParked, notify
-from scraper.models import DomainLease, Pending
-from scraper.schedule import MOST_HELD, Lane, Schedule
 from scraper.settings import read_limit
 
 __all__ = ["EXTEND_EVERY", "Lanes"]

@@ -18,8 +18,8 @@ from typing import Final
 
 from scraper.errors import FetchError
 from scraper.page import Page
-from scraper.page.danger import DEEPEST, Risk, is_harmless, risk_of
-from scraper.page.trial import DEEP, GOOD, LARGE, LENGTH, MANY, MOST
+from scraper.page.safety.parse_cost import DEEPEST, Risk, is_harmless, risk_of
+from scraper.page.safety.trial_process import DEEP, GOOD, LARGE, LENGTH, MANY, MOST
 
 __all__ = ["Parsing"]
 
@@ -33,7 +33,7 @@ DOMAINS: Final = 10_000
 THREADS: Final = 2
 #: Elements, texts and comments of a page, and octets of one that is no markup, from which a callback may be at it for long.
 LARGE_TREE, LARGE_BODY = 10_000, 1 << 20
-SCRIPT: Final = Path(__file__).resolve().parents[1] / "page" / "trial.py"
+SCRIPT: Final = Path(__file__).resolve().parents[1] / "page" / "safety" / "trial_process.py"
 
 
 class Parsing:
@@ -110,7 +110,7 @@ class Parsing:
 
 
 class _Trial:
-    """The process of `scraper.page.trial`, started when it is needed and again after it was ended.
+    """The process of `scraper.page.safety.trial_process`, started when it is needed and again after it was ended.
 
     Invariant: after `kill` none is started. The lock is held for starting and killing alone.
     """

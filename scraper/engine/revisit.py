@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from scraper.models import Kept, Known, Options, QueuedRequest, Validators
+from scraper.core.models import Kept, Known, Options, QueuedRequest, Validators
 
 __all__ = ["NOT_MODIFIED", "Revisit", "validators_of"]
 

@@ -6,13 +6,14 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-from scraper.clock import Clock
-from scraper.engine.links import Links, check_url
+from scraper.core.clock import Clock
+from scraper.core.frontier import Frontier
+from scraper.core.models import QueuedRequest, Request
+from scraper.core.tracebacks import describe
+from scraper.engine.links import Links
 from scraper.errors import FetchError, ScraperError, SpiderError
-from scraper.frontier import Frontier
-from scraper.models import QueuedRequest, Request
 from scraper.spider import Definition, Spider
-from scraper.trace import describe
+from scraper.spider.scope import check_url
 
 __all__ = ["Seeder", "check_start"]
 

@@ -6,23 +6,17 @@ from dataclasses import replace
 
 import httpx
 
-from scraper.charsets import decode_text
-from scraper.downloader import Limits, Reply, Sink, Wanted
+from scraper.core.charsets import decode_text
+from scraper.core.models import Cookie, Download, Options, QueuedRequest, Request, Send
+from scraper.core.urls import split
 from scraper.engine.context import Context
-from scraper.engine.travel import (
-    Disallowed,
-    Traveller,
-    not_redirect,
-    redirect_target,
-    redirected,
-)
+from scraper.engine.hops import Disallowed, Traveller, not_redirect, redirect_target, redirected
 from scraper.errors import FetchError
-from scraper.files import served_name
-from scraper.messages import content_type_of
-from scraper.models import Cookie, Download, Options, QueuedRequest, Request, Send
+from scraper.net.downloader import Limits, Reply, Sink, Wanted
+from scraper.net.messages import content_type_of
+from scraper.net.retry import RETRY_STATUSES, retry_after
 from scraper.page import Fetcher, Page
-from scraper.retry import RETRY_STATUSES, retry_after
-from scraper.urls import split
+from scraper.spider.files import served_name
 
 __all__ = ["SubFetcher", "page_of"]
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from scraper.messages import content_type_of
+from scraper.net.messages import content_type_of
 
 __all__ = ["DEEP", "Repetition", "is_endless"]
 

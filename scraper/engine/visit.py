@@ -14,7 +14,10 @@ from typing import Any
 
 import httpx
 
-from scraper.downloader import Reply
+from scraper.core.codec import decode_arguments
+from scraper.core.models import Done, Options, Outcome, QueuedRequest, Request, SendKind
+from scraper.core.tracebacks import stands_in_source
+from scraper.core.urls import split
 from scraper.engine.callbacks import (
     BLOCKED,
     OutOfTime,
@@ -26,22 +29,19 @@ from scraper.engine.callbacks import (
     place_of,
     run_in_time,
 )
+from scraper.engine.collect import Collector
 from scraper.engine.context import Context
-from scraper.engine.ending import Ending, kept
+from scraper.engine.hops import Disallowed, Later, LeaseLost, Traveller, redirect_target, redirected
+from scraper.engine.outcome import Ending, kept
 from scraper.engine.revisit import NOT_MODIFIED, Revisit, validators_of
+from scraper.engine.schedule import Lane
 from scraper.engine.subfetch import SubFetcher, page_of
 from scraper.engine.traps import DEEP
-from scraper.engine.travel import Disallowed, Later, LeaseLost, Traveller, redirect_target, redirected
 from scraper.errors import BadSelector, Blocked, FetchError, Retry, Skip, Stop, StoreError, Verdict
-from scraper.messages import content_type_of
-from scraper.models import Done, Options, Outcome, QueuedRequest, Request, SendKind
+from scraper.net.downloader import Reply
+from scraper.net.messages import content_type_of
 from scraper.page import Page
-from scraper.pipeline import Collector
-from scraper.schedule import Lane
 from scraper.spider import Spider
-from scraper.trace import stands_in_source
-from scraper.typed import decode_arguments
-from scraper.urls import split
 
 __all__ = ["Visit"]
 

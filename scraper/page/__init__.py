@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from scraper.page.each import FailedRow
 from scraper.page.node import Node
 from scraper.page.page import Fetcher, Page
-from scraper.page.rows import FailedRow
 
 __all__ = ["FailedRow", "Fetcher", "Node", "Page"]

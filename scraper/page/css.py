@@ -16,7 +16,7 @@ from functools import lru_cache
 from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 from scraper.errors import BadSelector
-from scraper.page.effort import Effort, effort_of
+from scraper.page.safety.selector_cost import Effort, effort_of
 
 __all__ = ["Selector", "bad_selector", "compile_selector"]
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from scraper import urls
+from scraper.core import urls
+from scraper.core.models import Options, Site
 from scraper.errors import FetchError
-from scraper.models import Options, Site
-from scraper.page.effort import Effort, effort_of
-from scraper.page.linear import Slow
 from scraper.page.numbers import DecimalPoint
+from scraper.page.safety.linear_select import Slow
+from scraper.page.safety.selector_cost import Effort, effort_of
 from scraper.page.text import Texts
 
 __all__ = ["HTTP", "Document", "attribute_of", "is_markup", "join"]

@@ -10,13 +10,13 @@ from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar, overloa
 
 from selectolax.lexbor import LexborNode, SelectolaxError
 
+from scraper.core.models import Options, Request, Requests
 from scraper.errors import BadSelector, BadValue, NoMatch, Verdict
-from scraper.models import Options, Request, Requests
-from scraper.page.bind import options_for
+from scraper.page.callback_options import options_for
 from scraper.page.css import Selector, bad_selector, compile_selector
 from scraper.page.document import Document, attribute_of
+from scraper.page.each import SNIPPET, FailedRow, refuse_async, results_of
 from scraper.page.numbers import DecimalPoint, read_decimal, read_number
-from scraper.page.rows import SNIPPET, FailedRow, refuse_async, results_of
 
 __all__ = ["Node", "Selecting"]
 

@@ -8,15 +8,15 @@ from typing import Any, Concatenate, ParamSpec, Protocol, overload
 
 import httpx
 
+from scraper.core.models import Download, Options, Request, Requests, Site
 from scraper.errors import BadValue, FetchError, PageError
-from scraper.models import Download, Options, Request, Requests, Site
-from scraper.page.bind import options_for
+from scraper.page.callback_options import options_for
 from scraper.page.document import HTTP, Document, is_markup, join
-from scraper.page.jsontext import read_json
-from scraper.page.markdown import markdown_of
 from scraper.page.node import Selecting
 from scraper.page.numbers import DecimalPoint
-from scraper.page.suggest import suggest
+from scraper.page.readers.json_text import read_json
+from scraper.page.readers.markdown import markdown_of
+from scraper.page.suggestions import suggest
 
 __all__ = ["Fetcher", "Page"]
 

@@ -12,9 +12,9 @@ from types import TracebackType
 
 from aiolimiter import AsyncLimiter
 
-from scraper.clock import Clock
-from scraper.models import Hours, Limit, Pace, Rate
-from scraper.politeness.adaptive import AutoRate
+from scraper.core.clock import Clock
+from scraper.core.models import Hours, Limit, Pace, Rate
+from scraper.politeness.adaptive_rate import AutoRate
 from scraper.settings import Settings
 
 __all__ = ["PAUSE", "RATE", "REFUSALS", "RETRY_AFTER", "Domain", "Turn"]

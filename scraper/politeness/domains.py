@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from scraper.clock import Clock
-from scraper.models import LONGEST_HOLD, DomainFacts, Limit
+from scraper.core.clock import Clock
+from scraper.core.models import LONGEST_HOLD, DomainFacts, Limit
+from scraper.core.urls import domain_of
 from scraper.politeness.domain import RETRY_AFTER, Domain
 from scraper.settings import Settings
-from scraper.urls import domain_of
 
 __all__ = ["Politeness"]
 

@@ -12,19 +12,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from scraper.downloader import Downloader
-from scraper.engine import aside, visit
+from scraper.engine import threads, visit
 from scraper.engine.callbacks import Watch
+from scraper.engine.collect import Collector
 from scraper.engine.links import Links
 from scraper.engine.visit import Visit
 from scraper.errors import UsageError
 from scraper.events import Event, PageDone
+from scraper.net.downloader import Downloader
 from scraper.page.document import Document
 from scraper.page.node import Selecting
-from scraper.pipeline import Collector
 from scraper.profiling.figures import CallbackTime, Durations, Figures, SelectorTime
 from scraper.profiling.timer import Steps, Timer
-from scraper.store import writer
+from scraper.store.file import writer
 
 __all__ = ["Profile"]
 
@@ -71,7 +71,7 @@ class Profile:
         self._replace(Visit, "run", lambda own: self._stepped(own, ENGINE))
         self._replace(Visit, "_judge", self._noting_page)
         self._replace(visit, "run_in_time", self._timed_callback)
-        self._replace(aside, "_drained", self._timed_aside)
+        self._replace(threads, "_drained", self._timed_aside)
         self._replace(writer, "_run_group", self._timed_group)
         self._began, self._cpu_began = time.perf_counter(), time.process_time()
         return self

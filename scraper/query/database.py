@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from scraper.core.sql_names import quoted
 from scraper.errors import QueryError
-from scraper.names import quoted
-from scraper.query.explain import explained
+from scraper.query.error_hints import explained
 
 __all__ = ["Answer", "Interrupted", "Parameters", "answering", "ask", "open_readonly", "own_columns"]
 

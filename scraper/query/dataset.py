@@ -7,34 +7,23 @@ import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import islice
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from scraper.core.sql_names import quoted
 from scraper.errors import QueryError
-from scraper.items import table_name
-from scraper.names import quoted
-from scraper.project import find_database
+from scraper.items import restore, table_name
+from scraper.query.connection import InlineReader, Reader, ThreadReader
 from scraper.query.database import Answer, Parameters, ask
-from scraper.query.reader import InlineReader, Reader, ThreadReader
 from scraper.query.tables import TableInfo, fill_rates, list_tables
-from scraper.typed import restore
 
-__all__ = ["Dataset", "Row", "open"]
+__all__ = ["CONNECTIONS", "Dataset", "Row"]
 
 T = TypeVar("T")
 Row = dict[str, Any]
 
 #: Connections kept, which is how many queries run at a time; and rows that cross from a thread at a time.
 CONNECTIONS, CHUNK = 4, 500
-
-
-def open(database: str | Path, *, connections: int = CONNECTIONS) -> Dataset:
-    """A database, by file or by the name of a spider of this project, for questions: `async with open("books") as db`.
-
-    Up to `connections` queries run in parallel. Raises UsageError naming what exists when there is none.
-    """
-    return Dataset(find_database(str(database)), connections=connections)
 
 
 class Dataset:

@@ -13,9 +13,9 @@ from functools import partial
 from itertools import islice
 from typing import Any, TextIO
 
+from scraper.core.tracebacks import printable
 from scraper.errors import QueryError
 from scraper.query.database import Answer
-from scraper.trace import printable
 
 __all__ = ["FORMATS", "excel_safe", "write_answer"]
 

@@ -9,8 +9,8 @@ from importlib import import_module
 from itertools import islice
 from typing import Any
 
+from scraper.core.extras import require as require_extra
 from scraper.errors import QueryError
-from scraper.extras import require as require_extra
 from scraper.query.columns import Shape, decimal_of, shapes_of
 from scraper.query.database import Answer
 

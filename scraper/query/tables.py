@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from scraper.names import quoted
+from scraper.core.sql_names import quoted
 
 __all__ = ["ColumnInfo", "TableInfo", "fill_rates", "kinds_of", "list_tables", "own_tables"]
 
@@ -19,7 +19,7 @@ _BY_TYPE = {"TEXT": "text", "INTEGER": "integer", "REAL": "real"}
 
 @dataclass(frozen=True, slots=True)
 class ColumnInfo:
-    """A column. `kind` is what its values are (`scraper.typed.kind_of`), empty when several things may be.
+    """A column. `kind` is what its values are (`scraper.core.codec.kind_of`), empty when several things may be.
 
     `filled` is the share of rows with a value that is neither NULL nor empty; None where nothing was counted.
     """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from scraper.core.extras import require as require_extra
 from scraper.errors import QueryError
-from scraper.extras import require as require_extra
 from scraper.query.database import Answer
 
 __all__ = ["require", "write_xlsx"]

@@ -1,6 +1,6 @@
 """Settings of a crawl: the frozen object, its layers, and how values are read."""
 
-from scraper.settings.readers import SCOPES, SECRET_SETTINGS, did_you_mean, near_miss, read_limit
+from scraper.settings.parsers import SCOPES, SECRET_SETTINGS, did_you_mean, near_miss, read_limit
 from scraper.settings.settings import NO_LAYERS, Layer, Layers, Settings
 
 __all__ = [

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from scraper.core.models import Hours, Limit, Proxy, Rate, read_proxies
+from scraper.core.urls import SESSIONS
 from scraper.errors import SettingsError
-from scraper.models import Hours, Limit, Proxy, Rate, read_proxies
-from scraper.settings.readers import (
+from scraper.settings.parsers import (
     SECRET_SETTINGS,
     did_you_mean,
     read_auth,
@@ -32,7 +33,6 @@ from scraper.settings.readers import (
     read_text,
     read_words,
 )
-from scraper.urls import SESSIONS
 
 if TYPE_CHECKING:
     import httpx

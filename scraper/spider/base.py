@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import httpx
 
+from scraper.core.models import Request
 from scraper.errors import FetchError, SpiderError
-from scraper.expect import Expect
-from scraper.models import Request
+from scraper.items.expectations import Expect
 from scraper.page import Page
 
 __all__ = ["Past", "Spider", "lend"]

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
-from scraper.credentials import Secret
+from scraper.core.codec import decode
+from scraper.core.credentials import Secret
+from scraper.core.tracebacks import describe
 from scraper.errors import SpiderError
-from scraper.expect import Expectation, expectations_of
+from scraper.items.expectations import Expectation, expectations_of
 from scraper.settings import Settings, did_you_mean, near_miss
 from scraper.spider.base import Spider
-from scraper.trace import describe
-from scraper.typed import decode
 
 __all__ = ["Definition", "define", "instantiate", "parameters_of"]
 

@@ -1,4 +1,4 @@
-"""The frontier in SQLite: `scraper.frontier.Frontier` over the writer's transaction."""
+"""The frontier in SQLite: `scraper.core.frontier.Frontier` over the writer's transaction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from scraper.models import (
+from scraper.core.models import (
     Command,
     Completed,
     DomainFacts,
@@ -18,12 +18,12 @@ from scraper.models import (
     QueuedRequest,
     Upcoming,
 )
-from scraper.store.commands import commands_after
-from scraper.store.counters import Counters, Deltas
-from scraper.store.leases import Leases, upcoming_domains
-from scraper.store.queue import Queue
+from scraper.store.file.writer import Writer
+from scraper.store.queue.counters import Counters, Deltas
+from scraper.store.queue.leases import Leases, upcoming_domains
+from scraper.store.queue.orders import commands_after
+from scraper.store.queue.requests import Queue
 from scraper.store.results import Results
-from scraper.store.writer import Writer
 
 __all__ = ["Budget", "SqliteFrontier"]
 

@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scraper.clock import iso
-from scraper.models import Completed, Done, ErrorRecord, Pace, QueuedRequest, Rejected, State
-from scraper.store.cookies import store_cookies
-from scraper.store.counters import Deltas
-from scraper.store.fill import Fill
-from scraper.store.queue import Queue, encode_options
-from scraper.store.selectors import SelectorCounts
-from scraper.store.tables import ItemTables, Provenance
-from scraper.store.visits import Visits
+from scraper.core.clock import iso
+from scraper.core.models import Completed, Done, ErrorRecord, Pace, QueuedRequest, Rejected, State
+from scraper.store.queue.cookies import store_cookies
+from scraper.store.queue.counters import Deltas
+from scraper.store.queue.requests import Queue, encode_options
+from scraper.store.queue.revisits import Visits
+from scraper.store.rows.fill import Fill
+from scraper.store.rows.selectors import SelectorCounts
+from scraper.store.rows.tables import ItemTables, Provenance
 
 __all__ = ["Results"]
 

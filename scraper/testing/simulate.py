@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from scraper.api import Crawl
+from scraper.reports.summary import Summary
 from scraper.spider import Spider
-from scraper.summary import Summary
-from scraper.testing.clock import VirtualLoop
-from scraper.testing.site import Hit, Site
+from scraper.testing.scripted_site import Hit, Site
+from scraper.testing.virtual_time import VirtualLoop
 
 __all__ = ["Simulation", "simulate"]
 

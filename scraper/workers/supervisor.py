@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scraper.api import Crawl, Ended, Member
-from scraper.clock import Clock
+from scraper.core.clock import Clock
 from scraper.errors import ScraperError, SpiderError, StoreError, UsageError
 from scraper.events import (
     GRACE,
@@ -28,11 +28,11 @@ from scraper.events import (
     Stopping,
     Warned,
 )
-from scraper.store.database import Database
-from scraper.store.holders import writer_of
-from scraper.store.lock import CrawlLock
-from scraper.store.runs import Run, counters
-from scraper.summary import Summary
+from scraper.reports.summary import Summary
+from scraper.store.file.database import Database
+from scraper.store.file.lock import CrawlLock
+from scraper.store.file.lock_holders import writer_of
+from scraper.store.queue.runs import Run, counters
 from scraper.workers.worker import work
 
 __all__ = ["Workers"]

@@ -13,12 +13,12 @@ from dataclasses import astuple
 from typing import Any, NoReturn
 
 from scraper.api import Crawl, Member
-from scraper.clock import Clock
+from scraper.core.clock import Clock
 from scraper.events import GRACE, DomainParked, Event, PageDone, Stalled, Warned, told
-from scraper.store.database import Database
+from scraper.store.file.database import Database
+from scraper.store.file.lock import Living
 from scraper.store.frontier import SqliteFrontier
-from scraper.store.lock import Living
-from scraper.store.runs import Run, run_of
+from scraper.store.queue.runs import Run, run_of
 
 __all__ = ["work"]
 

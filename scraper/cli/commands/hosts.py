@@ -1,0 +1,91 @@
+"""`scraper hosts`: the domains of a crawl, and other limits for one of them while it runs."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+
+import click
+
+from scraper.cli.database import opened
+from scraper.cli.terminal.formatting import shown_database
+from scraper.core.urls import domain_of
+from scraper.errors import QueryError, UsageError
+from scraper.project.folder import find_database
+from scraper.query import open_readonly, write_answer
+from scraper.reports.hosts import domain_in, domains_named, hosts_of
+from scraper.reports.runs import latest_run
+from scraper.settings import did_you_mean, read_limit
+from scraper.store.file.lock import holder_of
+from scraper.store.file.writer import connect, explaining
+from scraper.store.queue.orders import set_limit
+
+__all__ = ["hosts"]
+
+#: What can be changed while a crawl runs.
+CHANGEABLE = ("rate", "concurrency", "delay", "hours")
+
+
+@click.command()
+@click.argument("database")
+@click.option("--run", type=int, metavar="N", help="This run instead of the newest.")
+@click.option(
+    "--set", "domain", metavar="DOMAIN", help="Change the limits of DOMAIN in the crawl that runs now."
+)
+@click.argument("changes", nargs=-1, metavar="[KEY=VALUE]...")
+def hosts(database: str, run: int | None, domain: str | None, changes: tuple[str, ...]) -> None:
+    """The domains of a run of DATABASE: sends, rate, smallest gap, what they wait for. With --set DOMAIN
+    KEY=VALUE… (rate, concurrency, delay, hours): other limits for one, within a second."""
+    if domain is not None:
+        _set(database, domain, changes)
+    elif changes:
+        raise UsageError(f"{changes[0]!r}: which domain? scraper hosts {database} --set DOMAIN {changes[0]}")
+    else:
+        with opened(database) as conn:
+            write_answer(hosts_of(conn, latest_run(conn, run), time.time()), sys.stdout)
+
+
+def _set(database: str, domain: str, changes: Sequence[str]) -> None:
+    path = find_database(database)
+    shown = shown_database(path)
+    given = _read(changes)
+    read_limit(domain, given)
+    with closing(open_readonly(path)) as conn:
+        run = latest_run(conn)
+        key = _key(conn, run, domain.lower())
+    if holder_of(path) is None:
+        raise UsageError(
+            f"no crawl is running on {shown}: set it where the next one reads it, limits in scraper.toml"
+        )
+    with explaining(path), closing(connect(path)) as conn, conn:
+        set_limit(conn, run, key, given, time.time())
+    click.echo(f"{key}: {', '.join(f'{name} {value}' for name, value in given.items())}", err=True)
+
+
+def _read(changes: Sequence[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for change in changes:
+        key, mark, value = change.partition("=")
+        if key not in CHANGEABLE:
+            raise UsageError(f"{key!r} cannot be changed while a crawl runs{did_you_mean(key, CHANGEABLE)} "
+                             f"What can: {', '.join(CHANGEABLE)}")  # fmt: skip
+        if not mark or not value:
+            raise UsageError(f"{change!r}: give a value, as in rate=2/s")
+        given[key] = value
+    if not given:
+        raise UsageError(
+            f"what is to change? For instance rate=2/s concurrency=1 (also {', '.join(CHANGEABLE)})"
+        )
+    return given
+
+
+def _key(conn: sqlite3.Connection, run: int, domain: str) -> str:
+    """The domain meant: as it is named, or the one a host belongs to."""
+    for name in (domain, domain_of(domain)):
+        if domain_in(conn, run, name):
+            return name
+    known = domains_named(conn, run)
+    raise QueryError(f"run {run} has no domain {domain!r}{did_you_mean(domain, known)} See: scraper hosts")

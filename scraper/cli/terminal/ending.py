@@ -1,0 +1,91 @@
+"""The end of a crawl in a few lines: what it gave, what went wrong, where its time went, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scraper.cli.terminal.findings import findings
+from scraper.cli.terminal.formatting import (
+    duration,
+    number,
+    of_table,
+    plural,
+    shown_database,
+    shown_place,
+)
+from scraper.cli.terminal.quality import quality_lines
+from scraper.reports.summary import Summary
+
+__all__ = ["ending", "shares"]
+
+#: Lines of the end at most, a good end's without its problems at most, and causes in its line about time.
+LINES, CAUSES = 6, 4
+
+
+def ending(summary: Summary) -> list[str]:
+    """At most six lines; the first says it all."""
+    database = shown_database(summary.database)
+    if summary.exit_code == 4:
+        return [f"✗ {summary.start_problem}. Nothing crawled."]
+    head = f"{_mark(summary)} {summary.spider}: {_counted(summary)} in {duration(summary.seconds)}{_because(summary)}"
+    told = quality_lines(summary) + findings(summary)
+    if summary.rejected:
+        place, why = summary.refusal
+        told.append(
+            f"  rejected  {plural(summary.rejected, 'item')}      → scraper query {database} _rejected"
+        )
+        told.append(f"    first: {shown_place(place)}  {why}")
+    if summary.state == "stopped":
+        after = [f"  continue with: scraper resume {database}"]
+    elif summary.rows:
+        after = [f"  next      scraper query {database} {summary.example}"]
+    else:
+        after = []
+    time = shares(summary.counters) if summary.exit_code in {0, 130} else ""
+    if time and len(told) + len(after) + 1 < LINES - 1:
+        told.append(f"  time      {time}")
+    return [head, *told[: LINES - 1 - len(after)], *after]
+
+
+def shares(counters: Mapping[str, int]) -> str:
+    """Where the time went, most first: rate limit 81 % · network 15 %."""
+    spent = {name[5:]: n for name, n in counters.items() if name.startswith("time.")}
+    total = sum(spent.values())
+    most = sorted(spent, key=lambda cause: -spent[cause])[:CAUSES]
+    percent = {cause: round(100 * spent[cause] / total) for cause in most} if total else {}
+    return " · ".join(f"{cause} {share} %" for cause, share in percent.items() if share)
+
+
+def _mark(summary: Summary) -> str:
+    return {0: "✓", 5: "!", 130: "!"}.get(summary.exit_code, "✗")
+
+
+def _spared(counters: Mapping[str, int]) -> str:
+    """What `revisit` spared: pages that had not changed, and those that were not asked for."""
+    unchanged, left = counters.get("not-modified", 0), counters.get("not-revisited", 0)
+    return (f" ({number(unchanged)} not modified)" if unchanged else "") + (
+        f", {number(left)} not fetched again" if left else ""
+    )
+
+
+def _counted(summary: Summary) -> str:
+    parts = [plural(summary.pages, "page") + _spared(summary.counters)]
+    for table, counts in summary.items.items():
+        rows = sum(counts.values())
+        fates = {**counts, "gone": summary.gone.get(table, 0)}
+        told = [
+            f"{number(fates[what])} {what}" for what in ("new", "changed", "back", "gone") if fates.get(what)
+        ]
+        parts.append(of_table(rows, table) + (f" ({', '.join(told)})" if told else ""))
+    if not summary.rows:
+        parts.append("no items")
+    return ", ".join(parts)
+
+
+def _because(summary: Summary) -> str:
+    if summary.exit_code == 3 and summary.empty_tables and summary.rows:
+        return f"; no {', no '.join(summary.empty_tables)}"
+    if summary.reason and summary.exit_code in {0, 5, 130} and summary.reason != "pages failed":
+        left = f", {number(summary.queued)} queued" if summary.state == "stopped" else ""
+        return f"; {summary.reason}{left}"
+    return ""

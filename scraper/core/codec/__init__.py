@@ -1,0 +1,33 @@
+"""Typed classes, whatever library made them, and JSON that keeps their types."""
+
+from scraper.core.codec.checks import fits
+from scraper.core.codec.classes import (
+    Exact,
+    Field,
+    Key,
+    fields_of,
+    getter_of,
+    is_typed,
+    members_of,
+    show,
+    values_of,
+)
+from scraper.core.codec.json_codec import build, decode, decode_arguments, encode, encode_arguments
+
+__all__ = [
+    "Exact",
+    "Field",
+    "Key",
+    "build",
+    "decode",
+    "decode_arguments",
+    "encode",
+    "encode_arguments",
+    "fields_of",
+    "fits",
+    "getter_of",
+    "is_typed",
+    "members_of",
+    "show",
+    "values_of",
+]

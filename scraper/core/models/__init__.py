@@ -1,0 +1,75 @@
+"""The values that travel between the layers: requests, outcomes, leases, rows. Immutable, no behaviour."""
+
+from scraper.core.models.cookie import Cookie
+from scraper.core.models.download import Download
+from scraper.core.models.lease import LONGEST_HOLD, DomainFacts, DomainLease, OriginFacts, Pending
+from scraper.core.models.limits import Hours, Limit, Pace, Rate
+from scraper.core.models.order import Command
+from scraper.core.models.proxy import Proxy, read_proxies
+from scraper.core.models.request import (
+    Known,
+    Options,
+    QueuedRequest,
+    Request,
+    Requests,
+    State,
+    callback_name,
+)
+from scraper.core.models.result import (
+    Column,
+    Completed,
+    Done,
+    ErrorRecord,
+    ItemRow,
+    Kept,
+    KeptPage,
+    Outcome,
+    Rejected,
+    Send,
+    SendKind,
+    Site,
+    Table,
+    Validators,
+)
+from scraper.core.models.status import CrawlStatus, DomainStatus, Upcoming
+
+__all__ = [
+    "LONGEST_HOLD",
+    "Column",
+    "Command",
+    "Completed",
+    "Cookie",
+    "CrawlStatus",
+    "DomainFacts",
+    "DomainLease",
+    "DomainStatus",
+    "Done",
+    "Download",
+    "ErrorRecord",
+    "Hours",
+    "ItemRow",
+    "Kept",
+    "KeptPage",
+    "Known",
+    "Limit",
+    "Options",
+    "OriginFacts",
+    "Outcome",
+    "Pace",
+    "Pending",
+    "Proxy",
+    "QueuedRequest",
+    "Rate",
+    "Rejected",
+    "Request",
+    "Requests",
+    "Send",
+    "SendKind",
+    "Site",
+    "State",
+    "Table",
+    "Upcoming",
+    "Validators",
+    "callback_name",
+    "read_proxies",
+]

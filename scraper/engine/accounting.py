@@ -1,0 +1,167 @@
+"""Where the time of a crawl goes, and why nothing moves when nothing moves.
+
+A crawl looks at itself from time to time: what keeps each of its domains from sending the next request? The
+answers, weighted with the time between two looks, are the shares that the summary shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import islice
+from typing import Protocol
+
+from scraper.core.clock import local_time
+from scraper.core.models import CrawlStatus, DomainStatus
+from scraper.engine.context import Context
+from scraper.engine.lanes import Lanes
+from scraper.engine.schedule import Lane
+from scraper.events import Stalled, notify
+from scraper.politeness import RATE
+
+__all__ = ["Load", "Waits"]
+
+#: Seconds without a page after which the reason is said.
+STALL = 30.0
+#: Seconds between two looks: a hundredth of the time so far, within these bounds.
+LOOK_LEAST, LOOK_MOST = 0.1, 5.0
+#: Domains looked at each time, and named in a status.
+LOOKED_AT, SHOWN = 256, 32
+
+NETWORK, CALLBACKS, DATABASE = "network", "callbacks", "database"
+PARSING, OVERALL, LATER = "parsing", "in_flight limit", "retries"
+IDLE = "start and end"
+
+
+class Load(Protocol):
+    """How many visits of the engine are where."""
+
+    @property
+    def free_slots(self) -> int: ...
+    @property
+    def committing(self) -> int: ...
+
+
+class Waits:
+    """Looks at the lanes of an engine. `spent` maps causes to seconds; it only grows.
+
+    Invariant: the values of `spent` add up to the time between the first look and the last.
+    """
+
+    def __init__(self, context: Context, lanes: Lanes, load: Load) -> None:
+        self._context = context
+        self._lanes = lanes
+        self._load = load
+        self.spent: defaultdict[str, float] = defaultdict(float)
+        self._began = self._looked = self._moved = context.clock.mono()
+        self._parsing = 0.0
+        self._said = False
+
+    def parsed(self, seconds: float) -> None:
+        """A callback kept the loop for so long."""
+        self._parsing += seconds
+
+    def moved(self) -> None:
+        """A page ended."""
+        self._moved, self._said = self._context.clock.mono(), False
+
+    async def run(self) -> None:
+        """Look until cancelled; say once for each standstill why it is one."""
+        clock = self._context.clock
+        while True:
+            pause = min(LOOK_MOST, max(LOOK_LEAST, (clock.mono() - self._began) / 100))
+            if not self._said:
+                pause = min(pause, max(0.0, self._moved + STALL - clock.mono()))
+            await asyncio.sleep(pause)
+            self.look()
+            if not self._said and clock.mono() - self._moved >= STALL:
+                self._said = True
+                why = await self._why()
+                notify(self._context.observers, Stalled(clock.mono() - self._moved, why))
+
+    def look(self) -> None:
+        """Put the time since the last look down to its causes."""
+        now = self._context.clock.mono()
+        passed, self._looked = now - self._looked, now
+        busy, self._parsing = min(self._parsing, passed), 0.0
+        self.spent[PARSING] += busy
+        found = Counter(self._cause(lane, now)[0] for lane in islice(self._held(), LOOKED_AT))
+        found.pop("", None)
+        total = found.total()
+        for cause, count in found.items() if total else [(self._between(now), 1)]:
+            self.spent[cause] += (passed - busy) * count / (total or 1)
+
+    def _between(self, now: float) -> str:
+        """What is waited for while no domain is held: one that is due later, or the beginning or the end."""
+        due = self._lanes.claim_at
+        return LATER if due is not None and due > now else IDLE
+
+    def status(self) -> CrawlStatus:
+        """The domains with most under way first."""
+        now, clock = self._context.clock.mono(), self._context.clock
+        lanes = sorted(self._held(), key=lambda lane: (-lane.domain.active, -len(lane.queue)))
+        shown = []
+        for lane in lanes[:SHOWN]:
+            cause, until = self._cause(lane, now)
+            due = None if until is None else clock.to_unix(until)
+            domain = lane.domain
+            shown.append(DomainStatus(lane.name, domain.active, len(lane.queue), cause, due, domain.note))
+        return CrawlStatus(shown, len(lanes), dict(self.spent))
+
+    def _held(self) -> Sequence[Lane]:
+        return list(self._lanes.schedule.lanes.values())
+
+    def _cause(self, lane: Lane, now: float) -> tuple[str, float | None]:
+        """What keeps a domain's next request back, and until when (loop time)."""
+        domain = lane.domain
+        if domain.parked is not None:
+            return "", None
+        if lane.queue and domain.has_room():
+            if (wait := domain.waits(now)) is not None:
+                return wait
+            if self._load.free_slots:
+                return RATE, now  # it goes with the next turn of the loop
+            return (DATABASE, None) if self._load.committing else (OVERALL, None)
+        if domain.active:
+            return NETWORK, None
+        if lane.open_visits:
+            return (DATABASE, None) if self._load.committing else (CALLBACKS, None)
+        return "", None
+
+    # ------------------------------------------------------------------ a standstill
+
+    async def _why(self) -> str:
+        """The causes of a standstill, most domains first, in one line."""
+        now, clock = self._context.clock.mono(), self._context.clock
+        upcoming = await self._context.frontier.upcoming(LOOKED_AT, now=clock.unix())
+        waiting: defaultdict[str, list[tuple[str, float | None]]] = defaultdict(list)
+        for lane in self._held():
+            cause, until = self._cause(lane, now)
+            if cause:
+                waiting[cause].append((lane.name, None if until is None else clock.to_unix(until)))
+        for later in upcoming:
+            waiting[later.why].append((later.domain, later.at))
+        told = [
+            _told(cause, who, clock.unix())
+            for cause, who in sorted(waiting.items(), key=lambda pair: -len(pair[1]))
+        ]
+        return "; ".join(told) or "nothing is under way and nothing is due"
+
+
+_SAID = {
+    NETWORK: "{who} {wait} for the answer to a request",
+    CALLBACKS: "{who} {wait} for a callback to return",
+    DATABASE: "{who} {wait} for the database",
+    OVERALL: "{who} {wait} for others: in_flight is used up",
+}
+
+
+def _told(cause: str, who: list[tuple[str, float | None]], now: float) -> str:
+    names = [name for name, _ in who]
+    some = names[0] if len(names) == 1 else f"{len(names)} domains"
+    said = _SAID.get(cause, "{who} {wait}: " + cause).format(
+        who=some, wait="waits" if len(names) == 1 else "wait"
+    )
+    due = [until for _, until in who if until is not None]
+    return f"{said} until {local_time(min(due), now)}" if due else said

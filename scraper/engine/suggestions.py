@@ -1,0 +1,34 @@
+"""What selectors that match nothing were probably meant to be: asked once for each, of the first page it missed on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from scraper.core.models import Site
+from scraper.page import Page
+
+__all__ = ["Meanings"]
+
+#: Selectors remembered; a spider has dozens, one that makes them up from data has any number.
+MOST = 5_000
+_NOTHING: Mapping[Site, tuple[str, int]] = {}
+
+
+class Meanings:
+    """Suggestions for one crawl.
+
+    Invariant: a selector is looked at once, on the first page that was asked for it; so the cost of looking for
+    a similar one does not grow with the pages.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[Site] = set()
+
+    def of(self, page: Page) -> Mapping[Site, tuple[str, int]]:
+        """For selectors that are new and missed: one like it that matches, and how often."""
+        new = page.hits.keys() - self._known
+        if not new or len(self._known) > MOST:
+            return _NOTHING
+        self._known |= new
+        meant = {site: page.suggest(site[4]) for site in new if not page.hits[site]}
+        return {site: found for site, found in meant.items() if found is not None}

@@ -1,0 +1,179 @@
+"""robots.txt (RFC 9309): rules per origin, fetched once however many ask, kept for a day.
+
+Rules on statuses (section 2.3.1): 2xx are read, 500 KiB of them; 4xx mean there are no rules; 5xx and no answer
+mean everything is disallowed for now. 429 counts as 5xx: a site that is busy did not say it has no rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from protego import Protego
+
+from scraper.core.models import OriginFacts
+from scraper.errors import FetchError
+
+__all__ = ["MAX_ROBOTS", "Robots", "Rules"]
+
+#: Bytes of a robots.txt that are read (RFC 9309 section 2.5).
+MAX_ROBOTS = 500 * 1024
+#: Seconds rules are kept (section 2.4), and until an unreachable robots.txt is asked for again.
+KEEP, KEEP_UNREACHABLE = 86_400.0, 10.0
+#: Kinds of failure that say something about the host, not about its robots.txt.
+NETWORK = frozenset(
+    {
+        "dns",
+        "dns-timeout",
+        "connect",
+        "connect-timeout",
+        "tls",
+        "tls-expired",
+        "tls-untrusted",
+        "tls-hostname",
+        "proxy",
+        "private-address",
+    }
+)
+#: Seconds of a Crawl-delay that mean "for ever".
+ENDLESS = 1e9
+#: Characters of a robots.txt that are parsed within 10 ms; a larger one is parsed in a thread.
+LARGE = 32_768
+#: Origins whose parsed rules are in memory, and characters of their texts in all.
+CACHE, CACHE_SIZE = 2_000, 16 * 2**20
+
+
+@dataclass(slots=True)
+class Rules:
+    """What an origin's robots.txt says. `facts.robots` None means no rules: everything is allowed."""
+
+    facts: OriginFacts
+    _parsed: Protego | None = None
+
+    @property
+    def is_parsed(self) -> bool:
+        return self._parsed is not None
+
+    def parsed(self) -> Protego | None:
+        """The rules, parsed when they are first asked for: 500 KiB take 120 ms."""
+        if self._parsed is None and self.facts.robots is not None:
+            self._parsed = Protego.parse(_DELAY.sub(_finite, self.facts.robots))
+        return self._parsed
+
+    def allows(self, url: str, agent: str) -> bool:
+        """Whether `agent` may fetch `url`."""
+        rules = self.parsed()
+        return rules is None or bool(rules.can_fetch(url, agent))
+
+    def crawl_delay(self, agent: str) -> float | None:
+        """Seconds between requests the site asks for; None for none, or for what is no duration."""
+        rules = self.parsed()
+        delay = rules.crawl_delay(agent) if rules is not None else None
+        return float(delay) if delay is not None and delay > 0 else None
+
+
+Fetch = Callable[[str], Awaitable[tuple[int, str]]]
+
+_DELAY = re.compile(r"^([ \t]*crawl-delay[ \t]*:[ \t]*)([0-9.e+]{1,40})", re.IGNORECASE | re.MULTILINE)
+
+
+def _finite(line: re.Match[str]) -> str:
+    """A Crawl-delay beyond every float is a very long one; protego would ignore it."""
+    try:
+        return f"{line[1]}{ENDLESS:.0f}" if float(line[2]) > ENDLESS else line[0]
+    except ValueError:
+        return line[0]
+
+
+class Robots:
+    """Rules of the origins being crawled.
+
+    Invariant: for one origin at most one fetch is under way; its waiters get its result, and one of them
+    takes over when it is cancelled.
+    """
+
+    def __init__(self, now: Callable[[], float], *, threads: bool = True) -> None:
+        """`threads` false parses everything at once: for simulation, where a thread moves no clock."""
+        self._now = now
+        self._threads = threads
+        self._rules: OrderedDict[str, Rules] = OrderedDict()
+        self._size = 0
+        self._flights: dict[str, asyncio.Future[None]] = {}
+        self._refusals: OrderedDict[str, FetchError] = OrderedDict()
+
+    def known(self, origin: str) -> Rules | None:
+        """The rules of an origin while they are fresh."""
+        rules = self._rules.get(origin)
+        if rules is None or rules.facts.expires <= self._now():
+            return None
+        self._rules.move_to_end(origin)
+        return rules
+
+    def restore(self, facts: OriginFacts) -> None:
+        """Take over stored rules, unless newer ones are known."""
+        if facts.origin not in self._rules and self._now() < facts.expires <= self._now() + KEEP:
+            self._store(facts)
+
+    async def prepare(self, rules: Rules) -> None:
+        """Parse rules that take long beside the loop, before they are asked; others are parsed when asked."""
+        if self._threads and not rules.is_parsed and len(rules.facts.robots or "") > LARGE:
+            await asyncio.to_thread(rules.parsed)
+
+    async def rules(self, origin: str, fetch: Fetch) -> Rules:
+        """The rules of an origin, by `fetch(url) -> (status, text)` when they are not known.
+
+        Raises FetchError `robots-unreachable` while robots.txt answers 5xx or 429, or breaks off, and the
+        kind of the failure itself where there is no connection to the origin at all.
+        """
+        while True:
+            if (rules := self.known(origin)) is not None:
+                return rules
+            if (refusal := self._refusals.get(origin)) is not None and (refusal.retry_at or 0) > self._now():
+                raise refusal
+            if (flight := self._flights.get(origin)) is None:
+                return await self._fly(origin, fetch)
+            await asyncio.shield(flight)
+
+    async def _fly(self, origin: str, fetch: Fetch) -> Rules:
+        flight = self._flights[origin] = asyncio.get_running_loop().create_future()
+        try:
+            return self._store(await self._read(origin, fetch))
+        finally:
+            del self._flights[origin]
+            flight.set_result(None)
+
+    async def _read(self, origin: str, fetch: Fetch) -> OriginFacts:
+        try:
+            status, text = await fetch(f"{origin}/robots.txt")
+        except FetchError as error:
+            if error.kind in NETWORK:
+                raise  # the page itself would fail the same way: no request reaches this origin
+            raise self._unreachable(origin, str(error)) from error
+        if status == 429 or status >= 500:
+            raise self._unreachable(origin, f"HTTP {status}")
+        robots = text if 200 <= status < 300 else None
+        return OriginFacts(origin, robots, self._now() + KEEP, status, self._now())
+
+    def _unreachable(self, origin: str, why: str) -> FetchError:
+        message = f"{origin}/robots.txt: {why}; nothing may be fetched until it answers"
+        error = FetchError("robots-unreachable", message, retry_at=self._now() + KEEP_UNREACHABLE)
+        self._refusals[origin] = error
+        if len(self._refusals) > CACHE:
+            self._refusals.popitem(last=False)
+        return error
+
+    def _store(self, facts: OriginFacts) -> Rules:
+        self._drop(self._rules.pop(facts.origin, None))
+        rules = self._rules[facts.origin] = Rules(facts)
+        self._size += len(facts.robots or "")
+        self._refusals.pop(facts.origin, None)
+        while len(self._rules) > CACHE or (self._size > CACHE_SIZE and len(self._rules) > 1):
+            self._drop(self._rules.popitem(last=False)[1])
+        return rules
+
+    def _drop(self, rules: Rules | None) -> None:
+        if rules is not None:
+            self._size -= len(rules.facts.robots or "")

@@ -1,0 +1,3 @@
+"""What a page says, read: numbers, text, Markdown, JSON."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""A project: its folder, its configuration, its spiders."""
+
+__all__: list[str] = []

@@ -1,0 +1,228 @@
+"""Running one page: the real engine on a database of its own, which is thrown away."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from scraper.api import Crawl
+from scraper.core.charsets import decode_text
+from scraper.core.models import Done, KeptPage, Options, Request
+from scraper.errors import SpiderError
+from scraper.events import Event, PageDone
+from scraper.net.guard import Guard
+from scraper.net.wire.wire import Wire
+from scraper.page import Page
+from scraper.settings import NO_LAYERS, Layers
+from scraper.spider import Spider
+from scraper.spider.files import Files
+from scraper.store.queue.runs import Run
+from scraper.testing.replay import Replay
+
+__all__ = ["Fetched", "Trial", "fetch_page", "page_of", "try_page"]
+
+#: One try, nothing kept, nothing weighed.
+_SETTINGS: Mapping[str, Any] = {"retries": 0, "keep_failed": False, "max_failed": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What became of one page. `done` is all it produced; None when not even a request was made.
+
+    `page` is what the callback got, None when there was nothing for it.
+    """
+
+    request: Request | None
+    done: Done | None
+    page: Page | None
+
+    @property
+    def exit_code(self) -> int:
+        """As `crawl` has them: 1 the callback raised, 4 no page, 3 a page that gave nothing, 0 good."""
+        if self.done is None:
+            return 4
+        if self.done.error is not None:
+            return 1
+        if self.page is None:
+            return 4
+        if self.done.outcome.name != "ok":
+            return 0 if self.done.outcome.name == "skipped" else 1
+        return 0 if self.done.items or self.done.links else 3
+
+
+@dataclass
+class _Seen:
+    """What is noted while the page is on its way."""
+
+    request: Request | None = None
+    page: Page | None = None
+    done: list[Done] = field(default_factory=list)
+
+
+class _OnePage(Crawl):
+    """A crawl of one request, which ends as soon as that has become of it what will.
+
+    Redirects to other domains are followed, since they are the same page; links are not.
+    """
+
+    def __init__(
+        self, spider: type[Spider[Any]], request: Request | None, seen: _Seen, **options: Any
+    ) -> None:
+        super().__init__(_watched(spider, seen), **options)
+        self._request = request
+        self._seen = seen
+        self.observe(self._note)
+
+    def use(self, transport: httpx.AsyncBaseTransport) -> None:
+        """Send over this instead of the default wire."""
+        self._transport = transport
+
+    def _files(self) -> Files:
+        """What `page.download` fetches goes with the rest."""
+        return Files(Path(self.database).parent / "files", inline=self._inline)
+
+    def _starts(self, spider: Spider[Any], run: Run) -> Any:
+        request = self._request
+        started = [request] if request is not None else spider.start()
+        return lambda: _first(started, self._seen)
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, PageDone):
+            self._seen.done.append(event.done)
+            if event.done.outcome.name != "moved":
+                self.stop("tried")
+
+
+def _watched(spider: type[Spider[Any]], seen: _Seen) -> type[Spider[Any]]:
+    """The same spider, noting the page before each callback."""
+
+    def check(self: Spider[Any], page: Page) -> None:
+        seen.page = page
+        spider.check(self, page)
+
+    more = {"check": check, "__module__": spider.__module__, "__qualname__": spider.__qualname__}
+    return type(spider.__name__, (spider,), more)
+
+
+async def _first(started: Any, seen: _Seen) -> AsyncIterator[Request]:
+    """The first request of a start."""
+    if not isinstance(started, AsyncIterator | Iterable):
+        raise SpiderError("start() must be a generator that yields requests: use `yield`, not `return`")
+    async for request in _each(started):
+        seen.request = Request(request) if isinstance(request, str) else request
+        yield seen.request
+        return
+
+
+async def _each(started: AsyncIterator[Any] | Iterable[Any]) -> AsyncIterator[Any]:
+    if isinstance(started, AsyncIterator):
+        async for one in started:
+            yield one
+    else:
+        for one in started:
+            yield one
+
+
+async def try_page(
+    spider: type[Spider[Any]],
+    request: Request | None = None,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    layers: Layers = NO_LAYERS,
+    kept: KeptPage | None = None,
+    robots: str | None = None,
+    offline: bool = False,
+    folder: str | None = None,
+) -> Trial:
+    """Run one request of a spider, by default the first of its start, and store nothing.
+
+    A `kept` page is not fetched; whatever else is asked for is, under the `robots` rules known, unless
+    `offline`. `folder` keeps the politeness of several trials together. Raises UsageError.
+    """
+    seen = _Seen()
+    with tempfile.TemporaryDirectory(prefix="scraper-") as own:
+        crawl = _OnePage(
+            spider, request, seen, db=Path(folder or own, "trial.db"), arguments=arguments,
+            start=[request.url] if request is not None else (), settings={**_SETTINGS, **(settings or {})},
+            layers=layers, transport=None, inline=offline,
+        )  # fmt: skip
+        if kept is None and not offline:
+            await crawl.run()
+        else:
+            await _replayed(crawl, request, kept, robots, offline)
+    done = seen.done[-1] if seen.done else None
+    return Trial(seen.request or request, done, seen.page)
+
+
+async def _replayed(
+    crawl: _OnePage, request: Request | None, kept: KeptPage | None, robots: str | None, offline: bool
+) -> None:
+    network: httpx.AsyncBaseTransport | None = None
+    wire = None
+    if not offline:
+        settings = crawl.settings
+        network = wire = Wire(
+            connect_timeout=settings.connect_timeout,
+            guard=Guard(settings.private_hosts),
+            insecure=settings.insecure_hosts,
+        )
+    try:
+        crawl.use(Replay(request.url if request is not None else "", kept, robots, network))
+        await crawl.run()
+    finally:
+        if wire is not None:
+            await wire.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One page fetched without a spider; `why` says why there is none."""
+
+    page: Page | None
+    why: str = ""
+
+
+class _Getter(Spider[Any]):
+    """Takes whatever a URL gives."""
+
+    accept_types = ("/",)
+    start_urls: Sequence[str] = ()
+
+    def parse(self, page: Page) -> None:
+        return None
+
+
+async def fetch_page(
+    request: Request,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    layers: Layers = NO_LAYERS,
+    folder: str | None = None,
+) -> Fetched:
+    """Fetch one page politely, whatever its type: robots.txt, address guard, limits and deadline hold."""
+    request = Request.of(request.url, replace(request.options, callback="parse", args=None))
+    trial = await try_page(_Getter, request, settings=settings, layers=layers, folder=folder)
+    if trial.page is not None:
+        return Fetched(_unbound(trial.page))
+    outcome = trial.done.outcome if trial.done is not None else None
+    return Fetched(None, outcome.why or outcome.kind if outcome is not None else "nothing was sent")
+
+
+def _unbound(page: Page) -> Page:
+    """The same page without the crawl it came from, which is over."""
+    return page_of(KeptPage(page.url, page.status, page.headers.multi_items(), page.body), page.options)
+
+
+def page_of(kept: KeptPage, options: Options) -> Page:
+    """A page from its parts."""
+    headers = httpx.Headers(list(kept.headers))
+    return Page(
+        url=kept.url, status=kept.status, headers=headers, body=kept.body,
+        source=lambda: decode_text(kept.body, headers.get("content-type")), options=options,
+    )  # fmt: skip

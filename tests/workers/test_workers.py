@@ -1,0 +1,504 @@
+"""Several processes, one crawl: nothing lost, nothing doubled, one rate, one budget, one end.
+
+What is about time runs as several crawls in one virtual loop, each with a connection of its own; what is about
+processes (kills, signals, freezes) runs as processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+from scraper import Crawl, Page, Spider
+from scraper.api import Member
+from scraper.core.clock import Clock
+from scraper.errors import StoreError
+from scraper.reports.summary import Summary
+from scraper.store.file.database import Database
+from scraper.store.file.lock import Living
+from scraper.store.file.writer import InlineExecutor
+from scraper.store.queue.runs import Run, run_of
+from scraper.testing import Hit, Site, VirtualLoop
+from tests.cli.test_cli import PAGES, SPIDER, Person, Shop, person, shop, wait_for
+
+__all__ = ["Shop", "person", "shop"]  # fixtures and what they serve
+
+HOSTS = [f"shop{n}.example" for n in range(6)]
+
+
+# ------------------------------------------------------------------------------- in virtual time
+
+
+class Mortal(InlineExecutor):
+    """A connection that is gone from one moment to the next, as that of a process killed with -9."""
+
+    dead = False
+
+    async def run(self, fn: Any) -> Any:
+        if self.dead:
+            raise StoreError("killed")
+        return await super().run(fn)
+
+
+class Team:
+    """Workers of one crawl, each a task with its own connection; `kill` ends one without any farewell."""
+
+    def __init__(self, spider: type[Spider], site: Site, path: Path, workers: int, **options: Any) -> None:
+        self.crawls = [
+            Crawl(spider, db=path, transport=site, inline=True, seed=n, **options) for n in range(workers)
+        ]
+        self.path = str(path)
+        self.tasks: dict[int, asyncio.Task[Any]] = {}
+        self.executors: dict[int, Mortal] = {}
+        self.writers: dict[int, asyncio.Task[None]] = {}
+        self.clock = Clock()
+
+    async def begin(self) -> Run:
+        database = await self.crawls[0].open(self.clock)
+        run = await self.crawls[0].begin(database, self.clock)
+        await database.close()
+        return run
+
+    def start(self, run: Run, number: int) -> None:
+        self.tasks[number] = asyncio.create_task(self._work(run, number))
+
+    async def _work(self, run: Run, number: int) -> Any:
+        crawl = self.crawls[number % len(self.crawls)]
+        self.executors[number] = Mortal(self.path)
+        database = Database(self.path, self.executors[number], None)
+        self.writers[number] = database.writer._task
+        run = await database.writer.read(lambda conn: run_of(conn, run.id))
+        member = Member(f"worker {number}", len(self.crawls), seeds=number % len(self.crawls) == 0)
+        try:
+            return await crawl.work(database, run, Clock(), member)
+        finally:
+            if not self.executors[number].dead:
+                await database.close()
+
+    async def kill(self, run: Run, number: int) -> None:
+        """The kernel closes its connection and drops its lock; a successor finds its leases ended."""
+        self.executors[number].dead = True
+        self.tasks[number].cancel()
+        await asyncio.wait([self.tasks[number]])
+        await self.executors[number].close()
+        self.writers[number].cancel()
+        del self.tasks[number]
+        database = Database(self.path, InlineExecutor(self.path), None)
+        frontier = self.crawls[0].frontier(database, run)
+        await frontier.free_dead(lambda owner: owner == f"worker {number}", now=self.clock.unix())
+        await database.close()
+
+    async def conclude(self, run: Run) -> Summary:
+        for ended in await asyncio.gather(*self.tasks.values()):
+            assert ended.reason is None
+        database = Database(self.path, InlineExecutor(self.path), None)
+        try:
+            return await self.crawls[0].conclude(database, run, ended, self.clock, 0.0)
+        finally:
+            await database.close()
+
+
+def crawl_together(
+    spider: type[Spider], site: Site, path: Path, workers: int, kills: Sequence[float] = (), **options: Any
+) -> Summary:
+    """A whole crawl; at each of `kills` (seconds) the next worker dies and is replaced."""
+
+    async def scene() -> Summary:
+        team = Team(spider, site, path, workers, **options)
+        run = await team.begin()
+        for number in range(workers):
+            team.start(run, number)
+        for n, at in enumerate(kills):
+            await asyncio.sleep(at - asyncio.get_running_loop().time())
+            await team.kill(run, n)
+            team.start(run, n + workers)
+        return await team.conclude(run)
+
+    loop = VirtualLoop()
+    try:
+        return loop.run_until_complete(scene())
+    finally:
+        loop.close()
+
+
+class Shops(Spider):
+    """Six shops of twenty products, five requests a second each."""
+
+    start_urls = [f"https://{host}/" for host in HOSTS]
+    rate, concurrency, robots = "5/s", 2, False
+
+    def parse(self, page: Page) -> Any:
+        yield page.follow_all("a", self.product)
+
+    def product(self, page: Page) -> Any:
+        yield {"url": page.url}
+
+
+def shops() -> Site:
+    listing = "".join(f'<a href="/{n}">x</a>' for n in range(20))
+    return Site(lambda request: listing if request.url.path == "/" else "<h1>x</h1>", latency=0.15)
+
+
+def worst_gap(hits: Sequence[Hit]) -> float:
+    """The smallest time between two requests that one host saw."""
+    gaps = []
+    for host in {hit.host for hit in hits}:
+        at = sorted(hit.at for hit in hits if hit.host == host)
+        gaps += [after - before for before, after in pairwise(at)]
+    return min(gaps)
+
+
+def test_workers_share_the_domains_and_end_together(tmp_path: Path) -> None:
+    """Every page once, each worker has domains of its own, and all see the end."""
+    site = shops()
+    summary = crawl_together(Shops, site, tmp_path / "a.db", 3)
+    assert (summary.pages, summary.queued, summary.exit_code) == (126, 0, 0)
+    assert Counter(hit.url for hit in site.hits).most_common(1)[0][1] == 1
+    # Six domains at five a second: no worker had them one after the other.
+    assert max(hit.at for hit in site.hits) < 6
+
+
+@pytest.mark.parametrize("kills", [(), (1.3,), (0.4, 1.1, 2.05, 2.9, 3.0)])
+def test_po_11_the_rate_holds_over_workers_and_hand_over(tmp_path: Path, kills: Sequence[float]) -> None:
+    """In the joined log of all workers no two requests to a host are closer than the gap, whoever died."""
+    site = shops()
+    summary = crawl_together(Shops, site, tmp_path / "a.db", 3, kills)
+    assert summary.pages == 126
+    assert worst_gap(site.hits) >= 0.2 - 1e-6
+    with closing(sqlite3.connect(tmp_path / "a.db")) as conn:
+        assert conn.execute("SELECT count(*), count(DISTINCT url) FROM shops").fetchone() == (120, 120)
+    # At most what was under way: two visits of each domain the dead one held, for each kill.
+    assert len(site.hits) - 126 <= len(kills) * len(HOSTS) * 2
+
+
+def test_budgets_are_exact_over_workers(tmp_path: Path) -> None:
+    """`max_pages` pages end ok, not one more, however many workers race for the last."""
+    for pages in (1, 37, 100):
+        summary = crawl_together(
+            Shops, shops(), tmp_path / f"{pages}.db", 3, settings={"max_pages": pages, "rate": None}
+        )
+        assert summary.pages == pages
+
+
+def test_start_is_run_by_one_worker(tmp_path: Path) -> None:
+    """Three workers, one `start()`; the others learn from the database that it is through."""
+
+    class Counted(Shops):
+        ran = 0
+
+        async def start(self) -> Any:
+            type(self).ran += 1
+            for url in self.start_urls:
+                yield url
+
+    assert crawl_together(Counted, shops(), tmp_path / "a.db", 3).pages == 126
+    assert Counted.ran == 1
+
+
+def test_a_worker_gives_away_what_it_has_too_much_of(tmp_path: Path) -> None:
+    """One that began alone holds every domain; when a second one comes, it gets its share."""
+
+    async def scene() -> set[str]:
+        team = Team(Shops, shops(), tmp_path / "a.db", 2, settings={"rate": "1/s"})
+        run = await team.begin()
+        team.start(run, 0)
+        await asyncio.sleep(5)
+        team.start(run, 1)
+        await asyncio.sleep(12)
+        with closing(sqlite3.connect(tmp_path / "a.db")) as conn:
+            owners = Counter(owner for (owner,) in conn.execute("SELECT owner FROM _queues"))
+        assert owners == {"worker 0": 3, "worker 1": 3}
+        summary = await team.conclude(run)
+        assert summary.pages == 126
+        return set(owners)
+
+    loop = VirtualLoop()
+    try:
+        loop.run_until_complete(scene())
+    finally:
+        loop.close()
+
+
+def test_a_dead_worker_is_known_by_its_lock(tmp_path: Path) -> None:
+    """While a worker's process lives nobody takes it for dead; when it is gone everybody does."""
+    database = str(tmp_path / "a.db")
+    Path(database).touch()
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        Living(database).enter(7)
+        os.write(tell, b"!")
+        signal.pause()
+    os.read(told, 1)
+    us = Living(database)
+    us.enter(8)
+    assert not us.is_dead(7)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert us.is_dead(7)
+    us.leave()
+    os.close(told)
+    os.close(tell)
+
+
+# ------------------------------------------------------------------------------- as processes
+
+
+def workers_of(process: Popen[str]) -> list[int]:
+    """The processes a crawl has forked, oldest first."""
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for workers in /proc")
+
+
+def rows_of(person: Person) -> tuple[Any, ...]:
+    with closing(sqlite3.connect(person.folder / "data/shop.db")) as conn:
+        assert conn.execute("pragma integrity_check").fetchone() == ("ok",)
+        return conn.execute("select count(*), count(distinct name), sum(price) from product").fetchone()
+
+
+def counter(person: Person, name: str) -> int:
+    with closing(sqlite3.connect(person.folder / "data/shop.db")) as conn:
+        row = conn.execute("select value from _counters where name = ?", (name,)).fetchone()
+        return row[0] if row else 0
+
+
+@on_linux
+def test_cr_01_killed_workers_are_replaced(person: Person, shop: tuple[str, list[str]]) -> None:
+    """kill -9 of the worker that fetches: another goes on at once, every row is there once, exit 0."""
+    url, asked = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="'90/s'"))
+    asked.clear()
+    process = person.start("crawl", "shop.py", "--workers", "2")
+    for least in (12, 30):
+        wait_for(lambda least=least: len(asked) >= least)
+        for pid in workers_of(process):
+            os.kill(pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert err.count("died by signal 9; another goes on") == 4
+    assert rows_of(person) == (60, 60, 1800)
+    assert len(asked) <= PAGES + 2 + 4 * 4 + 2
+    assert counter(person, "taken") == counter(person, "queued") == 0
+
+
+FROZEN = """
+import scraper.engine.crawl, scraper.engine.lanes
+scraper.engine.lanes.LEASE, scraper.engine.crawl.EXTEND_EVERY = 1.0, 0.3
+from scraper.cli import main
+main()
+"""
+
+SLOW = SPIDER.replace("    def product", "    async def product").replace(
+    "        yield Product(", "        await __import__('asyncio').sleep(0.3)\n        yield Product("
+)
+
+
+@on_linux
+def test_a_frozen_worker_is_fenced(person: Person, shop: tuple[str, list[str]]) -> None:
+    """SIGSTOP past the lease: another worker takes the domain over; what the frozen one then commits is refused."""
+    url, asked = shop
+    person.write("shop.py", SLOW.format(url=url, rate="'90/s'"))
+    person.write("frozen.py", FROZEN)
+    asked.clear()
+    command = [sys.executable, "-W", "error", "frozen.py", "crawl", "shop.py", "--workers", "2"]
+    process = Popen(command, cwd=person.folder, env=person.environment, text=True, stderr=-1)
+    wait_for(lambda: len(asked) >= 15)
+    with closing(sqlite3.connect(person.folder / "data/shop.db")) as conn:
+        (owner,) = conn.execute("SELECT owner FROM _queues WHERE owner IS NOT NULL").fetchone()
+    frozen = workers_of(process)[int(owner.split()[1])]
+    os.kill(frozen, signal.SIGSTOP)
+    seen = len(asked)
+    wait_for(lambda: len(asked) >= seen + 10)
+    os.kill(frozen, signal.SIGCONT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert rows_of(person) == (60, 60, 1800)
+    assert counter(person, "fenced") >= 1
+    assert Counter(asked).most_common(1)[0][1] <= 2
+
+
+STUCK = """
+import os, signal, threading
+import scraper.workers.supervisor as supervisor
+import scraper.store.file.writer as writer
+supervisor.LOOK, supervisor.SILENT, supervisor.HOLDING = 0.3, 3, 2
+group, main_process = writer._run_group, os.getpid()
+def stopped(conn, work, last):
+    def stop(conn):
+        if os.getpid() != main_process and os.path.exists("stop"):
+            os.unlink("stop")
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # this thread stops here, not a moment later
+    return group(conn, work, [*last, stop])
+writer._run_group = stopped
+from scraper.cli import main
+main()
+"""
+
+
+@on_linux
+def test_a_worker_frozen_in_a_transaction_is_ended(person: Person, shop: tuple[str, list[str]]) -> None:
+    """SIGSTOP while a worker writes: no other can, until the supervisor ends it; then all goes on, and nothing is lost."""
+    url, asked = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="'90/s'"))
+    person.write("stuck.py", STUCK)
+    asked.clear()
+    command = [sys.executable, "-W", "error", "stuck.py", "crawl", "shop.py", "--workers", "2"]
+    process = Popen(command, cwd=person.folder, env=person.environment, text=True, stderr=-1)
+    wait_for(lambda: len(asked) >= 15)
+    (person.folder / "stop").touch()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert err.count("is frozen while it writes, so that no other can; it is ended") == 1, err
+    assert err.count("died by signal 9; another goes on") == 1
+    assert rows_of(person) == (60, 60, 1800)
+
+
+@on_linux
+def test_a_replaced_worker_knows_how_much_time_is_left(person: Person, shop: tuple[str, list[str]]) -> None:
+    """`max_time` is the crawl's: a worker that began late ends with the others."""
+    url, asked = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="'10/s'"))
+    asked.clear()
+    process = person.start("crawl", "shop.py", "--workers", "2", "--max-time", "4s")
+    wait_for(lambda: len(asked) >= 25)
+    for pid in workers_of(process):
+        os.kill(pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert "max_time 4 s reached" in err
+    assert "another goes on" in err
+    assert 25 <= len(asked) < PAGES  # four seconds after its own start it would have fetched all
+
+
+def test_every_page_of_every_worker_is_told(person: Person, shop: tuple[str, list[str]]) -> None:
+    """`-v` and `--json` have a line for each page, as with one process."""
+    url, _ = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="None"))
+    told = {}
+    for workers in ("1", "3"):
+        ran = person.runs("crawl", "shop.py", "--db", f"{workers}.db", "--workers", workers, "-v", "--json")
+        events = [json.loads(line) for line in ran.out.splitlines()]
+        pages = {event["url"]: event for event in events if event["event"] == "page"}
+        lines = sorted(line.rpartition("  ")[0] for line in ran.err.splitlines() if line.startswith("  200"))
+        told[workers] = (
+            lines,
+            {
+                address: {name: value for name, value in page.items() if name not in {"at", "seconds"}}
+                for address, page in pages.items()
+            },
+        )
+        assert (ran.code, len(pages), len(lines)) == (0, PAGES + 1, PAGES + 1)
+    assert told["1"] == told["3"]
+
+
+@on_linux
+def test_cr_08_signals_reach_all_workers(person: Person, shop: tuple[str, list[str]]) -> None:
+    """SIGTERM once: all end in good order, one summary, exit 130, and a resume refetches nothing."""
+    url, asked = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="'90/s'"))
+    asked.clear()
+    process = person.start("crawl", "shop.py", "--workers", "2")
+    wait_for(lambda: len(asked) >= 15)
+    pids = workers_of(process)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err.count("continue with: scraper resume shop") == 1
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert person.types("resume", "shop").code == 0
+    assert len(asked) == len(set(asked)) == PAGES + 2
+
+
+@on_linux
+def test_cr_08_a_second_signal_leaves_at_once(person: Person, shop: tuple[str, list[str]]) -> None:
+    """Twice: every worker is gone at once, and nothing stored is lost."""
+    url, asked = shop
+    person.write("shop.py", SLOW.format(url=url, rate="'90/s'"))
+    asked.clear()
+    process = person.start("crawl", "shop.py", "--workers", "2")
+    wait_for(lambda: len(asked) >= 15)
+    pids = workers_of(process)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    wait_for(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()])
+    assert person.runs("resume", "shop", "--workers", "2").code == 0
+    assert rows_of(person) == (60, 60, 1800)
+
+
+@on_linux
+def test_cr_07_a_dead_supervisor_ends_its_workers(person: Person, shop: tuple[str, list[str]]) -> None:
+    """kill -9 of the process that was started: its workers stop by themselves, and only then may another crawl."""
+    url, asked = shop
+    person.write("shop.py", SPIDER.format(url=url, rate="'90/s'"))
+    asked.clear()
+    process = person.start("crawl", "shop.py", "--workers", "2")
+    wait_for(lambda: len(asked) >= 15)
+    pids = workers_of(process)
+    second = person.types("resume", "shop")
+    assert (second.code, f"process {process.pid}" in second.err) == (7, True)
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()])
+    assert person.runs("resume", "shop", "--workers", "2").code == 0
+    assert rows_of(person) == (60, 60, 1800)
+
+
+@on_linux
+def test_workers_that_keep_dying_stop_the_crawl(person: Person) -> None:
+    """After five deaths in a minute no further worker is started: exit 5, resumable."""
+    person.write(
+        "shop.py",
+        SPIDER.format(url=person.url, rate="None").replace(
+            "yield page.follow_all", "import os; os.kill(os.getpid(), 9); yield page.follow_all"
+        ),
+    )
+    ran = person.runs("crawl", "shop.py", "--workers", "2")
+    assert ran.code == 5, ran.err
+    assert "died 5 times in a minute, last by signal 9" in ran.err
+    assert "continue with: scraper resume shop" in ran.err
+
+
+@on_linux
+def test_an_error_in_a_worker_is_the_crawls(person: Person) -> None:
+    """A start() that raises: exit 2 and its place, once; as with one process."""
+    person.write("shop.py", SPIDER.format(url="127.0.0.1", rate="None"))
+    ran = person.runs("crawl", "shop.py", "--workers", "2")
+    alone = person.runs("crawl", "shop.py")
+    assert (ran.code, ran.err) == (2, alone.err.replace("run 2", "run 1"))
+
+
+def test_a_domain_that_another_worker_has_is_waited_for(tmp_path: Path) -> None:
+    """`page.fetch` from a domain another worker holds: the visit is done again when it is free, as no failed try."""
+
+    class Both(Spider):
+        start_urls = ["https://a.example/", "https://b.example/"]
+        rate, robots, retries = "2/s", False, 0
+
+        def parse(self, page: Page) -> Any:
+            yield page.follow_all("a", self.leaf)
+
+        async def leaf(self, page: Page) -> Any:
+            other = "b" if "//a." in page.url else "a"
+            await page.fetch(f"https://{other}.example/api")
+            yield {"url": page.url}
+
+    listing = "".join(f'<a href="/{n}">x</a>' for n in range(4))
+    site = Site(lambda request: listing if request.url.path == "/" else "x", latency=0.05)
+    summary = crawl_together(Both, site, tmp_path / "a.db", 2)
+    assert (summary.pages, summary.counters.get("failed", 0)) == (10, 0)
