@@ -19,15 +19,18 @@ import httpx
 from scraper.core.clock import Clock
 from scraper.core.models import CrawlStatus, Request
 from scraper.engine import (
-    CARRIED,
-    Aside,
-    Context,
+    CallbackThread,
+    Common,
     Engine,
+    Lanes,
     Links,
-    Meanings,
+    Notices,
     Parsing,
+    Reading,
     Repetition,
     Seeder,
+    Sending,
+    Suggestions,
     check_start,
 )
 from scraper.engine.closing import close_run
@@ -37,7 +40,7 @@ from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Event, Observe
 from scraper.items import Items
 from scraper.net.downloader import Downloader
 from scraper.net.identity import Identity, request_headers, user_agent
-from scraper.net.request_headers import Outgoing
+from scraper.net.request_headers import CARRIED, Outgoing
 from scraper.net.retry import RetryPolicy
 from scraper.net.robots import Robots
 from scraper.net.transports import open_wires
@@ -238,27 +241,30 @@ class Crawl:
         lend(spider, past := Past(self.database, inline=self._inline))
         items = Items(self.definition.name, self.definition.items)
         politeness = Politeness(self.settings, clock, user_agent(self.settings))
-        links = Links(self.settings, politeness)
         identity = Identity(self.settings, clock, (getattr(spider, n) for n in self.definition.secrets))
         if identity.uses_proxies and member.seeds:
             self.tell(Warned("through a proxy, private addresses are known by our own name lookup only"))
-        context = Context(
-            spider=spider, definition=self.definition, settings=self.settings, clock=clock, frontier=frontier,
-            politeness=politeness, robots=Robots(clock.unix, threads=not self._inline),
-            retry=RetryPolicy(self.settings.retries, seed=self._seed), downloader=downloader, items=items,
-            links=links, identity=identity, files=self._files(), meanings=Meanings(),
-            parsing=Parsing(inline=self._inline), aside=Aside(), repetition=Repetition(self.settings.max_identical),
+        common = Common(self.settings, clock, frontier, Notices(self._observers))
+        robots = Robots(clock.unix, threads=not self._inline)
+        sending = Sending(
+            common=common, lanes=Lanes(common, politeness, robots, identity, member.owner, member.workers),
+            politeness=politeness, robots=robots, retry=RetryPolicy(self.settings.retries, seed=self._seed),
+            downloader=downloader, identity=identity, user_agent=user_agent(self.settings),
             outgoing=Outgoing(
                 request_headers(self.settings),
                 request_headers(self.settings, CARRIED - self.settings.secret_headers),
             ),
-            user_agent=user_agent(self.settings), observers=self._observers, workers=member.workers,
+        )  # fmt: skip
+        reading = Reading(
+            spider=spider, definition=self.definition, items=items, links=(links := Links(self.settings, politeness)),
+            files=self._files(), suggestions=Suggestions(), parsing=Parsing(inline=self._inline),
+            thread=CallbackThread(), repetition=Repetition(self.settings.max_identical),
         )  # fmt: skip
         starts = self._starts(spider, run) if member.seeds else None
         seeder = Seeder(starts, links, frontier, clock)
         counted = await database.writer.read(lambda conn: counters(conn, run.id))
         items_before = sum(n for name, n in counted.items() if name.startswith("item."))
-        self._engine = engine = Engine(context, member.owner, seeder, items_before)
+        self._engine = engine = Engine(sending, reading, seeder, items_before)
         database.writer.patient = engine.is_busy
         database.writer.log.warn = lambda message: self.tell(Warned(message))
         if self._stopping is not None:
@@ -266,14 +272,14 @@ class Crawl:
         notify(self._observers, CrawlStarted(run.id, self.resumed))
         try:
             reason = await engine.run()
-            if not await context.aside.ended(LAST_WAIT):
+            if not await reading.thread.ended(LAST_WAIT):
                 self.tell(
                     Warned("a callback never returned: it is left behind, and its page is queued again")
                 )
             return reason
         finally:
             await past.close()
-            await context.parsing.aclose()
+            await reading.parsing.aclose()
 
     async def _begin(self, database: Database, clock: Clock) -> Run:
         """A new run, or the one to go on with; its stored options then count."""

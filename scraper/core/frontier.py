@@ -12,7 +12,7 @@ One protocol. SQLite implements it (`scraper.store`); whatever implements it mus
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from scraper.core.models import (
@@ -21,6 +21,7 @@ from scraper.core.models import (
     DomainFacts,
     DomainLease,
     Done,
+    Landing,
     Pending,
     QueuedRequest,
     Upcoming,
@@ -63,6 +64,17 @@ class Frontier(Protocol):
 
     async def complete(self, lease: DomainLease, done: Done, *, now: float) -> Completed:
         """Store all that a visit produced and end, requeue or move its request, in one transaction."""
+        ...
+
+    async def move(
+        self, lease: DomainLease, moved: Done, duplicate: Done | None, *, waiting: Collection[int], now: float
+    ) -> Landing:
+        """End a request that redirects, by what the run knows of the target `moved.outcome.to`, in one transaction.
+
+        `moved` is stored when the target is new, `duplicate` when it is queued or ended with a page; None for a
+        caller that would rather ask again. `waiting` are requests this process has taken and no visit has begun:
+        they count as queued. See `Landing`.
+        """
         ...
 
     async def put_facts(self, lease: DomainLease, facts: DomainFacts, *, now: float) -> bool:

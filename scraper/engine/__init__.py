@@ -1,24 +1,28 @@
 """The engine: visits, the tasks around them, and their end."""
 
-from scraper.engine.context import Context
+from scraper.engine.common import Common, Notices
+from scraper.engine.context import Reading, Sending
 from scraper.engine.crawl import Engine
-from scraper.engine.hops import CARRIED
+from scraper.engine.lanes import Lanes
 from scraper.engine.links import Links
 from scraper.engine.parsing import Parsing
 from scraper.engine.seeds import Seeder, check_start
-from scraper.engine.suggestions import Meanings
-from scraper.engine.threads import Aside
+from scraper.engine.suggestions import Suggestions
+from scraper.engine.threads import CallbackThread
 from scraper.engine.traps import Repetition
 
 __all__ = [
-    "CARRIED",
-    "Aside",
-    "Context",
+    "CallbackThread",
+    "Common",
     "Engine",
+    "Lanes",
     "Links",
-    "Meanings",
+    "Notices",
     "Parsing",
+    "Reading",
     "Repetition",
     "Seeder",
+    "Sending",
+    "Suggestions",
     "check_start",
 ]

@@ -14,10 +14,10 @@ from typing import Protocol
 
 from scraper.core.clock import local_time
 from scraper.core.models import CrawlStatus, DomainStatus
-from scraper.engine.context import Context
+from scraper.engine.common import Common
 from scraper.engine.lanes import Lanes
 from scraper.engine.schedule import Lane
-from scraper.events import Stalled, notify
+from scraper.events import Stalled
 from scraper.politeness import RATE
 
 __all__ = ["Load", "Waits"]
@@ -49,12 +49,12 @@ class Waits:
     Invariant: the values of `spent` add up to the time between the first look and the last.
     """
 
-    def __init__(self, context: Context, lanes: Lanes, load: Load) -> None:
-        self._context = context
+    def __init__(self, common: Common, lanes: Lanes, load: Load) -> None:
+        self._common = common
         self._lanes = lanes
         self._load = load
         self.spent: defaultdict[str, float] = defaultdict(float)
-        self._began = self._looked = self._moved = context.clock.mono()
+        self._began = self._looked = self._moved = common.clock.mono()
         self._parsing = 0.0
         self._said = False
 
@@ -64,11 +64,11 @@ class Waits:
 
     def moved(self) -> None:
         """A page ended."""
-        self._moved, self._said = self._context.clock.mono(), False
+        self._moved, self._said = self._common.clock.mono(), False
 
     async def run(self) -> None:
         """Look until cancelled; say once for each standstill why it is one."""
-        clock = self._context.clock
+        clock = self._common.clock
         while True:
             pause = min(LOOK_MOST, max(LOOK_LEAST, (clock.mono() - self._began) / 100))
             if not self._said:
@@ -78,11 +78,11 @@ class Waits:
             if not self._said and clock.mono() - self._moved >= STALL:
                 self._said = True
                 why = await self._why()
-                notify(self._context.observers, Stalled(clock.mono() - self._moved, why))
+                self._common.notices.tell(Stalled(clock.mono() - self._moved, why))
 
     def look(self) -> None:
         """Put the time since the last look down to its causes."""
-        now = self._context.clock.mono()
+        now = self._common.clock.mono()
         passed, self._looked = now - self._looked, now
         busy, self._parsing = min(self._parsing, passed), 0.0
         self.spent[PARSING] += busy
@@ -99,7 +99,7 @@ class Waits:
 
     def status(self) -> CrawlStatus:
         """The domains with most under way first."""
-        now, clock = self._context.clock.mono(), self._context.clock
+        now, clock = self._common.clock.mono(), self._common.clock
         lanes = sorted(self._held(), key=lambda lane: (-lane.domain.active, -len(lane.queue)))
         shown = []
         for lane in lanes[:SHOWN]:
@@ -133,8 +133,8 @@ class Waits:
 
     async def _why(self) -> str:
         """The causes of a standstill, most domains first, in one line."""
-        now, clock = self._context.clock.mono(), self._context.clock
-        upcoming = await self._context.frontier.upcoming(LOOKED_AT, now=clock.unix())
+        now, clock = self._common.clock.mono(), self._common.clock
+        upcoming = await self._common.frontier.upcoming(LOOKED_AT, now=clock.unix())
         waiting: defaultdict[str, list[tuple[str, float | None]]] = defaultdict(list)
         for lane in self._held():
             cause, until = self._cause(lane, now)

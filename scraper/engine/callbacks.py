@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 from scraper.engine.collect import Collector, consume
-from scraper.engine.threads import Aside
+from scraper.engine.threads import CallbackThread
 from scraper.errors import FetchError, Verdict
 
 __all__ = [
     "BLOCKED",
+    "Call",
     "OutOfTime",
     "Unfit",
     "Watch",
@@ -56,17 +58,17 @@ class Watch:
 class _Stepped:
     """A coroutine to be awaited whose steps are watched one by one, and wait while a callback runs in a thread."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], watch: Watch, aside: Aside) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, None], watch: Watch, thread: CallbackThread) -> None:
         self._coroutine = coroutine
         self._watch = watch
-        self._aside = aside
+        self._thread = thread
 
     def __await__(self) -> Generator[Any, Any, None]:
         step: Callable[[], Any] = partial(self._coroutine.send, None)
         while True:
-            if self._aside.busy:
+            if self._thread.busy:
                 try:
-                    yield from self._aside.idle().__await__()
+                    yield from self._thread.idle().__await__()
                 except BaseException as error:  # cancelled meanwhile: that is for the callback
                     step = partial(self._coroutine.throw, error)
             try:
@@ -108,35 +110,40 @@ def place_of(function: Callable[..., Any]) -> str:
     return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
 
 
-async def run_in_time(
-    call: Callable[[], Any],
-    collector: Collector,
-    place: str,
-    limit: float,
-    watch: Watch,
-    aside: Aside,
-    *,
-    in_thread: bool = False,
-) -> None:
-    """Call and drain a callback, in the thread of `aside` where asked. Raises what it raised, or OutOfTime after `limit` s.
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A callback about to run: what calls it, where it is defined (file:line), and the seconds it may await.
+
+    `in_thread`: it runs beside the loop.
+    """
+
+    function: Callable[[], Any]
+    place: str
+    limit: float
+    in_thread: bool = False
+
+
+async def run_in_time(call: Call, collector: Collector, watch: Watch, thread: CallbackThread) -> None:
+    """Call and drain a callback, in the thread where asked. Raises what it raised, or OutOfTime after its limit.
 
     Only what awaits can be timed out; a plain function or generator runs to its end. `watch` sees each step on the loop.
     """
-    if in_thread:
-        returned = await aside.run(call, collector, place)
+    function = call.function
+    if call.in_thread:
+        returned = await thread.run(function, collector, call.place)
         if returned is None:
             return None
-        call = lambda: returned  # noqa: E731 - a plain function that returned a coroutine
-    if aside.busy:
-        await aside.idle()
+        function = lambda: returned  # noqa: E731 - a plain function that returned a coroutine
+    if thread.busy:
+        await thread.idle()
     with watch:
-        result = call()
+        result = function()
         if not inspect.isawaitable(result) and not isinstance(result, AsyncIterator):
-            return await consume(result, collector, place)  # awaits nothing: one step
-    scope = asyncio.timeout(limit)
+            return await consume(result, collector, call.place)  # awaits nothing: one step
+    scope = asyncio.timeout(call.limit)
     try:
         async with scope:
-            await _Stepped(consume(result, collector, place), watch, aside)
+            await _Stepped(consume(result, collector, call.place), watch, thread)
     except TimeoutError as error:
         if scope.expired():
             raise OutOfTime from error

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import AbstractAsyncContextManager
 
-from scraper.core.models import Command, Completed, CrawlStatus, Done, Pending
+from scraper.core.models import Command, Completed, CrawlStatus, Done, Landing, Pending
 from scraper.engine.accounting import Waits
 from scraper.engine.circuit_breakers import FailFast
-from scraper.engine.context import Context
-from scraper.engine.hops import LeaseLost
-from scraper.engine.lanes import EXTEND_EVERY, Lanes
+from scraper.engine.context import Reading, Sending
+from scraper.engine.lanes import EXTEND_EVERY
+from scraper.engine.redirects import Redirects
 from scraper.engine.schedule import Lane
 from scraper.engine.seeds import Seeder
-from scraper.engine.visit import Visit
+from scraper.engine.sending import LeaseLost
+from scraper.engine.visit import Visit, Visiting
 from scraper.errors import TableError
-from scraper.events import GRACE, STOPPED, PageDone, Stopping, Warned, notify
+from scraper.events import GRACE, STOPPED, PageDone, Stopping, Warned
 
 __all__ = ["Engine"]
 
@@ -37,13 +37,15 @@ class Engine:
     over; the end is reached when nothing is under way and the frontier says that nothing is left.
     """
 
-    def __init__(self, context: Context, owner: str, seeder: Seeder, items: int = 0) -> None:
+    def __init__(self, sending: Sending, reading: Reading, seeder: Seeder, items: int = 0) -> None:
         """`items` are the rows the run has from before, which count for `max_items`."""
-        self._context = context
+        self._common = common = sending.common
+        self._visiting = Visiting(sending, reading, self, Redirects(sending, reading, self))
+        self._links = reading.links
         self._seeder = seeder
-        self._lanes = Lanes(context, owner)
-        self._waits = Waits(context, self._lanes, self)
-        self._slots = self._most = context.settings.in_flight
+        self._lanes = sending.lanes
+        self._waits = Waits(common, self._lanes, self)
+        self._slots = self._most = common.settings.in_flight
         self._open = 0
         self._items = items
         self._failfast = FailFast(self.stop)
@@ -53,7 +55,6 @@ class Engine:
         self._error: BaseException | None = None
         #: Why the crawl stopped early; None while it runs, and when the queue drained.
         self.reason: str | None = None
-        context.control = self
 
     async def run(self) -> str | None:
         """Crawl to the end. Returns why it stopped early, None when the queue drained.
@@ -62,8 +63,8 @@ class Engine:
         """
         own = [self._dispatcher(), self._feeder(), self._heartbeat(), self._seed(), self._listener()]
         own.append(self._waits.run())
-        if self._context.settings.max_time is not None:
-            own.append(self._timer(self._context.settings.max_time))
+        if self._common.settings.max_time is not None:
+            own.append(self._timer(self._common.settings.max_time))
         for coroutine in own:
             self._spawn(coroutine)
         try:
@@ -114,24 +115,30 @@ class Engine:
             self._lanes.empty(self._lanes.schedule.lanes.values())
             self._lanes.feed.set()
             self._lanes.ready.set()
-            notify(self._context.observers, Stopping(reason, grace))
-
-    def lane_for(self, name: str) -> AbstractAsyncContextManager[Lane]:
-        return self._lanes.lane_for(name)
-
-    async def park(self, lane: Lane, why: str) -> None:
-        await self._lanes.park(lane, why)
+            self._common.notices.tell(Stopping(reason, grace))
 
     def parsed(self, seconds: float) -> None:
         self._waits.parsed(seconds)
 
-    def room_changed(self, lane: Lane) -> None:
-        self._lanes.room_changed(lane)
+    async def move(self, lane: Lane, moved: Done, duplicate: Done | None) -> Landing:
+        """End a request that redirects, as `Frontier.move` does. Raises LeaseLost."""
+        target = moved.outcome.to
+        assert target is not None
+        landing = await self._common.frontier.move(
+            lane.lease, moved, duplicate,
+            waiting=self._lanes.waiting(target.domain), now=self._common.clock.unix(),
+        )  # fmt: skip
+        if landing.fate == "lost":
+            raise LeaseLost
+        if landing.fate in {"new", "duplicate"}:
+            done = moved if landing.fate == "new" or duplicate is None else duplicate
+            self._written(done, Completed(written=True, due=landing.due))
+        return landing
 
     # ------------------------------------------------------------------ the dispatcher
 
     async def _dispatcher(self) -> None:
-        schedule, clock = self._lanes.schedule, self._context.clock
+        schedule, clock = self._lanes.schedule, self._common.clock
         while True:
             while self._may_start():
                 lane = schedule.pick(now := clock.mono())
@@ -155,7 +162,7 @@ class Engine:
         lane.domain.reserve()
         self._lanes.schedule.offer(lane)
         self._lanes.touch(lane)
-        visit = Visit(self._context, lane, request, lambda sent: self._turn_over(lane, sent))
+        visit = Visit(self._visiting, lane, request, lambda sent: self._turn_over(lane, sent))
         self._spawn(self._visit(lane, visit))
 
     async def _visit(self, lane: Lane, visit: Visit) -> None:
@@ -166,6 +173,8 @@ class Engine:
             self._slots += 1
             in_slot = False
             self._lanes.ready.set()
+            if done is None:
+                return
             try:
                 completed = await self._commit(lane, done)
             except TableError as error:
@@ -191,28 +200,31 @@ class Engine:
                 self._lanes.feed.set()
 
     async def _commit(self, lane: Lane, done: Done) -> Completed:
-        return await self._context.frontier.complete(lane.lease, done, now=self._context.clock.unix())
+        return await self._common.frontier.complete(lane.lease, done, now=self._common.clock.unix())
 
     def _turn_over(self, lane: Lane, sent: bool) -> None:
         lane.domain.unreserve(sent=sent)
         self._lanes.room_changed(lane)
 
     def _completed(self, lane: Lane, done: Done, completed: Completed) -> None:
-        if not completed.written:
+        if completed.written:
+            self._written(done, completed)
+        else:
             self._lanes.drop(lane)
-            return
+
+    def _written(self, done: Done, completed: Completed) -> None:
         self._waits.moved()
-        self._context.links.proved(done.links)
+        self._links.proved(done.links)
         self._failfast.watch(done)
         for domain, due in completed.due.items():
             self._lanes.new_work(domain, due)
         self._items += sum(completed.stored.values())
-        limit = self._context.settings.max_items
+        limit = self._common.settings.max_items
         if limit is not None and self._items >= limit:
             self.stop(f"max_items {limit} reached")
         for note in completed.notes:
-            notify(self._context.observers, Warned(note))
-        notify(self._context.observers, PageDone(done, completed))
+            self._common.notices.tell(Warned(note))
+        self._common.notices.tell(PageDone(done, completed))
 
     # ------------------------------------------------------------------ the feeder, and the end
 
@@ -233,7 +245,7 @@ class Engine:
         if not self._seeder.finished or self._lanes.schedule.changed_any():
             return False
         if pending is None:
-            pending = await self._context.frontier.pending(now=self._context.clock.unix())
+            pending = await self._common.frontier.pending(now=self._common.clock.unix())
         if not pending.seeded or pending.taken or self._open or self._lanes.schedule.held():
             return False
         return not pending.queued or pending.spent or pending.next_due is None
@@ -242,7 +254,7 @@ class Engine:
 
     async def _heartbeat(self) -> None:
         while True:
-            await _wait(self._beat, self._context.clock.mono() + EXTEND_EVERY)
+            await _wait(self._beat, self._common.clock.mono() + EXTEND_EVERY)
             await self._lanes.extend()
             await self._lanes.give_away()
 
@@ -255,7 +267,7 @@ class Engine:
         """What people say from other terminals. It reaches us through the database, which sends no events."""
         heard = 0
         while True:
-            for command in await self._context.frontier.commands(heard):
+            for command in await self._common.frontier.commands(heard):
                 heard = command.id
                 await self._obey(command)
             await asyncio.sleep(LISTEN)
@@ -267,7 +279,7 @@ class Engine:
             case "limit":
                 await self._lanes.adjust(command.argument["domain"], command.argument["changes"])
             case _:
-                notify(self._context.observers, Warned(f"unknown command {command.what!r} left alone"))
+                self._common.notices.tell(Warned(f"unknown command {command.what!r} left alone"))
 
     async def _timer(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

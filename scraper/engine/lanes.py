@@ -11,10 +11,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from scraper.core.models import DomainLease, Pending
-from scraper.engine.context import Context
+from scraper.engine.common import Common
 from scraper.engine.schedule import MOST_HELD, Lane, Schedule
 from scraper.errors import FetchError
-from scraper.events import DomainParked, notify
+from scraper.events import DomainParked
+from scraper.net.identity import Identity
+from scraper.net.robots import Robots
+from scraper.politeness import Politeness
 from scraper.settings import read_limit
 
 __all__ = ["EXTEND_EVERY", "Lanes"]
@@ -38,13 +41,26 @@ class Lanes:
     known. `feed` is set when a lane needs looking after or a claim is due, `ready` when a lane may go.
     """
 
-    def __init__(self, context: Context, owner: str) -> None:
-        self._context = context
+    def __init__(
+        self,
+        common: Common,
+        politeness: Politeness,
+        robots: Robots,
+        identity: Identity,
+        owner: str,
+        workers: int = 1,
+    ) -> None:
+        """`owner` is the name its leases bear; `workers` processes share the run, this one included."""
+        self._common = common
+        self._politeness = politeness
+        self._robots = robots
+        self._identity = identity
         self._owner = owner
+        self._workers = workers
         self.schedule = Schedule()
         self.feed = asyncio.Event()
         self.ready = asyncio.Event()
-        self.claim_at: float | None = context.clock.mono()
+        self.claim_at: float | None = common.clock.mono()
         self.closing = False
         self._rotate_at = 0.0
 
@@ -66,10 +82,10 @@ class Lanes:
     def new_work(self, domain: str, due: float) -> None:
         """Something was queued for a domain, due then (unix): ours is fed, another becomes claimable."""
         lane = self.schedule.lanes.get(domain)
-        at = self._context.clock.to_mono(due)
+        at = self._common.clock.to_mono(due)
         if lane is None:
             self.claim_by(at)
-        elif at <= self._context.clock.mono():
+        elif at <= self._common.clock.mono():
             self._has_more(lane)
         elif lane.more_at is None or at < lane.more_at:
             # One timer a lane: what is due later still is found by the refills in between, or at the release.
@@ -82,10 +98,15 @@ class Lanes:
         One that nobody holds may wait for its old limits: it is taken up, to be due by the new ones.
         """
         limit = read_limit(domain, changes)
-        self._context.politeness.adjust(domain, {name: getattr(limit, name) for name in changes})
+        self._politeness.adjust(domain, {name: getattr(limit, name) for name in changes})
         with suppress(FetchError):  # parked, or of another process, which hears this too
             async with self.lane_for(domain) as lane:
                 self.room_changed(lane)
+
+    def waiting(self, domain: str) -> frozenset[int]:
+        """The requests of a domain that are taken and that no visit has begun."""
+        lane = self.schedule.lanes.get(domain)
+        return frozenset(request.id for request in lane.queue) if lane is not None else frozenset()
 
     def claim_by(self, at: float) -> None:
         """The frontier may have a domain for us from `at` (loop time) on."""
@@ -131,7 +152,7 @@ class Lanes:
         lane.refilling, lane.dry = True, True
         try:
             wanted = self.schedule.batch(lane) - len(lane.queue)
-            more = await self._context.frontier.refill(lane.lease, wanted, now=self._context.clock.unix())
+            more = await self._common.frontier.refill(lane.lease, wanted, now=self._common.clock.unix())
         finally:
             lane.refilling = False
         if len(more) == wanted:
@@ -141,23 +162,23 @@ class Lanes:
         self.room_changed(lane)
 
     def _waits_long(self, lane: Lane) -> bool:
-        return not lane.open_visits and lane.domain.next_at - self._context.clock.mono() > LONG_HOLD
+        return not lane.open_visits and lane.domain.next_at - self._common.clock.mono() > LONG_HOLD
 
     def _is_leaving(self, lane: Lane) -> bool:
         return self.closing or lane.leaving or lane.domain.parked is not None
 
     async def release(self, lanes: list[Lane]) -> None:
         """Give domains back with what is known of them, and forget them here."""
-        politeness = self._context.politeness
+        politeness = self._politeness
         given = []
         for lane in lanes:
             self.schedule.remove(lane)
             given.append(replace(lane.lease, facts=politeness.facts(lane.name), requests=()))
-        await self._context.frontier.release(given, now=self._context.clock.unix())
+        await self._common.frontier.release(given, now=self._common.clock.unix())
         for lane in lanes:
             if lane.name not in self.schedule.lanes:
                 politeness.forget(lane.name)
-        self.claim_by(self._context.clock.mono())
+        self.claim_by(self._common.clock.mono())
 
     async def release_all(self) -> None:
         await self.release(list(self.schedule.lanes.values()))
@@ -189,36 +210,36 @@ class Lanes:
 
     async def claim_due(self) -> Pending | None:
         """Lease domains that are due and learn when the next ones are; None when it is not time."""
-        context = self._context
-        before = context.clock.mono()
+        common = self._common
+        before = common.clock.mono()
         if self.closing or self.claim_at is None or self.claim_at > before:
             return None
         if not self.can_hold_more():
             self._make_room(before)
             return None
         self.claim_at = None
-        leases = await context.frontier.claim(
-            self._owner, domains=CLAIM, per_domain=FIRST_BATCH, lease=LEASE, now=context.clock.unix(),
-            workers=context.workers,
+        leases = await common.frontier.claim(
+            self._owner, domains=CLAIM, per_domain=FIRST_BATCH, lease=LEASE, now=common.clock.unix(),
+            workers=self._workers,
         )  # fmt: skip
         for lease in leases:
             self._adopt(lease, before)
-        pending = await context.frontier.pending(now=context.clock.unix())
+        pending = await common.frontier.pending(now=common.clock.unix())
         # What is due now and was not given to us is for another worker: asking at once again would not help.
-        if pending.next_due is not None and not pending.spent and (leases or context.workers == 1):
-            self.claim_by(context.clock.to_mono(pending.next_due))
-        if context.workers > 1:
+        if pending.next_due is not None and not pending.spent and (leases or self._workers == 1):
+            self.claim_by(common.clock.to_mono(pending.next_due))
+        if self._workers > 1:
             self.claim_by(before + LOOK)
         return pending
 
     def _adopt(self, lease: DomainLease, before: float) -> Lane:
         """A lease becomes a lane; its local deadline counts from before it was asked for."""
-        context = self._context
-        domain = context.politeness.restore(lease.domain, lease.facts)
-        domain.is_open(context.clock.mono())
+        common = self._common
+        domain = self._politeness.restore(lease.domain, lease.facts)
+        domain.is_open(common.clock.mono())
         for origin in lease.facts.origins:
-            context.robots.restore(origin)
-        context.identity.restore(lease.facts.cookies)
+            self._robots.restore(origin)
+        self._identity.restore(lease.facts.cookies)
         lane = Lane(lease, domain, before + LEASE, before)
         if self._is_leaving(lane):
             lane.queue.clear()
@@ -229,9 +250,9 @@ class Lanes:
 
     async def give_away(self) -> None:
         """Let other workers have the domains beyond a fair share, when what is under way there has ended."""
-        if self._context.workers == 1:
+        if self._workers == 1:
             return
-        fair = await self._context.frontier.share(self._context.workers)
+        fair = await self._common.frontier.share(self._workers)
         lanes = sorted(self.schedule.lanes.values(), key=lambda lane: lane.open_visits)
         for lane in lanes[: max(0, len(lanes) - fair)]:
             lane.leaving = True
@@ -239,11 +260,11 @@ class Lanes:
 
     async def extend(self) -> None:
         """Prolong all leases; what is missing from the answer is lost."""
-        clock, lanes = self._context.clock, list(self.schedule.lanes.values())
+        clock, lanes = self._common.clock, list(self.schedule.lanes.values())
         if not lanes:
             return
         before = clock.mono()
-        kept = await self._context.frontier.extend([n.lease for n in lanes], lease=LEASE, now=clock.unix())
+        kept = await self._common.frontier.extend([n.lease for n in lanes], lease=LEASE, now=clock.unix())
         held = {(lease.domain, lease.epoch): lease for lease in kept}
         for lane in lanes:
             lease = held.get((lane.name, lane.lease.epoch))
@@ -277,9 +298,9 @@ class Lanes:
             if lane.domain.parked is not None:
                 raise FetchError("domain-parked", f"{name} is parked: {lane.domain.parked}")
             return lane
-        context = self._context
-        before = context.clock.mono()
-        answer = await context.frontier.borrow(self._owner, name, lease=LEASE, now=context.clock.unix())
+        common = self._common
+        before = common.clock.mono()
+        answer = await common.frontier.borrow(self._owner, name, lease=LEASE, now=common.clock.unix())
         if (adopted := self.schedule.lanes.get(name)) is not None:
             return adopted
         if isinstance(answer, DomainLease):
@@ -294,7 +315,7 @@ class Lanes:
             return
         lane.domain.parked = why
         self.empty([lane])
-        facts = self._context.politeness.facts(lane.name)
-        await self._context.frontier.put_facts(lane.lease, facts, now=self._context.clock.unix())
-        notify(self._context.observers, DomainParked(lane.name, why))
+        facts = self._politeness.facts(lane.name)
+        await self._common.frontier.put_facts(lane.lease, facts, now=self._common.clock.unix())
+        self._common.notices.tell(DomainParked(lane.name, why))
         self.feed.set()

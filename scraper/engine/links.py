@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol
 
 from scraper.core.models import Options, QueuedRequest, Request
 from scraper.core.urls import Parts, fingerprint
@@ -14,7 +16,7 @@ from scraper.politeness import Politeness
 from scraper.settings import Settings
 from scraper.spider.scope import check_url, in_scope, start_of
 
-__all__ = ["Links"]
+__all__ = ["Links", "Redirect", "is_plain"]
 
 #: Links known to be stored, kept in front of the database; a power of two.
 PROVED = 32_768
@@ -39,7 +41,7 @@ class Links:
     def seed(self, request: Request, ordinal: int = 0) -> QueuedRequest:
         """A start request. Raises FetchError `bad-url` or `unsupported-scheme`, saying what was expected."""
         url, parts = self.check(request.url)
-        return self._queued(request, url, parts, salt=_salt(request, b"", ordinal), seed=start_of(parts))
+        return self._queued(request, url, parts, _salt(request, b"", ordinal), _Descent(start_of(parts)))
 
     def check(self, url: str) -> tuple[str, Parts]:
         """A URL normalized and cut. Raises FetchError when it is none this crawler can fetch."""
@@ -54,6 +56,7 @@ class Links:
         run in between.
         """
         depth = parent.depth + 1
+        descent = _Descent(parent.seed, depth, parent.id)
         too_deep = self._settings.max_depth is not None and depth > self._settings.max_depth
         queued: dict[bytes, QueuedRequest] = {}
         options, plain = None, False
@@ -62,7 +65,7 @@ class Links:
                 await asyncio.sleep(0)
             if request.options is not options:  # those of one follow_all share theirs
                 options = request.options
-                plain = not every and _is_plain(options)
+                plain = not every and is_plain(options)
             if plain and self._proved.holds(request.url, parent.seed, depth, options.priority):
                 continue
             try:
@@ -78,26 +81,22 @@ class Links:
                 counts["links.trap"] += 1
             else:
                 salt = _salt(request, parent.fingerprint, ordinal)
-                link = self._queued(request, url, parts, salt, parent.seed, depth, parent.id)
+                link = self._queued(request, url, parts, salt, descent)
                 if self._is_better(queued.get(link.fingerprint), link):
                     queued[link.fingerprint] = link
         return list(queued.values())
 
-    def moved(self, request: QueuedRequest, url: str, parts: Parts, redirected: Request) -> QueuedRequest:
-        """The request that takes over when a redirect leaves the domain: same callback, data and depth.
+    def target(self, request: QueuedRequest, hop: Redirect, *, salted: bool = False) -> QueuedRequest:
+        """The request for what `request` redirects to: same callback, data and depth, its own identity by URL.
 
-        A start URL that redirects takes its target into scope.
+        A start URL that redirects takes its target into scope. `salted` makes a request that no other equals, for a
+        target that must be fetched although its URL is known.
         """
-        seed = request.seed if request.depth else f"{request.seed} {parts.netloc}".strip()
-        # Its own identity where the URL alone would make it a request that was moved here itself, or is no
-        # identity at all.
-        own = request.hops or not _is_plain(redirected.options)
-        salt = f"{request.fingerprint.hex()}:moved" if own else ""
-        made = self._queued(redirected, url, parts, salt, seed, request.depth, request.id)
-        return QueuedRequest(
-            made.url, made.fingerprint, made.domain, made.options, 0, made.depth, request.hops + 1,
-            parent=request.id, seed=seed,
-        )  # fmt: skip
+        seed = request.seed if request.depth else f"{request.seed} {hop.parts.netloc}".strip()
+        salt = f"{request.fingerprint.hex()}:moved" if salted or not is_plain(hop.options) else ""
+        descent = _Descent(seed, request.depth, request.id)
+        made = self._queued(Request.of(hop.url, hop.options), hop.url, hop.parts, salt, descent)
+        return replace(made, hops=request.hops + 1)
 
     def in_scope(self, parts: Parts, seeds: str) -> bool:
         """Whether a link may be followed by a request that descends from `seeds`."""
@@ -106,7 +105,7 @@ class Links:
     def proved(self, stored: Sequence[QueuedRequest]) -> None:
         """These are in the database now; of very many, those that would be remembered."""
         for request in stored[-PROVED:]:
-            if _is_plain(request.options):
+            if is_plain(request.options):
                 self._proved.add(request.url, request.seed, request.depth, request.options.priority)
 
     @staticmethod
@@ -119,9 +118,7 @@ class Links:
         url: str,
         parts: Parts,
         salt: str,
-        seed: str,
-        depth: int = 0,
-        parent: int | None = None,
+        descent: _Descent,
     ) -> QueuedRequest:
         options = request.options
         vary: tuple[tuple[str, str], ...] = ()
@@ -131,8 +128,28 @@ class Links:
         identity = url if options.unique is None else f"unique:{options.unique}"
         key = fingerprint(identity, options.method, options.body, vary, self._ignored, salt)
         return QueuedRequest(
-            url, key, self._politeness.key(parts.host), options, depth=depth, parent=parent, seed=seed
-        )
+            url, key, self._politeness.key(parts.host), options,
+            depth=descent.depth, parent=descent.parent, seed=descent.seed,
+        )  # fmt: skip
+
+
+class Redirect(Protocol):
+    """Where a redirect leads: a normalized URL, its parts, and the options it is asked for with."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def parts(self) -> Parts: ...
+    @property
+    def options(self) -> Options: ...
+
+
+class _Descent(NamedTuple):
+    """Where a request comes from: the seed it descends from, its depth, and the request that led to it."""
+
+    seed: str
+    depth: int = 0
+    parent: int | None = None
 
 
 class _Proved:
@@ -172,7 +189,7 @@ def _is_free(known: tuple[str, str, int, int] | None, url: str, seed: str) -> bo
     return known is None or (known[0] == url and known[1] == seed)
 
 
-def _is_plain(options: Options) -> bool:
+def is_plain(options: Options) -> bool:
     """Whether the URL alone is the identity of a request."""
     return (
         options.method == "GET" and not options.unique and not options.vary and not options.body

@@ -58,6 +58,11 @@ class Ending:
         self._place = place
         self._veiled = veiled
 
+    @property
+    def seed(self) -> str:
+        """The seed of the request (`QueuedRequest.seed`)."""
+        return self.request.seed
+
     def done(
         self,
         outcome: Outcome,

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import httpx
 
 from scraper.core.charsets import decode_text
-from scraper.core.models import Cookie, Download, Options, QueuedRequest, Request, Send
+from scraper.core.models import Download, Options, QueuedRequest, Request
 from scraper.core.urls import split
-from scraper.engine.context import Context
-from scraper.engine.hops import Disallowed, Traveller, not_redirect, redirect_target, redirected
+from scraper.engine.admission import Disallowed, admit
+from scraper.engine.context import Reading, Sending
+from scraper.engine.hops import Arrival, Asked, Hop, follow, wants_no_redirect
+from scraper.engine.sending import Ask, Records, Sender
 from scraper.errors import FetchError
-from scraper.net.downloader import Limits, Reply, Sink, Wanted
+from scraper.net.downloader import Limits, Reply
 from scraper.net.messages import content_type_of
 from scraper.net.retry import RETRY_STATUSES, retry_after
 from scraper.page import Fetcher, Page
+from scraper.page.numbers import DecimalPoint
 from scraper.spider.files import served_name
+from scraper.spider.scope import check_url
 
 __all__ = ["SubFetcher", "page_of"]
 
 
-def page_of(context: Context, reply: Reply, options: Options, fetcher: Fetcher) -> Page:
+def page_of(reply: Reply, options: Options, fetcher: Fetcher, decimal_point: DecimalPoint) -> Page:
     """The page of a reply; `options` are those of the running callback."""
     return Page(
         url=reply.url,
@@ -31,7 +35,7 @@ def page_of(context: Context, reply: Reply, options: Options, fetcher: Fetcher) 
         source=lambda: decode_text(reply.body, content_type_of(reply.headers)),
         options=options,
         fetcher=fetcher,
-        decimal_point=context.settings.decimal_point,
+        decimal_point=decimal_point,
     )
 
 
@@ -46,33 +50,32 @@ class SubFetcher:
     It never sleeps for a retry: it raises FetchError with `retry_at`, and uncaught the whole visit is retried.
     """
 
-    __slots__ = ("_context", "_cookies", "_request", "_sends")
+    __slots__ = ("_reading", "_records", "_request", "_sending")
 
-    def __init__(
-        self, context: Context, request: QueuedRequest, sends: list[Send], cookies: list[Cookie]
-    ) -> None:
-        """`sends` and `cookies` are the records of the visit."""
-        self._context = context
+    def __init__(self, sending: Sending, reading: Reading, request: QueuedRequest, records: Records) -> None:
+        """`records` are those of the visit."""
+        self._sending = sending
+        self._reading = reading
         self._request = request
-        self._sends = sends
-        self._cookies = cookies
+        self._records = records
 
     async def __call__(self, request: Request) -> Page:
         """The page of a request. Raises FetchError for whatever is not 2xx, nor in the request's `accept`."""
-        reply, options = await self._travel(request, not_redirect)
+        reply, options = await self._travel(Ask(request.url, request.options, "sub", wants_no_redirect))
         page = self._page(reply, options)
-        await self._context.parsing.ready(page, self._context.politeness.key(split(reply.url).host))
+        await self._reading.parsing.ready(page, self._sending.politeness.key(split(reply.url).host))
         if 200 <= reply.status < 300 or reply.status in options.accept:
             return page
         raise self._refused(reply, page, request)
 
     async def download(self, request: Request, name: str | None) -> Download:
         """Store the body of a request as a file. Raises FetchError for whatever is not 2xx."""
-        context, settings = self._context, self._context.settings
+        files, settings = self._reading.files, self._sending.common.settings
         limits = Limits(settings.deadline, settings.max_file, settings.max_file, stall=settings.stall_timeout)
-        sink = context.files.sink()
+        sink = files.sink()
         try:
-            reply, options = await self._travel(request, _is_success, limits, sink)
+            ask = Ask(request.url, request.options, "sub", _is_success, limits, sink)
+            reply, options = await self._travel(ask)
             if not _is_success(reply.status, reply.headers):
                 raise self._refused(reply, self._page(reply, options), request)
             disposition = reply.headers.get("content-disposition", "")
@@ -80,37 +83,20 @@ class SubFetcher:
         finally:
             sink.drop()
         kind = content_type_of(reply.headers)
-        return Download(path, str(path.relative_to(context.files.folder)), reply.url, sink.size, kind)
+        return Download(path, str(path.relative_to(files.folder)), reply.url, sink.size, kind)
 
-    async def _travel(
-        self, request: Request, wanted: Wanted, limits: Limits | None = None, into: Sink | None = None
-    ) -> tuple[Reply, Options]:
-        """Hop by hop to the answer, each under its own domain's turn; with the options of the last hop."""
-        context = self._context
-        url, parts = context.links.check(request.url)
-        options = request.options
-        for _ in range(context.settings.max_hops + 1):
-            async with context.control.lane_for(context.politeness.key(parts.host)) as lane:
-                traveller = Traveller(
-                    context, lane, self._request.seed, self._sends, self._cookies, reserved=False
-                )
-                try:
-                    await traveller.admit(url, lane)
-                except Disallowed as refusal:
-                    raise FetchError("robots", str(refusal), request=request) from refusal
-                reply = await traveller.send(lane, url, options, "sub", wanted, limits, into)
-            target = redirect_target(url, reply)
-            if target is None:
-                return reply, options
-            before = split(url)
-            url, parts = context.links.check(target)
-            options = redirected(options, reply.status, before, parts, context.settings.secret_headers)
-        raise FetchError("too-many-redirects", f"more than {context.settings.max_hops} redirects (max_hops)")
+    async def _travel(self, ask: Ask) -> tuple[Reply, Options]:
+        """The answer at the end of the redirects, with the options of the last hop."""
+        settings = self._sending.common.settings
+        url, parts = check_url(ask.url, settings.max_url)
+        route = _SubRoute(self._sending, self._records, ask, settings.max_hops)
+        arrival = await follow(Hop(url, parts, ask.options), route, settings)
+        return arrival.reply, arrival.hop.options
 
     def _page(self, reply: Reply, options: Options) -> Page:
         running = self._request.options
         same = replace(options, callback=running.callback, args=running.args)
-        return page_of(self._context, reply, same, self)
+        return page_of(reply, same, self, self._sending.common.settings.decimal_point)
 
     def _refused(self, reply: Reply, page: Page, request: Request) -> FetchError:
         at = self._asked_for(reply) if reply.status in RETRY_STATUSES else None
@@ -119,4 +105,36 @@ class SubFetcher:
         )
 
     def _asked_for(self, reply: Reply) -> float | None:
-        return retry_after(reply.headers.get("retry-after"), self._context.clock.unix())
+        return retry_after(reply.headers.get("retry-after"), self._sending.common.clock.unix())
+
+
+@dataclass(slots=True)
+class _SubRoute:
+    """Each hop under its own domain's turn, which is borrowed where this process does not hold it."""
+
+    context: Sending
+    records: Records
+    first: Ask
+    most: int
+    asked: set[Asked] = field(default_factory=set)
+    cookies_sent: str = ""
+
+    async def ask(self, hop: Hop) -> Reply:
+        context = self.context
+        async with context.lanes.lane_for(context.politeness.key(hop.parts.host)) as lane:
+            sender = Sender(context, lane, self.records, reserved=False)
+            try:
+                await admit(sender, hop.url, lane)
+            except Disallowed as refusal:
+                request = Request.of(self.first.url, self.first.options)
+                raise FetchError("robots", str(refusal), request=request) from refusal
+            reply = await sender.send(lane, replace(self.first, url=hop.url, options=hop.options))
+            self.cookies_sent = sender.cookies_sent
+            return reply
+
+    def cookies_for(self, hop: Hop) -> str:
+        return self.context.identity.cookies_for(hop.parts, hop.options)
+
+    async def leave(self, hop: Hop, reply: Reply) -> Arrival | None:
+        """Every redirect is followed here: what is fetched inside a callback has no identity."""
+        return None

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from scraper.core.models import Site
 from scraper.page import Page
 
-__all__ = ["Meanings"]
+__all__ = ["Suggestions"]
 
 #: Selectors remembered; a spider has dozens, one that makes them up from data has any number.
 MOST = 5_000
 _NOTHING: Mapping[Site, tuple[str, int]] = {}
 
 
-class Meanings:
+class Suggestions:
     """Suggestions for one crawl.
 
     Invariant: a selector is looked at once, on the first page that was asked for it; so the cost of looking for

@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 
 from scraper.engine.collect import Collector, consume
 
-__all__ = ["Aside"]
+__all__ = ["CallbackThread"]
 
 #: What a callback returned that has to be awaited, and what it raised.
 _Ended: TypeAlias = tuple[Any, BaseException | None]
 
 
-class Aside:
+class CallbackThread:
     """One thread for the plain callbacks of large pages.
 
     Python lets the loop's thread go on every 5 ms, so a callback that walks 200,000 elements holds nobody up.

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
-from typing import Final
-
-import httpx
+from typing import Final, NamedTuple
 
 from scraper.net.messages import content_type_of
+from scraper.page import Page
 
 __all__ = ["DEEP", "Repetition", "is_endless"]
 
@@ -48,6 +47,15 @@ def _repeats(segments: list[str], period: int, most: int) -> bool:
     return False
 
 
+class _Seen(NamedTuple):
+    """The last page of a domain, and how many different URLs in a row gave the same."""
+
+    url: str
+    length: int
+    crc: int
+    times: int
+
+
 class Repetition:
     """Counts how often a domain answered with the same HTML page in a row.
 
@@ -56,16 +64,18 @@ class Repetition:
 
     def __init__(self, most: int | None) -> None:
         self._most = most
-        self._last: OrderedDict[str, tuple[tuple[int, int], int]] = OrderedDict()
+        self._last: OrderedDict[str, _Seen] = OrderedDict()
 
-    def exceeded(self, domain: str, headers: httpx.Headers, body: bytes) -> str | None:
-        """Note one page of another URL; why to park the domain when it was one too many."""
-        if self._most is None or len(body) < SHORT or "html" not in content_type_of(headers):
+    def exceeded(self, domain: str, page: Page) -> str | None:
+        """Note one page; why to park the domain when it was one too many. URLs are compared after redirects."""
+        body = page.body
+        if self._most is None or len(body) < SHORT or "html" not in content_type_of(page.headers):
             return None
-        key = (len(body), zlib.crc32(body))
-        before, count = self._last.get(domain, (None, 0))
-        count = count + 1 if key == before else 1
-        self._last[domain] = key, count
+        last, crc = self._last.get(domain), zlib.crc32(body)
+        count = 1
+        if last is not None and (last.length, last.crc) == (len(body), crc):
+            count = last.times + (last.url != page.url)
+        self._last[domain] = _Seen(page.url, len(body), crc, count)
         self._last.move_to_end(domain)
         if len(self._last) > DOMAINS:
             self._last.popitem(last=False)

@@ -67,17 +67,26 @@ class Identity:
     def uses_proxies(self) -> bool:
         return self._has_proxies
 
-    def dress(self, request: httpx.Request, parts: Parts, options: Options, domain: str) -> None:
-        """Put on the cookies for this URL and choose the proxy.
+    def dress(self, request: httpx.Request, parts: Parts, options: Options, domain: str) -> str:
+        """Put on the cookies for this URL and choose the proxy. Returns the Cookie header, "" for none.
 
         A request with a Cookie header of its own gets no other. Raises FetchError `proxy` while all rest.
         """
-        if self.jar and not _has(options, "cookie") and (cookies := self.jar.header(parts, self._now())):
+        cookies = self.cookies_for(parts, options) if self.jar or options.headers else ""
+        if cookies and not _has(options, "cookie"):
             request.headers.encoding = "latin-1"  # what a server sent goes back octet by octet
             request.headers["Cookie"] = cookies
         if self._has_proxies and (proxies := self._proxies_for(domain)):
             clock = self._clock
             request.extensions["proxy"] = self._proxies.pick(proxies, clock.mono(), clock.unix())
+        return cookies
+
+    def cookies_for(self, parts: Parts, options: Options) -> str:
+        """The Cookie header that a request for this URL would carry now; "" for none."""
+        own = next((value for name, value in options.headers if name.lower() == "cookie"), None)
+        if own is not None:
+            return own
+        return self.jar.header(parts, self._now()) if self.jar else ""
 
     def auth_for(self, parts: Parts, options: Options) -> httpx.Auth | None:
         """The credentials of an origin, unless the request brings an Authorization of its own."""

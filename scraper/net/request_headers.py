@@ -7,7 +7,10 @@ import httpx
 from scraper.core.models import Options
 from scraper.net.messages import Template
 
-__all__ = ["Outgoing"]
+__all__ = ["CARRIED", "Outgoing"]
+
+#: Headers a redirect to another origin may take along; all others may hold secrets.
+CARRIED = frozenset({"accept", "accept-language", "accept-encoding", "user-agent", "content-type"})
 
 #: Templates remembered; beyond it they are made anew.
 MOST = 2_048

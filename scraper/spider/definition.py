@@ -41,6 +41,11 @@ class Definition:
     expect: tuple[Expectation, ...] = ()
 
     @property
+    def checks(self) -> bool:
+        """Whether the spider looks at every page before its callback."""
+        return self.cls.check is not Spider.check
+
+    @property
     def secrets(self) -> list[str]:
         """The arguments that are shown to nobody and stored nowhere."""
         return [name for name, annotation in self.arguments.items() if annotation is Secret]

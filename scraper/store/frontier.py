@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from scraper.core.models import (
     DomainFacts,
     DomainLease,
     Done,
+    Landing,
     Pending,
     QueuedRequest,
     Upcoming,
@@ -128,16 +129,59 @@ class SqliteFrontier:
         return await self._submit(work)
 
     async def complete(self, lease: DomainLease, done: Done, *, now: float) -> Completed:
-        def work(conn: sqlite3.Connection, deltas: Deltas) -> Completed:
-            domain = self._queue.domain_id(conn, lease.domain)
-            ok = done.outcome.name == "ok"
-            if not self._leases.ended(conn, domain, lease, done.request.id, ok=ok):
-                deltas["fenced"] += 1
-                return Completed(written=False)
-            deltas["taken"] -= 1
-            return self._results.write(conn, deltas, domain, done, now)
+        return await self._submit(
+            lambda conn, deltas: self._complete(conn, deltas, lease, done, now), urgent=False
+        )
 
-        return await self._submit(work, urgent=False)
+    def _complete(
+        self, conn: sqlite3.Connection, deltas: Deltas, lease: DomainLease, done: Done, now: float
+    ) -> Completed:
+        domain = self._queue.domain_id(conn, lease.domain)
+        ok = done.outcome.name == "ok"
+        if not self._leases.ended(conn, domain, lease, done.request.id, ok=ok):
+            deltas["fenced"] += 1
+            return Completed(written=False)
+        deltas["taken"] -= 1
+        return self._results.write(conn, deltas, domain, done, now)
+
+    async def move(
+        self, lease: DomainLease, moved: Done, duplicate: Done | None, *, waiting: Collection[int], now: float
+    ) -> Landing:
+        target = moved.outcome.to
+        assert target is not None
+
+        def work(conn: sqlite3.Connection, deltas: Deltas) -> Landing:
+            known = self._queue.find(conn, target.fingerprint)
+            if known is None:
+                return self._move(conn, deltas, lease, moved, now)
+            if known.taken and known.id not in waiting:
+                return Landing("taken")
+            if not known.has_page:
+                return Landing("unseen")
+            if duplicate is None:
+                return Landing("seen")
+            completed = self._complete(conn, deltas, lease, duplicate, now)
+            return Landing("duplicate", due=completed.due) if completed.written else Landing("lost")
+
+        return await self._submit(work)
+
+    def _move(
+        self, conn: sqlite3.Connection, deltas: Deltas, lease: DomainLease, moved: Done, now: float
+    ) -> Landing:
+        """End a request as moved, and take its target where that is of the same domain."""
+        target, completed = moved.outcome.to, self._complete(conn, deltas, lease, moved, now)
+        assert target is not None
+        if not completed.written:
+            return Landing("lost")
+        if target.domain != lease.domain:
+            return Landing("new", due=completed.due)
+        domain = self._queue.domain_id(conn, lease.domain)
+        taken = self._queue.take_one(conn, lease.domain, target.fingerprint, lease.epoch)
+        self._leases.took(conn, domain, 1)
+        deltas["taken"] += 1
+        (request,) = self._results.visits.known(conn, [taken])
+        due = {name: at for name, at in completed.due.items() if name != lease.domain}
+        return Landing("new", request, due)
 
     async def put_facts(self, lease: DomainLease, facts: DomainFacts, *, now: float) -> bool:
         def work(conn: sqlite3.Connection, deltas: Deltas) -> bool:

@@ -2,6 +2,7 @@
 
 from scraper.core.models.cookie import Cookie
 from scraper.core.models.download import Download
+from scraper.core.models.landing import Landing
 from scraper.core.models.lease import LONGEST_HOLD, DomainFacts, DomainLease, OriginFacts, Pending
 from scraper.core.models.limits import Hours, Limit, Pace, Rate
 from scraper.core.models.order import Command
@@ -51,6 +52,7 @@ __all__ = [
     "Kept",
     "KeptPage",
     "Known",
+    "Landing",
     "Limit",
     "Options",
     "OriginFacts",

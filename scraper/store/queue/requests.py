@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from functools import lru_cache
 from itertools import groupby, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from scraper.core.models import LONGEST_HOLD, Options, QueuedRequest
 
-__all__ = ["Queue", "decode_options", "encode_options"]
+__all__ = ["Found", "Queue", "decode_options", "encode_options"]
 
 #: Requests inserted with one call: a page may have hundreds of thousands of links.
 CHUNK = 1_000
@@ -44,6 +44,17 @@ def _decode(callback: str, priority: int, text: str | None) -> Options:
         if name in changed:
             changed[name] = tuple(changed[name])
     return Options(callback=callback, priority=priority, **changed)
+
+
+class Found(NamedTuple):
+    """A request the run knows: whether an owner has taken it, and whether it is queued or ended with a page.
+
+    One that was not revisited counts as having its page: the earlier visit's.
+    """
+
+    id: int
+    taken: bool
+    has_page: bool
 
 
 class Queue:
@@ -130,6 +141,16 @@ class Queue:
         rows.sort(key=lambda row: (-row[12], row[6], row[0]))
         return [self._request(name, row) for row in rows]
 
+    def take_one(self, conn: sqlite3.Connection, name: str, fingerprint: bytes, epoch: int) -> QueuedRequest:
+        """Take a request of a domain that was just queued, under an epoch."""
+        row = conn.execute(_TAKE_ONE, (epoch, self.run, fingerprint)).fetchone()
+        return self._request(name, row)
+
+    def find(self, conn: sqlite3.Connection, fingerprint: bytes) -> Found | None:
+        """What the run knows of a fingerprint; None for nothing."""
+        row = conn.execute(_FIND, (self.run, fingerprint)).fetchone()
+        return None if row is None else Found(row[0], bool(row[1]), bool(row[2]))
+
     def next_due(self, conn: sqlite3.Connection, domain: int, now: float) -> float | None:
         """When a domain that loses its owner has something to fetch; None when it has nothing."""
         key = (self.run, domain, now)
@@ -196,6 +217,19 @@ UPDATE _requests SET taken_epoch = ? WHERE id IN (
     WHERE run = ? AND domain = ? AND state = 0 AND taken_epoch <> ? AND not_before <= ?
     ORDER BY priority DESC, depth, id LIMIT ?)
 RETURNING id, url, fingerprint, callback, options, body, depth, hops, attempts, parent, seed, not_before, priority
+"""
+
+_TAKE_ONE = """
+UPDATE _requests SET taken_epoch = ? WHERE run = ? AND fingerprint = ?
+RETURNING id, url, fingerprint, callback, options, body, depth, hops, attempts, parent, seed, not_before, priority
+"""
+
+#: States: 0 queued, 1 done (kind "redirect": it moved), 2 failed, 3 skipped.
+_FIND = """
+SELECT r.id, r.state = 0 AND r.taken_epoch = q.epoch AND q.owner IS NOT NULL,
+    r.state = 0 OR (r.state = 1 AND r.kind IS NOT 'redirect') OR (r.state = 3 AND r.kind = 'revisit')
+FROM _requests r JOIN _queues q ON q.run = r.run AND q.domain = r.domain
+WHERE r.run = ? AND r.fingerprint = ?
 """
 
 _DUE_NOW = "SELECT 1 FROM _requests WHERE run = ? AND domain = ? AND state = 0 AND not_before <= ? LIMIT 1"
