@@ -29,6 +29,7 @@ from scraper.core.models import (
     Done,
     ErrorRecord,
     ItemRow,
+    Landing,
     Options,
     OriginFacts,
     Outcome,
@@ -214,6 +215,12 @@ class Known:
     attempts: int = 0
     state: str = "queued"
     holder: int | None = None
+    moved: bool = False
+
+    @property
+    def has_page(self) -> bool:
+        """Whether it is queued, or ended with a page: what redirects there is its duplicate."""
+        return self.state == "queued" or (self.state == "done" and not self.moved)
 
     @property
     def rank(self) -> tuple[int, int, int]:
@@ -419,6 +426,84 @@ class FrontierMachine(RuleBasedStateMachine):
         answer = self.medium.die(process, lambda f: f.complete(lease, done, now=self.now), late=late)
         if answer is not None:
             self._completed(lease, done, answer)
+
+    @precondition(lambda self: self.handed)
+    @rule(
+        process=processes,
+        pick=picks,
+        number=st.integers(0, 8),
+        domain=st.sampled_from(DOMAINS),
+        wanted=st.booleans(),
+        waiting=st.booleans(),
+        death=st.sampled_from([None, None, None, "early", "late"]),
+    )
+    def move(
+        self,
+        process: int,
+        pick: int,
+        number: int,
+        domain: str,
+        wanted: bool,
+        waiting: bool,
+        death: str | None,
+    ) -> None:
+        """A redirect ends its request by what the run knows of the target, as a whole or not at all."""
+        key, request = self.handed[pick % len(self.handed)]
+        target, lease = self._request(Plan(number, domain, request.depth, 0, 0.0)), self.leases[key]
+        if target.fingerprint == request.fingerprint:
+            return
+        moved = self._moved(request, Outcome.moved(target, 302))
+        duplicate = replace(
+            self._moved(request, Outcome.skipped("duplicate", f"duplicate of {target.url}")), links=[target]
+        )
+        ids = {other.id for _, other in self.handed} if waiting else set()
+
+        async def call(frontier: Frontier) -> Landing:
+            other = duplicate if wanted else None
+            return await frontier.move(lease, moved, other, waiting=ids, now=self.now)
+
+        if death is None:
+            landing = self._do(process, call)
+        elif (answer := self.medium.die(process, call, late=death == "late")) is None:
+            return
+        else:
+            landing = answer
+        self._landed(
+            lease,
+            landing,
+            {"new": moved, "duplicate": duplicate, "lost": moved}.get(landing.fate),
+            target,
+            wanted,
+        )
+
+    def _moved(self, request: QueuedRequest, outcome: Outcome) -> Done:
+        sends = [Send("page", request.domain, request.url, self.now, self.now + 0.1, 302, 0)]
+        return Done(request, outcome, sends=sends)
+
+    def _landed(
+        self, lease: DomainLease, landing: Landing, done: Done | None, target: QueuedRequest, wanted: bool
+    ) -> None:
+        """The fate is that of the target; what was written is applied like any other page."""
+        known = self.known.get(target.fingerprint)
+        match landing.fate:
+            case "new":
+                assert known is None
+            case "duplicate" | "seen":
+                assert known is not None and known.has_page and wanted == (landing.fate == "duplicate")  # noqa: PT018 - one fate
+            case "taken":
+                assert known is not None and known.state == "queued" and known.holder is not None  # noqa: PT018 - one fate
+            case "unseen":
+                assert known is not None and not known.has_page  # noqa: PT018 - one fate
+        is_home = landing.fate == "new" and target.domain == lease.domain
+        due = {**landing.due, target.domain: self.now} if is_home else landing.due
+        if done is not None:
+            self._completed(lease, done, Completed(written=landing.fate != "lost", due=due))
+        if is_home:
+            assert landing.request is not None
+            taken = self.known[target.fingerprint]
+            assert landing.request == replace(target, id=landing.request.id)
+            taken.holder = lease.epoch
+            self.handed.append((self._key(lease), landing.request))
 
     @rule(process=processes, plan=plans, late=st.booleans())
     def a_process_dies_while_it_adds(self, process: int, plan: list[Plan], late: bool) -> None:
@@ -758,6 +843,7 @@ class FrontierMachine(RuleBasedStateMachine):
             due[known.request.domain] = min(outcome.at, due.get(known.request.domain, math.inf))
         else:
             known.state = {"ok": "done", "moved": "done"}.get(outcome.name, outcome.name)
+            known.moved = outcome.name == "moved"
             self.hosts[known.request.domain].ok += outcome.name == "ok"
         assert answer.due == due
 
