@@ -18,33 +18,14 @@ import httpx
 
 from scraper.core.clock import Clock
 from scraper.core.models import CrawlStatus, Request
-from scraper.engine import (
-    CallbackThread,
-    Common,
-    Engine,
-    Lanes,
-    Links,
-    Notices,
-    Parsing,
-    Reading,
-    Repetition,
-    Seeder,
-    Sending,
-    Suggestions,
-    check_start,
-)
+from scraper.engine import Common, Engine, Notices, Plan, Seeder, check_start, reading_of, sending_of
 from scraper.engine.closing import close_run
 from scraper.engine.options import Ended, Member, Options, Resume
 from scraper.errors import UsageError
 from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Event, Observer, Warned, notify
 from scraper.items import Items
 from scraper.net.downloader import Downloader
-from scraper.net.identity import Identity, request_headers, user_agent
-from scraper.net.request_headers import CARRIED, Outgoing
-from scraper.net.retry import RetryPolicy
-from scraper.net.robots import Robots
 from scraper.net.transports import open_wires
-from scraper.politeness import Politeness
 from scraper.project.folder import default_database, project_folder
 from scraper.query.spider_database import Past
 from scraper.reports.summary import Summary, summarize
@@ -239,29 +220,14 @@ class Crawl:
     ) -> str | None:  # fmt: skip
         spider = instantiate(self.definition, self.options.arguments)
         lend(spider, past := Past(self.database, inline=self._inline))
-        items = Items(self.definition.name, self.definition.items)
-        politeness = Politeness(self.settings, clock, user_agent(self.settings))
-        identity = Identity(self.settings, clock, (getattr(spider, n) for n in self.definition.secrets))
-        if identity.uses_proxies and member.seeds:
-            self.tell(Warned("through a proxy, private addresses are known by our own name lookup only"))
+        plan = Plan(spider, self.definition, self._files(), self._inline, self._seed)
         common = Common(self.settings, clock, frontier, Notices(self._observers))
-        robots = Robots(clock.unix, threads=not self._inline)
-        sending = Sending(
-            common=common, lanes=Lanes(common, politeness, robots, identity, member.owner, member.workers),
-            politeness=politeness, robots=robots, retry=RetryPolicy(self.settings.retries, seed=self._seed),
-            downloader=downloader, identity=identity, user_agent=user_agent(self.settings),
-            outgoing=Outgoing(
-                request_headers(self.settings),
-                request_headers(self.settings, CARRIED - self.settings.secret_headers),
-            ),
-        )  # fmt: skip
-        reading = Reading(
-            spider=spider, definition=self.definition, items=items, links=(links := Links(self.settings, politeness)),
-            files=self._files(), suggestions=Suggestions(), parsing=Parsing(inline=self._inline),
-            thread=CallbackThread(), repetition=Repetition(self.settings.max_identical),
-        )  # fmt: skip
+        sending = sending_of(plan, common, member, downloader)
+        reading = reading_of(plan, sending)
+        if sending.identity.uses_proxies and member.seeds:
+            self.tell(Warned("through a proxy, private addresses are known by our own name lookup only"))
         starts = self._starts(spider, run) if member.seeds else None
-        seeder = Seeder(starts, links, frontier, clock)
+        seeder = Seeder(starts, reading.links, frontier, clock)
         counted = await database.writer.read(lambda conn: counters(conn, run.id))
         items_before = sum(n for name, n in counted.items() if name.startswith("item."))
         self._engine = engine = Engine(sending, reading, seeder, items_before)

@@ -36,7 +36,7 @@ ROWS: dict[str, list[str]] = {
         "__init__ __main__",
     ],
     "scraper.core": [
-        "clock charsets extras sql_names urls codec",
+        "clock charsets codec extras sql_names timing urls",
         "credentials models",
         "frontier tracebacks",
         "__init__",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from scraper.core.timing import timed
 from scraper.engine.collect import Collector, consume
 from scraper.engine.threads import CallbackThread
 from scraper.errors import FetchError, Verdict
@@ -23,7 +24,6 @@ __all__ = [
     "is_async",
     "only_error",
     "place_of",
-    "run_in_time",
 ]
 
 #: Seconds a callback may hold the loop before that is said.
@@ -122,33 +122,34 @@ class Call:
     limit: float
     in_thread: bool = False
 
+    @timed("callbacks")
+    async def run(self, collector: Collector, watch: Watch, thread: CallbackThread) -> None:
+        """Call and drain it, in the thread where asked. Raises what it raised, or OutOfTime after its limit.
 
-async def run_in_time(call: Call, collector: Collector, watch: Watch, thread: CallbackThread) -> None:
-    """Call and drain a callback, in the thread where asked. Raises what it raised, or OutOfTime after its limit.
-
-    Only what awaits can be timed out; a plain function or generator runs to its end. `watch` sees each step on the loop.
-    """
-    function = call.function
-    if call.in_thread:
-        returned = await thread.run(function, collector, call.place)
-        if returned is None:
-            return None
-        function = lambda: returned  # noqa: E731 - a plain function that returned a coroutine
-    if thread.busy:
-        await thread.idle()
-    with watch:
-        result = function()
-        if not inspect.isawaitable(result) and not isinstance(result, AsyncIterator):
-            return await consume(result, collector, call.place)  # awaits nothing: one step
-    scope = asyncio.timeout(call.limit)
-    try:
-        async with scope:
-            await _Stepped(consume(result, collector, call.place), watch, thread)
-    except TimeoutError as error:
-        if scope.expired():
-            raise OutOfTime from error
-        raise
-    return None
+        Only what awaits can be timed out; a plain function or generator runs to its end. `watch` sees each step on the
+        loop.
+        """
+        function = self.function
+        if self.in_thread:
+            returned = await thread.run(function, collector, self.place)
+            if returned is None:
+                return None
+            function = lambda: returned  # noqa: E731 - a plain function that returned a coroutine
+        if thread.busy:
+            await thread.idle()
+        with watch:
+            result = function()
+            if not inspect.isawaitable(result) and not isinstance(result, AsyncIterator):
+                return await consume(result, collector, self.place)  # awaits nothing: one step
+        scope = asyncio.timeout(self.limit)
+        try:
+            async with scope:
+                await _Stepped(consume(result, collector, self.place), watch, thread)
+        except TimeoutError as error:
+            if scope.expired():
+                raise OutOfTime from error
+            raise
+        return None
 
 
 def is_async(function: Callable[..., Any]) -> bool:

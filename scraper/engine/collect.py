@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from scraper.core.models import ItemRow, Rejected, Request
+from scraper.core.timing import timed
 from scraper.core.tracebacks import describe
 from scraper.errors import ItemError
 from scraper.items import Items
@@ -22,18 +23,20 @@ class Collector:
     TypeError naming the callback.
     """
 
-    __slots__ = ("_items", "_most", "_ordinal", "name", "rejected", "requests", "rows")
+    __slots__ = ("_items", "_most", "_ordinal", "name", "rejected", "requests", "rows", "url")
 
-    def __init__(self, items: Items, name: str, most: int) -> None:
-        """`most` items and as many requests are taken: they are held until the page is stored as a whole."""
+    def __init__(self, items: Items, name: str, most: int, url: str = "") -> None:
+        """`most` items and as many requests of the page at `url` are taken: they are held until it is stored as a whole."""
         self._items = items
         self._most = most
         self.name = name
+        self.url = url
         self._ordinal = 0
         self.rows: list[ItemRow] = []
         self.rejected: list[Rejected] = []
         self.requests: list[Request] = []
 
+    @timed("items")
     def take(self, thing: Any, place: str) -> None:
         """One thing a callback yielded or returned; `place` is its file:line."""
         if thing is None:

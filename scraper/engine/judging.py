@@ -21,7 +21,6 @@ from scraper.engine.callbacks import (
     is_async,
     only_error,
     place_of,
-    run_in_time,
 )
 from scraper.engine.collect import Collector
 from scraper.engine.context import Reading, Sending
@@ -32,7 +31,7 @@ from scraper.engine.schedule import Lane
 from scraper.engine.sending import LeaseLost
 from scraper.engine.traps import DEEP
 from scraper.errors import BadSelector, Blocked, FetchError, Retry, Skip, Stop, StoreError, Verdict
-from scraper.page import Page
+from scraper.page import Page, document_of
 from scraper.spider import Spider
 
 __all__ = ["Judge"]
@@ -72,15 +71,19 @@ class Judge:
             self.reading.spider.check(page)
             return call_with(function, self.reading.spider, page, data)
 
-        collector = Collector(self.reading.items, options.callback, self.sending.common.settings.max_yield)
-        self.ending.hits = page.hits
-        done = await self._judge(call, function, collector, Outcome.ok(page.status), page.url, large)
-        self.ending.counts.update(page.counts)
+        collector = self._collector(options.callback, page.url)
+        document = document_of(page)
+        self.ending.hits = document.hits
+        done = await self._judge(call, function, collector, Outcome.ok(page.status), large)
+        self.ending.counts.update(document.counts)
         self.ending.meant.update(self.reading.suggestions.of(page))
         if self.revisit.tracked and done.outcome.name == "ok" and 200 <= page.status < 300:
             validators = validators_of(self.ending.request.url, page.url, page.headers, done.links)
             return replace(done, validators=validators)
         return done
+
+    def _collector(self, callback: str, url: str) -> Collector:
+        return Collector(self.reading.items, callback, self.sending.common.settings.max_yield, url)
 
     def _data(self, options: Options) -> dict[str, Any]:
         if options.args is None:
@@ -93,7 +96,6 @@ class Judge:
         function: Callable[..., Any],
         collector: Collector,
         good: Outcome,
-        url: str,
         large: bool,
     ) -> Done:
         """Run a callback or errback and turn what it does into the outcome. One place, one kind each.
@@ -107,7 +109,7 @@ class Judge:
         try:
             limit = self.sending.common.settings.callback_timeout
             running = Call(call, place, limit, in_thread=large and not is_async(function))
-            await run_in_time(running, collector, watch, self.reading.thread)
+            await running.run(collector, watch, self.reading.thread)
         except (LeaseLost, StoreError, KeyboardInterrupt):
             raise
         except asyncio.CancelledError as error:
@@ -128,7 +130,7 @@ class Judge:
             collector.requests, self.ending.request, self.ending.counts, every=self.revisit.tracked
         )
         self._warn_of_traps()
-        return self.ending.done(good, url=url, collected=collector, links=links)
+        return self.ending.done(good, url=collector.url, collected=collector, links=links)
 
     def _warn_of_traps(self) -> None:
         common, domain = self.sending.common, self.lane.name
@@ -222,8 +224,6 @@ class Judge:
         if error.page is not None and error.kind != "parse":
             with suppress(FetchError):  # the page raises it when it is asked for an element
                 large = await reading.parsing.ready(error.page, self.lane.name)
-        collector = Collector(reading.items, name, self.sending.common.settings.max_yield)
+        collector = self._collector(name, request.url)
         handler = function
-        return await self._judge(
-            lambda: handler(reading.spider, error), function, collector, outcome, request.url, large
-        )
+        return await self._judge(lambda: handler(reading.spider, error), function, collector, outcome, large)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from scraper.core.models import Options, QueuedRequest, Request
+from scraper.core.timing import timed
 from scraper.core.urls import Parts, fingerprint
 from scraper.engine.traps import is_endless
 from scraper.errors import FetchError
@@ -47,6 +48,7 @@ class Links:
         """A URL normalized and cut. Raises FetchError when it is none this crawler can fetch."""
         return check_url(url, self._settings.max_url)
 
+    @timed("links")
     async def follow(
         self, requests: Iterable[Request], parent: QueuedRequest, counts: Counter[str], *, every: bool = False
     ) -> list[QueuedRequest]:

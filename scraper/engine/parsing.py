@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Final
 
 from scraper.errors import FetchError
-from scraper.page import Page
+from scraper.page import Page, document_of
 from scraper.page.safety.parse_cost import DEEPEST, Risk, is_harmless, risk_of
 from scraper.page.safety.trial_process import DEEP, GOOD, LARGE, LENGTH, MANY, MOST
 
@@ -60,15 +60,16 @@ class Parsing:
         """
         if is_harmless(page.body):
             return False
-        if not page.may_be_markup():
+        document = document_of(page)
+        if not document.may_be_markup(page.body):
             return len(page.body) > LARGE_BODY and not self._inline
         try:
             await self._parse(page, domain)
         except FetchError as error:
             error.page = page
-            page.refuse(error)
+            document.refuse(error)
             raise
-        return not self._inline and page.has_more_than(LARGE_TREE)
+        return not self._inline and document.has_more_than(LARGE_TREE)
 
     async def _parse(self, page: Page, domain: str) -> None:
         risk = risk_of(page.body)
@@ -80,7 +81,7 @@ class Parsing:
         if risk is Risk.NONE:
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(THREADS, "scraper-parse")
-            await loop.run_in_executor(self._threads, page.parse)
+            await loop.run_in_executor(self._threads, document_of(page).root)
         else:
             if self._trials is None:
                 self._trials = ThreadPoolExecutor(1, "scraper-trial")
@@ -106,7 +107,7 @@ class Parsing:
             self._strikes[domain] += 1
             raise
         self._strikes.pop(domain, None)
-        page.parse()
+        document_of(page).root()
 
 
 class _Trial:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from scraper.core.models import Site
-from scraper.page import Page
+from scraper.page import Page, document_of
 
 __all__ = ["Suggestions"]
 
@@ -26,9 +26,10 @@ class Suggestions:
 
     def of(self, page: Page) -> Mapping[Site, tuple[str, int]]:
         """For selectors that are new and missed: one like it that matches, and how often."""
-        new = page.hits.keys() - self._known
+        document = document_of(page)
+        new = document.hits.keys() - self._known
         if not new or len(self._known) > MOST:
             return _NOTHING
         self._known |= new
-        meant = {site: page.suggest(site[4]) for site in new if not page.hits[site]}
+        meant = {site: document.suggest(site[4]) for site in new if not document.hits[site]}
         return {site: found for site, found in meant.items() if found is not None}

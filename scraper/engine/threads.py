@@ -11,6 +11,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any, TypeAlias
 
+from scraper.core.timing import timed
 from scraper.engine.collect import Collector, consume
 
 __all__ = ["CallbackThread"]
@@ -94,6 +95,7 @@ class CallbackThread:
         self._over.set()
 
 
+@timed("callbacks in the thread")
 def _drained(call: Callable[[], Any], collector: Collector, place: str) -> _Ended:
     """In the thread. An error is handed over as it is: a future does not take each kind."""
     try:

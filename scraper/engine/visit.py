@@ -13,6 +13,7 @@ from typing import TypeAlias
 import httpx
 
 from scraper.core.models import Done, Outcome, QueuedRequest, SendKind
+from scraper.core.timing import timed
 from scraper.core.urls import split
 from scraper.engine.admission import Disallowed, admit
 from scraper.engine.context import Reading, Sending
@@ -97,6 +98,7 @@ class Visit:
         if self._judge.large:
             self._visiting.reading.thread.rested()
 
+    @timed("the way of a page")
     async def run(self) -> Done | None:
         """Fetch the page, run its callback, and say what became of the request.
 

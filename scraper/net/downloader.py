@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import httpx
 
+from scraper.core.timing import timed
 from scraper.errors import FetchError
 from scraper.net.decode import Decoder, size
 from scraper.net.wire.errors import WireError, kind_of
@@ -92,6 +93,7 @@ class Downloader:
             for name, transport in transports.items()
         }
 
+    @timed("requests and bodies")
     async def fetch(
         self,
         request: httpx.Request,

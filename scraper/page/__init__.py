@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from scraper.page.each import FailedRow
 from scraper.page.node import Node
-from scraper.page.page import Fetcher, Page
+from scraper.page.page import Fetcher, Page, document_of
 
-__all__ = ["FailedRow", "Fetcher", "Node", "Page"]
+__all__ = ["FailedRow", "Fetcher", "Node", "Page", "document_of"]

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -15,10 +16,12 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from scraper.core import urls
 from scraper.core.models import Options, Site
+from scraper.core.timing import timed
 from scraper.errors import FetchError
 from scraper.page.numbers import DecimalPoint
 from scraper.page.safety.linear_select import Slow
 from scraper.page.safety.selector_cost import Effort, effort_of
+from scraper.page.suggestions import suggest
 from scraper.page.text import Texts
 
 __all__ = ["HTTP", "Document", "attribute_of", "is_markup", "join"]
@@ -33,6 +36,9 @@ HTTP = ("http://", "https://")
 _OWN = f"{Path(__file__).resolve().parents[1]}{os.sep}"
 _GUEST = f"{_OWN}demo{os.sep}"
 _is_own: dict[str, bool] = {}
+
+#: Octets in which the first tag of a document that does not say what it is may stand.
+EARLY = 1_024
 
 
 class _Absent(Enum):
@@ -130,13 +136,33 @@ class Document:
         Raises FetchError `parse` once the document is refused.
         """
         if not self._parsed:
-            if self._refusal is not None:
-                raise self._refusal
-            html = self.source()
-            if html and (_TAG_FIRST.match(html) or is_markup(self.headers.get("content-type", ""))):
-                self._root = LexborHTMLParser(html).root
-            self._parsed = True
+            self._parse()
         return self._root
+
+    @timed("reading HTML")
+    def _parse(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+        html = self.source()
+        if html and (_TAG_FIRST.match(html) or is_markup(self.headers.get("content-type", ""))):
+            self._root = LexborHTMLParser(html).root
+        self._parsed = True
+
+    def may_be_markup(self, body: bytes) -> bool:
+        """Whether it would be parsed: the type says so, or a tag comes early. Costs nothing, decodes nothing."""
+        return is_markup(self.headers.get("content-type", "")) or b"<" in body[:EARLY]
+
+    def has_more_than(self, nodes: int) -> bool:
+        """Whether the tree has more elements, texts and comments than this."""
+        root = self.root()
+        if root is None:
+            return False
+        return sum(1 for _ in islice(root.traverse(include_text=True), nodes + 1)) > nodes
+
+    def suggest(self, css: str) -> tuple[str, int] | None:
+        """What was probably meant by a selector that matches nothing here, and how often that matches."""
+        root = self.root()
+        return suggest(root, css, self.select) if root is not None else None
 
     def select_late(self, css: str, effort: Effort, own: LexborNode | None) -> list[LexborNode] | None:
         """What a selector matches below `own`, or on the page, where Lexbor would take too long; else None."""
@@ -186,6 +212,7 @@ class Document:
                 return joined if joined.startswith(HTTP) else None
         return None
 
+    @timed("links")
     def absolute(self, hrefs: Iterable[str | None], counts: dict[str, int]) -> list[str]:
         """The http(s) URLs that links of this page lead to; others are left out and added to `counts`."""
         base, origin = self.base(), self._of_links()

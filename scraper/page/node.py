@@ -11,6 +11,7 @@ from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar, overloa
 from selectolax.lexbor import LexborNode, SelectolaxError
 
 from scraper.core.models import Options, Request, Requests
+from scraper.core.timing import timed
 from scraper.errors import BadSelector, BadValue, NoMatch, Verdict
 from scraper.page.callback_options import options_for
 from scraper.page.css import Selector, bad_selector, compile_selector
@@ -225,8 +226,7 @@ class Selecting:
                 results = [FailedRow(exc, node.html[:SNIPPET], sel, index)]
             yield from results
 
-    # ------------------------------------------------------------------------------------------ inside
-
+    @timed("selectors")
     def _select(self, selector: Selector, first: bool = False) -> list[LexborNode]:
         """Every selector of an author goes through here: what it matched is noted with its place."""
         found = self._match(selector, first)

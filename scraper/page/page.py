@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from itertools import islice
+from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Protocol, overload
 
 import httpx
 
-from scraper.core.models import Download, Options, Request, Requests, Site
+from scraper.core.models import Download, Options, Request, Requests
 from scraper.errors import BadValue, FetchError, PageError
 from scraper.page.callback_options import options_for
-from scraper.page.document import HTTP, Document, is_markup, join
+from scraper.page.document import HTTP, Document, join
 from scraper.page.node import Selecting
 from scraper.page.numbers import DecimalPoint
 from scraper.page.readers.json_text import read_json
 from scraper.page.readers.markdown import markdown_of
-from scraper.page.suggestions import suggest
 
-__all__ = ["Fetcher", "Page"]
+__all__ = ["Fetcher", "Page", "document_of"]
 
 P = ParamSpec("P")
-#: Octets in which the first tag of a document that does not say what it is may stand.
-EARLY = 1_024
 _WIRE_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
@@ -38,11 +34,16 @@ class Fetcher(Protocol):
         ...
 
 
+def document_of(page: Page) -> Document:
+    """The document behind a page, for what runs crawls: authors need nothing of it."""
+    return page._document
+
+
 class Page(Selecting):
     """A page: its URL after redirects, status, headers, body, and everything `Selecting` asks of its HTML.
 
     Nothing is decoded or parsed until it is asked for; a page that is no markup, or empty, matches no
-    selector. `options` are those of the request that led here. `counts` says how many links were left out.
+    selector.
     """
 
     __slots__ = ("_fetcher", "_response", "body", "headers", "status", "url")
@@ -59,7 +60,10 @@ class Page(Selecting):
         fetcher: Fetcher | None = None,
         decimal_point: DecimalPoint = ".",
     ) -> None:
-        """`url` is absolute, `body` has no content encoding left, `source` decodes it to text, once."""
+        """`url` is absolute, `body` has no content encoding left, `source` decodes it to text, once.
+
+        `options` are those of the request that led here.
+        """
         self.url = url
         self.status = status
         self.headers = headers
@@ -70,48 +74,9 @@ class Page(Selecting):
         self._document = Document(url, headers, source, options, decimal_point)
 
     @property
-    def options(self) -> Options:
-        """What led here: callback, its data, method and the rest."""
-        return self._document.options
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Links left out by `follow`, `follow_all`, `request`: links.broken, links.scheme, links.no-href."""
-        return self._document.counts
-
-    @property
-    def hits(self) -> Mapping[Site, bool]:
-        """Whether each selector matched, by the place in the author's code that asked for it."""
-        return self._document.hits
-
-    def suggest(self, css: str) -> tuple[str, int] | None:
-        """What was probably meant by a selector that matches nothing here, and how often that matches."""
-        root = self._document.root()
-        return suggest(root, css, self._document.select) if root is not None else None
-
-    @property
     def source(self) -> str:
         """The body as text."""
         return self._document.source()
-
-    def parse(self) -> None:
-        """Parse now. For a caller that wants it done in a thread; otherwise the first selector does it."""
-        self._document.root()
-
-    def may_be_markup(self) -> bool:
-        """Whether `parse` would parse: the type says so, or a tag comes early. Costs nothing, decodes nothing."""
-        return is_markup(self.headers.get("content-type", "")) or b"<" in self.body[:EARLY]
-
-    def has_more_than(self, nodes: int) -> bool:
-        """Whether the tree has more elements, texts and comments than that."""
-        root = self._document.root()
-        if root is None:
-            return False
-        return sum(1 for _ in islice(root.traverse(include_text=True), nodes + 1)) > nodes
-
-    def refuse(self, error: FetchError) -> None:
-        """Never parse: every selector raises this error."""
-        self._document.refuse(error)
 
     def markdown(self) -> str:
         """The content as Markdown: headings, paragraphs, lists, links (absolute), tables, code."""
@@ -140,7 +105,7 @@ class Page(Selecting):
         """The page as an httpx.Response, its body decoded, so without Content-Encoding."""
         if self._response is None:
             headers = [(k, v) for k, v in self.headers.multi_items() if k.lower() not in _WIRE_HEADERS]
-            request = httpx.Request(self.options.method, self.url)
+            request = httpx.Request(self._document.options.method, self.url)
             self._response = httpx.Response(self.status, headers=headers, content=self.body, request=request)
         return self._response
 
@@ -154,7 +119,7 @@ class Page(Selecting):
         self, url: str, callback: Callable[..., Any] | None = None, /, *args: Any, **data: Any
     ) -> Requests:
         """Fetch a URL, joined against the page; else as `follow`."""
-        return self._requests([url], options_for(callback, args, data, self.options))
+        return self._requests([url], options_for(callback, args, data, self._document.options))
 
     async def fetch(self, target: str | Request) -> Page:
         """Fetch a URL or a request now, in the middle of the callback; a relative one is joined first.

@@ -1,36 +1,33 @@
-"""The profile of a crawl: timed functions stand in for those at its seams as long as it is on.
+"""The profile of a crawl: while it is on, functions that measure stand in for the timing points (`core/timing.py`).
 
 A crawl without a profile knows nothing of this module, so it pays nothing. With one a page costs about a tenth more.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from scraper.engine import threads, visit
-from scraper.engine.callbacks import Watch
+import scraper.api  # noqa: F401 - so that every timing point is known
+from scraper.core.timing import POINTS, TimingPoint
+from scraper.engine.callbacks import Call, Watch
 from scraper.engine.collect import Collector
-from scraper.engine.links import Links
-from scraper.engine.visit import Visit
 from scraper.errors import UsageError
 from scraper.events import Event, PageDone
-from scraper.net.downloader import Downloader
-from scraper.page.document import Document
 from scraper.page.node import Selecting
 from scraper.profiling.figures import CallbackTime, Durations, Figures, SelectorTime
 from scraper.profiling.timer import Steps, Timer
-from scraper.store.file import writer
 
 __all__ = ["Profile"]
 
-HTML, SELECTORS, CALLBACKS = "reading HTML", "selectors", "callbacks"
-LINKS, ITEMS, DATABASE = "links", "items", "database"
-FETCH, ENGINE, REST = "requests and bodies", "the way of a page", "loop and sockets"
+SELECTORS, CALLBACKS, THREAD, DATABASE = "selectors", "callbacks", "callbacks in the thread", "database"
+REST = "loop and sockets"
 
 #: Frames of this package are not the author's, but for the demo.
 _OWN = f"{Path(__file__).resolve().parents[1]}/"
@@ -47,11 +44,10 @@ class Profile:
 
     def __init__(self) -> None:
         self._timer = Timer()
-        self._replaced: list[tuple[Any, str, Any]] = []
+        self._points = ExitStack()
         self._callbacks: dict[tuple[str, str], CallbackTime] = {}
         self._selectors: dict[tuple[str, int, str, str, str], SelectorTime] = {}
-        self._urls: dict[int, str] = {}
-        self._aside: dict[int, float] = {}
+        self._in_thread: dict[int, float] = {}
         self._fetches = Durations()
         self._pages = 0
         self._transactions = 0.0
@@ -62,25 +58,14 @@ class Profile:
         if Profile._on is not None:
             raise UsageError("a profile is on in this process already")
         Profile._on = self
-        self._replace(Document, "root", self._timed_root)
-        self._replace(Document, "absolute", lambda own: self._plain(own, LINKS))
-        self._replace(Selecting, "_select", self._timed_select)
-        self._replace(Collector, "take", lambda own: self._plain(own, ITEMS))
-        self._replace(Links, "follow", lambda own: self._stepped(own, LINKS))
-        self._replace(Downloader, "fetch", lambda own: self._stepped(own, FETCH))
-        self._replace(Visit, "run", lambda own: self._stepped(own, ENGINE))
-        self._replace(Visit, "_judge", self._noting_page)
-        self._replace(visit, "run_in_time", self._timed_callback)
-        self._replace(threads, "_drained", self._timed_aside)
-        self._replace(writer, "_run_group", self._timed_group)
+        for point in POINTS:
+            self._points.enter_context(point.replaced(self._measuring(point)))
         self._began, self._cpu_began = time.perf_counter(), time.process_time()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._ended = time.perf_counter() - self._began, time.process_time() - self._cpu_began
-        for owner, name, own in reversed(self._replaced):
-            setattr(owner, name, own)
-        self._replaced.clear()
+        self._points.close()
         Profile._on = None
 
     def __call__(self, event: Event) -> None:
@@ -107,10 +92,19 @@ class Profile:
 
     # ------------------------------------------------------------------ the functions that stand in
 
-    def _replace(self, owner: Any, name: str, timed: Callable[[Any], Any]) -> None:
-        own = getattr(owner, name)
-        self._replaced.append((owner, name, own))
-        setattr(owner, name, timed(own))
+    def _measuring(self, point: TimingPoint) -> Callable[..., Any]:
+        """What stands in for a point. Some tell more than their time."""
+        special = {
+            SELECTORS: self._timed_select,
+            CALLBACKS: self._timed_callback,
+            THREAD: self._timed_thread,
+            DATABASE: self._timed_group,
+        }
+        if (make := special.get(point.part)) is not None:
+            return make(point.function)
+        if inspect.iscoroutinefunction(point.function):
+            return self._stepped(point.function, point.part)
+        return self._plain(point.function, point.part)
 
     def _plain(self, own: Callable[..., Any], part: str) -> Callable[..., Any]:
         timer = self._timer
@@ -132,19 +126,10 @@ class Profile:
 
         return timed
 
-    def _timed_root(self, own: Callable[[Document], Any]) -> Callable[[Document], Any]:
-        """The first call reads the page, the others only look it up."""
-        timed = self._plain(own, HTML)
-
-        def root(document: Document) -> Any:
-            return own(document) if document._parsed else timed(document)
-
-        return root
-
     def _timed_select(self, own: Callable[..., Any]) -> Callable[..., Any]:
         timer = self._timer
 
-        def _select(node: Selecting, selector: Any, first: bool = False) -> Any:
+        def select(node: Selecting, selector: Any, first: bool = False) -> Any:
             node._document.root()  # reading the page is another part, and no selector's fault
             began = timer.begin()
             try:
@@ -154,7 +139,7 @@ class Profile:
                 if selector.css:
                     self._note_selector(selector.css, node._document.url, passed)
 
-        return _select
+        return select
 
     def _note_selector(self, css: str, page: str, seconds: float) -> None:
         found = _author()
@@ -170,45 +155,29 @@ class Profile:
         if seconds > noted.longest:
             noted.longest, noted.page = seconds, page
 
-    def _noting_page(self, own: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-        async def _judge(
-            visit: Visit, call: Any, function: Any, collector: Collector, good: Any, url: str, *more: Any
-        ) -> Any:
-            self._urls[id(collector)] = url
-            try:
-                return await own(visit, call, function, collector, good, url, *more)
-            finally:
-                del self._urls[id(collector)]
-
-        return _judge
-
     def _timed_callback(self, own: Callable[..., Any]) -> Callable[..., Awaitable[None]]:
-        async def run_in_time(
-            call: Callable[[], Any], collector: Collector, place: str, limit: float, watch: Watch,
-            *more: Any, **named: Any,
-        ) -> None:  # fmt: skip
+        async def run(call: Call, collector: Collector, watch: Watch, thread: Any) -> None:
             steps, began = _Steps(watch), time.perf_counter()
-            calling = own(call, collector, place, limit, steps, *more, **named)
             try:
-                await Steps(calling, self._timer, CALLBACKS)
+                await Steps(own(call, collector, steps, thread), self._timer, CALLBACKS)
             finally:
-                busy = steps.busy + self._aside.pop(id(collector), 0.0)
-                self._note_callback(collector, place, busy, time.perf_counter() - began)
+                busy = steps.busy + self._in_thread.pop(id(collector), 0.0)
+                self._note_callback(collector, call.place, busy, time.perf_counter() - began)
 
-        return run_in_time
+        return run
 
-    def _timed_aside(self, own: Callable[..., Any]) -> Callable[..., Any]:
+    def _timed_thread(self, own: Callable[..., Any]) -> Callable[..., Any]:
         """The callback of a large page, which runs in a thread."""
         timed = self._plain(own, CALLBACKS)
 
-        def _drained(call: Any, collector: Collector, place: str) -> Any:
+        def drained(call: Any, collector: Collector, place: str) -> Any:
             began = time.perf_counter()
             try:
                 return timed(call, collector, place)
             finally:
-                self._aside[id(collector)] = time.perf_counter() - began
+                self._in_thread[id(collector)] = time.perf_counter() - began
 
-        return _drained
+        return drained
 
     def _note_callback(self, collector: Collector, place: str, busy: float, took: float) -> None:
         key = (collector.name, place)
@@ -219,19 +188,19 @@ class Profile:
         noted.busy += busy
         noted.waited += max(0.0, took - busy)
         if busy > noted.longest:
-            noted.longest, noted.page = busy, self._urls.get(id(collector), "")
+            noted.longest, noted.page = busy, collector.url
 
     def _timed_group(self, own: Callable[..., Any]) -> Callable[..., Any]:
         timed = self._plain(own, DATABASE)
 
-        def _run_group(*args: Any) -> Any:
+        def run_group(*args: Any) -> Any:
             began = time.perf_counter()
             try:
                 return timed(*args)
             finally:
                 self._transactions += time.perf_counter() - began
 
-        return _run_group
+        return run_group
 
 
 class _Steps(Watch):

@@ -17,7 +17,7 @@ from scraper.errors import SpiderError
 from scraper.events import Event, PageDone
 from scraper.net.guard import Guard
 from scraper.net.wire.wire import Wire
-from scraper.page import Page
+from scraper.page import Page, document_of
 from scraper.settings import NO_LAYERS, Layers
 from scraper.spider import Spider
 from scraper.spider.files import Files
@@ -216,7 +216,9 @@ async def fetch_page(
 
 def _unbound(page: Page) -> Page:
     """The same page without the crawl it came from, which is over."""
-    return page_of(KeptPage(page.url, page.status, page.headers.multi_items(), page.body), page.options)
+    return page_of(
+        KeptPage(page.url, page.status, page.headers.multi_items(), page.body), document_of(page).options
+    )
 
 
 def page_of(kept: KeptPage, options: Options) -> Page:

@@ -278,4 +278,4 @@ def test_sec_21_everything_that_is_sent_passes_one_place(package: list[Source]) 
                 callers[name].add(source.name)
     # a saved page is replayed by a transport that puts itself before another one
     transports = {"scraper.net.downloader", "scraper.testing.replay"}
-    assert callers == {"handle_async_request": transports, "fetch": {"scraper.engine.hops"}}
+    assert callers == {"handle_async_request": transports, "fetch": {"scraper.engine.sending"}}

@@ -18,6 +18,7 @@ from scraper.api import Crawl
 from scraper.core.credentials import Basic, Bearer, Secret
 from scraper.errors import SettingsError, SpiderError, UsageError
 from scraper.net.wire.wire import Wire
+from scraper.page import document_of
 from scraper.query import ask, open_readonly
 from scraper.testing import Answer, Site, simulate
 from tests.net.test_wire import tls, trusting
@@ -470,7 +471,7 @@ async def test_sec_58_a_callback_cannot_store_the_secrets_of_its_request(tmp_pat
             yield Request(self.start_urls[0], headers={"X-Api-Key": SECRET, "X-Mine": f"m-{SECRET}"})
 
         def parse(self, page: Page) -> Any:
-            raise ValueError(str(page.options.headers))
+            raise ValueError(str(document_of(page).options.headers))
 
     async with serve(pages()) as a, crawling(tmp_path) as crawl:
         Tells.start_urls = [a.url(host="a.test")]

@@ -14,7 +14,7 @@ import pytest
 
 from scraper.core.models import Options, Request, Requests
 from scraper.errors import BadSelector, BadValue, FetchError, NoMatch, PageError, Skip
-from scraper.page import FailedRow, Node, Page
+from scraper.page import FailedRow, Node, Page, document_of
 
 URL = "https://shop.test/list/page.html"
 
@@ -521,7 +521,7 @@ def test_nothing_is_decoded_before_it_is_asked_for() -> None:
     assert not calls
     assert lazy.has("h1")
     assert lazy.source == SHOP
-    lazy.parse()
+    document_of(lazy).root()
     assert len(calls) == 1
 
 

@@ -13,6 +13,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from scraper import Page
 from scraper.core.models import Options
 from scraper.errors import BadSelector
+from scraper.page import document_of
 from scraper.page.safety.linear_select import PATIENCE, Elements, Slow
 from scraper.page.safety.selector_cost import Shape, effort_of
 
@@ -40,7 +41,7 @@ def page_of(html: str) -> Page:
 def test_sec_39_no_selector_takes_more_than_linear_time(html: str, selector: str, found: int) -> None:
     """What takes Lexbor from 0.2 s to days on these pages takes a second of CPU at most, its answer included."""
     page = page_of(html)
-    page.parse()
+    document_of(page).root()
     began = time.process_time()
     assert len(page.css(selector)) == found
     assert page.has(selector) is bool(found)
@@ -50,7 +51,7 @@ def test_sec_39_no_selector_takes_more_than_linear_time(html: str, selector: str
 def test_sec_39_rows_of_a_huge_table_are_asked_one_by_one() -> None:
     """What is asked of a node counts its own tree, not the page's: 20,000 rows take about as long as without a number."""
     page = page_of("<table>" + "<tr><td>1<td>2<td>3</tr>" * 20_000)
-    page.parse()
+    document_of(page).root()
     began = time.process_time()
     assert [row.text("td:nth-child(2)") for row in page.css("tr")] == ["2"] * 20_000
     assert time.process_time() - began < 3
@@ -59,16 +60,16 @@ def test_sec_39_rows_of_a_huge_table_are_asked_one_by_one() -> None:
 def test_sec_39_what_was_probably_meant_is_asked_in_linear_time_too() -> None:
     """A page that offers `sectiom` to one who asked for `section` gets no more time by that."""
     page = page_of("<sectiom></sectiom>" + DEEP)
-    page.parse()
+    document_of(page).root()
     began = time.process_time()
-    assert page.suggest("section div div div p") is None
+    assert document_of(page).suggest("section div div div p") is None
     assert time.process_time() - began < 1.5
 
 
 def test_sec_39_nested_tables_are_written_once() -> None:
     """Markdown of a thousand tables in one another looks into each of them once."""
     page = page_of("<table><tr><td>" * 1_000 + "deep")
-    page.parse()
+    document_of(page).root()
     began = time.process_time()
     assert "deep" in page.markdown()
     assert time.process_time() - began < 1.5

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from selectolax.lexbor import LexborHTMLParser
 
+from scraper.page import document_of
 from scraper.page import text as texts
 from scraper.page.text import Texts, text_of
 from tests.page.test_parse_cost import page_of
@@ -54,7 +55,7 @@ def test_the_text_of_a_page_laid_out_gives_every_element_its_own(html: list[str]
 def test_sec_39_texts_of_nested_elements_take_linear_time() -> None:
     """4,900 elements in one another, each with the text of all below it: a few steps each, not 4,900."""
     page = page_of("<div>x" * 4_900)
-    page.parse()
+    document_of(page).root()
     steps = 0
 
     def count(frame: FrameType, event: str, of: object) -> None:

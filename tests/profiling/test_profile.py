@@ -17,15 +17,11 @@ from conftest import ROOT
 
 from scraper import Page, Spider, UsageError, run
 from scraper.cli.terminal.profile import profile_lines
+from scraper.core.timing import POINTS, TimingPoint
 from scraper.demo.endless import EndlessCrawl, Pages, path_of, serving
-from scraper.engine import visit
-from scraper.net.downloader import Downloader
-from scraper.page.document import Document
-from scraper.page.node import Selecting
 from scraper.profiling import Profile
 from scraper.profiling.figures import KEPT, Durations
 from scraper.profiling.timer import Steps, Timer
-from scraper.store.file import writer
 from scraper.testing import Site, simulate
 from tests.cli.test_cli import PAGES, SPIDER, Person, person, shop, wait_for
 
@@ -110,19 +106,25 @@ def test_a_callback_that_runs_beside_the_loop_is_busy_there() -> None:
     assert found.page == "http://shop.test/0"
 
 
+def standing(point: TimingPoint) -> object:
+    """What stands at a timing point now."""
+    place = sys.modules[point.function.__module__]
+    for name in point.function.__qualname__.split("."):
+        place = vars(place)[name]
+    return place
+
+
 def test_a_profile_leaves_nothing_behind() -> None:
-    """Off, it costs nothing: the functions that stood in are gone, also after an error."""
-    functions = lambda: (  # noqa: E731 - looked at before and after
-        Document.root, Selecting._select, Downloader.fetch, visit.run_in_time, visit.Visit.run, writer._run_group,
-    )  # fmt: skip
-    before = functions()
-    profile = Profile()
-    with pytest.raises(ZeroDivisionError), profile:
-        1 / 0  # noqa: B018 - an error inside
-    assert functions() == before
+    """Off, a timing point is the function itself, so it costs nothing: before, after, and after an error."""
+    parts = {point.part for point in POINTS}
+    assert {"reading HTML", "selectors", "links", "items", "database", "requests and bodies"} <= parts
+    assert all(standing(point) is point.function for point in POINTS)
     with Profile():
-        assert all(now is not then for now, then in zip(functions(), before, strict=True))
-    assert functions() == before
+        assert all(standing(point) is not point.function for point in POINTS)
+    assert all(standing(point) is point.function for point in POINTS)
+    with pytest.raises(ZeroDivisionError), Profile():
+        1 / 0  # noqa: B018 - an error inside
+    assert all(standing(point) is point.function for point in POINTS)
 
 
 def test_two_profiles_at_once_are_refused() -> None:

@@ -17,7 +17,7 @@ from scraper.cli.terminal.formatting import plural
 from scraper.core.tracebacks import printable
 from scraper.core.urls import is_ip, split
 from scraper.errors import UsageError
-from scraper.page import Page
+from scraper.page import Page, document_of
 from scraper.project.config import read_configuration
 from scraper.project.folder import project_folder, shown
 from scraper.reports.summary import Summary
@@ -70,7 +70,7 @@ async def _fetch(url: str) -> tuple[Page | None, Summary]:
         name = "new"
 
         def parse(self, page: Page) -> None:
-            page.parse()
+            document_of(page).root()
             pages.append(page)
 
     configuration = read_configuration(project_folder(), os.environ)

@@ -13,7 +13,7 @@ import click
 
 from scraper.core.models import Request
 from scraper.core.tracebacks import printable
-from scraper.page import Page
+from scraper.page import Page, document_of
 from scraper.project.config import read_configuration
 from scraper.project.folder import project_folder
 from scraper.settings import Layers
@@ -63,7 +63,7 @@ def _selected(page: Page, selector: str) -> int:
         click.echo(printable(value))
     if values:
         return 0
-    meant = page.suggest(selector.partition("::")[0])
+    meant = document_of(page).suggest(selector.partition("::")[0])
     told = f'; did you mean "{meant[0]}"? ({meant[1]} matches)' if meant else ""
     click.echo(f'✗ nothing matches "{printable(selector)}" on {page.url}{told}', err=True)
     return 3

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import aiosqlite
 
+from scraper.core.timing import timed
 from scraper.errors import StoreError
 from scraper.store.file.schema import check
 from scraper.store.file.write_ahead_log import BUSY, KEPT, Log
@@ -310,6 +311,7 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+@timed("database")
 def _run_group(
     conn: sqlite3.Connection,
     work: Sequence[Work],
