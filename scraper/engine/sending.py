@@ -173,7 +173,7 @@ class Sender:
         if domain.send_at - now <= PATIENCE:
             return
         why, _ = domain.waits(now) or ("", now)
-        if kind == "page" and all(send.kind == "robots" for send in self.records.sends):
+        if kind in {"page", "redirect"} and all(send.kind == "robots" for send in self.records.sends):
             raise Later(clock.to_unix(domain.send_at), f"{lane.name} waits: {why}")
         if domain.held_until - now > max(PATIENCE, domain.pause):
             at = clock.to_unix(domain.held_until)

@@ -85,11 +85,12 @@ def explain(
 def _queued(conn: sqlite3.Connection, run: Run, request: int, settings: Settings, now: float) -> Explanation:
     row = conn.execute(
         "SELECT r.url, r.state, r.kind, r.why, p.url, r.depth, r.callback, r.attempts, r.not_before, r.priority,"
-        " r.domain FROM _requests r LEFT JOIN _requests p ON p.id = r.parent WHERE r.id = ?",
+        " r.domain, r.hops FROM _requests r LEFT JOIN _requests p ON p.id = r.parent WHERE r.id = ?",
         (request,),
     ).fetchone()
-    url, state, kind, why, parent, depth, callback, attempts, not_before, priority, domain = row
-    notes = [f"found on {parent or 'the start'}, depth {depth}, for {callback}"]
+    url, state, kind, why, parent, depth, callback, attempts, not_before, priority, domain, hops = row
+    led = "redirected to by" if hops else "found on"
+    notes = [f"{led} {parent or 'the start'}, depth {depth}, for {callback}"]
     if priority:
         notes[0] += f", priority {priority}"
     if attempts:

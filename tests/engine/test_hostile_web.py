@@ -113,6 +113,9 @@ def checking(endpoint: Endpoint) -> Callable[[Crawled], None]:
     def test(crawled: Crawled) -> None:
         url = crawled.endpoints[endpoint.id]
         state, kind, why = crawled.requests[url]
+        while kind == "redirect":  # what it led to is a request of its own
+            url = why
+            state, kind, why = crawled.requests[url]
         if endpoint.kind == "ok":
             assert (state, kind) == ("done", ""), why
             if endpoint.text is not None:

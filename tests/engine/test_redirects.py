@@ -325,6 +325,27 @@ def test_a_target_is_retried_as_itself() -> None:
     assert asked(done) == {"/": 1, "/new": 3}
 
 
+def test_a_target_waits_in_the_queue_while_its_domain_does() -> None:
+    """A Retry-After that comes while a redirect is under way holds its target back: no slot waits, no try counts."""
+
+    def answer(request: httpx.Request) -> Answer | str:
+        path = request.url.path
+        if path == "/old":
+            return to("/new", latency=2.0)
+        if path == "/busy" and not busy:
+            busy.append(1)
+            return Answer("", 503, {"Retry-After": "60"}, 0.5)
+        return path
+
+    busy: list[int] = []
+    done = run(starting("/old", "/busy"), Site(answer), concurrency=2, max_time=30)
+    assert done.summary.seconds < 35
+    busy.clear()
+    done = run(starting("/old", "/busy"), Site(answer), concurrency=2)
+    assert urls(done) == ["/busy", "/new"]
+    assert asked(done)["/new"] == 1
+
+
 # ------------------------------------------------------------------ crashes
 
 

@@ -217,7 +217,7 @@ def test_a_page_whose_links_cannot_be_kept_is_fetched_again(tmp_path: Path) -> N
 
 
 def test_sec_06_conditional_headers_do_not_leave_their_url(tmp_path: Path) -> None:
-    """Behind a redirect no validator of another URL is sent, and a request's own conditions stay its own."""
+    """A URL is asked with its own validator alone, behind a redirect too, and a request's own conditions stay its own."""
     seen: list[tuple[str, str | None]] = []
 
     def answer(request: httpx.Request) -> Answer:
@@ -239,7 +239,7 @@ def test_sec_06_conditional_headers_do_not_leave_their_url(tmp_path: Path) -> No
 
     for _ in range(2):
         simulate(Moved, Site(answer), db=tmp_path / "x.db")
-    assert seen[3:] == [("/old", None), ("/new", None), ("/own", '"mine"')]
+    assert sorted(seen[3:]) == [("/new", '"e"'), ("/old", None), ("/own", '"mine"')]
 
 
 @pytest.mark.parametrize("etag", ['"ä"', "x" * 2_000])

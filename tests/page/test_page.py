@@ -271,7 +271,7 @@ def test_links_are_absolute_and_distinct() -> None:
         "https://cdn.test/y",
         "https://shop.test/z",
     ]
-    assert page(html).counts == {}
+    assert document_of(page(html)).counts == {}
 
 
 def test_links_of_a_node_and_of_another_attribute() -> None:
@@ -305,7 +305,7 @@ def test_host_60_broken_links_are_counted_and_good_ones_kept() -> None:
     bad = '<a href="http://[">x</a>' * 1_000 + '<a href="javascript:x">y</a><a name=z>z</a>'
     hostile = page(bad + "<a href=/good>good</a>")
     assert [r.url for r in hostile.follow_all("a", spider.parse)] == ["https://shop.test/good"]
-    assert hostile.counts == {"links.broken": 1_000, "links.scheme": 1, "links.no-href": 1}
+    assert document_of(hostile).counts == {"links.broken": 1_000, "links.scheme": 1, "links.no-href": 1}
 
 
 def test_follow_takes_the_first_match() -> None:
@@ -322,7 +322,7 @@ def test_follow_takes_a_node_and_looks_into_it() -> None:
     assert shop.follow(shop.one("h3 a"))[0].url == "https://shop.test/list/a.html"
     assert shop.follow("li.next")[0].url == "https://shop.test/list/page.html?page=2"
     assert shop.follow("li.plain") == Requests()
-    assert shop.counts == {"links.no-href": 1}
+    assert document_of(shop).counts == {"links.no-href": 1}
 
 
 def test_follow_of_a_node_of_another_page_joins_there() -> None:
@@ -393,7 +393,7 @@ def test_request_joins_and_counts() -> None:
     assert [r.url for r in shop.request("https://b.test", spider.parse)] == ["https://b.test/"]
     assert shop.request("http://[", spider.parse) == Requests()
     assert shop.request("tel:1", spider.parse) == Requests()
-    assert shop.counts == {"links.broken": 1, "links.scheme": 1}
+    assert document_of(shop).counts == {"links.broken": 1, "links.scheme": 1}
 
 
 def test_long_links_are_joined_all_the_same() -> None:
