@@ -21,7 +21,7 @@ from test_layers import ROWS
 
 import scraper
 from scraper import Key, Page, Spider
-from scraper.cli.main import cli
+from scraper.cli.group import cli
 from scraper.errors import KINDS, QueryError
 from scraper.query import ask, list_tables, open_readonly
 from scraper.reports.summary import EXIT_CODES

@@ -14,7 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-from conftest import Source, read_sources
+from conftest import ROOT, Source, read_sources
 
 #: From the ground up: an entry imports only from rows above it in this list; entries of one row do not import each
 #: other. An entry is a module or a package; a package has a table of its own below.
@@ -59,12 +59,15 @@ ROWS: dict[str, list[str]] = {
     ],
     "scraper.store": ["rows", "file", "queue", "results", "frontier", "__init__"],
     "scraper.cli": [
-        "curl database guess memory outline",
+        "curl database guess memory outline plain_output",
+        "installation",
         "terminal",
+        "project_health",
         "health",
         "running",
         "commands",
         "completion",
+        "group",
         "main",
         "__init__",
     ],
@@ -229,6 +232,25 @@ def test_spiders_use_only_the_public_package(spiders: list[Source], package: lis
         for source in spiders
         for i in imports_of(source, modules)
         if i.imported.startswith("scraper.")
+    ]
+    assert not found, "\n" + "\n".join(found)
+
+
+# ------------------------------------------------------------------------------------------- the tests
+
+#: What one test module may take from another: the table above, which the documentation repeats.
+SHARED = {"tests.test_docs": "test_layers"}
+
+
+def test_no_test_module_imports_another() -> None:
+    """What several test modules need stands in tests/support, under a name that says what it is."""
+    found = [
+        f"{source.path}:{i.line} imports {i.imported}: move what both need to tests/support"
+        for source in read_sources(ROOT / "tests")
+        for i in imports_of(source, {source.name})
+        if any(part.startswith("test_") for part in i.imported.split("."))
+        and not is_within(i.imported, source.name)
+        and SHARED.get(source.name) != i.imported
     ]
     assert not found, "\n" + "\n".join(found)
 

@@ -1,4 +1,7 @@
-"""The checks of `scraper doctor`. Each one looks and reports; none changes anything."""
+"""The checks of `scraper doctor`. Each one looks and reports; none changes anything.
+
+At import this module needs the standard library alone: what it looks at may be missing.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +9,21 @@ import os
 import platform
 import resource
 import shutil
-import sqlite3
-import ssl
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from scraper.cli.terminal.formatting import shown_place
+from scraper.cli.installation import MACHINE, WELL, Finding, package_findings
+from scraper.cli.plain_output import one_line, write_line
 from scraper.core.extras import EXTRAS, pip_command, present
-from scraper.errors import ScraperError, SettingsError
-from scraper.project.config import Configuration, environment_layers, read_file
+from scraper.errors import ScraperError
 from scraper.project.folder import project_folder, shown
-from scraper.project.loader import Catalog, survey
-from scraper.settings import NO_LAYERS, Settings
-from scraper.spider import define
 from scraper.version import VERSION
 
-__all__ = ["PACKAGES", "Finding", "findings", "project_findings"]
+__all__ = ["examine", "findings"]
 
-#: What must be installed: the dependencies of pyproject.toml.
-PACKAGES: Final = (
-    "httpx", "aiohttp", "selectolax", "aiolimiter", "tenacity", "aiosqlite", "ada-url", "publicsuffixlist",
-    "protego", "w3lib", "brotli", "backports.zstd", "click",
-)  # fmt: skip
-#: Part of the standard library from Python 3.14 on.
-IN_PYTHON_3_14: Final = "backports.zstd"
 #: Open files that a crawl with the default settings may need: connections, the database, what a spider opens.
 OPEN_FILES: Final = 256
 SQLITE: Final = (3, 35)
@@ -45,49 +34,65 @@ COMPLETION: Final = {
     "fish": "_SCRAPER_COMPLETE=fish_source scraper | source, in ~/.config/fish/config.fish",
 }
 
-WELL, MACHINE, CONFIGURATION = 0, 1, 2
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: what was looked at, how it is. With a fault `code` is not WELL, and `remedy` says what to do."""
-
-    name: str
-    value: str
-    remedy: str = ""
-    code: int = WELL
+def examine() -> int:
+    """Print a line for each finding on stdout and the verdict on stderr. Returns the exit code."""
+    codes = []
+    for finding in findings():
+        mark = "✗" if finding.code else " "
+        write_line(one_line(f"{mark} {finding.name:17} {finding.value}".rstrip()), sys.stdout)
+        if finding.remedy:
+            write_line(one_line(f"  {'':17} → {finding.remedy}"), sys.stdout)
+        codes.append(finding.code)
+    faults = sum(code > 0 for code in codes)
+    told = (
+        "all is well" if not faults else "one thing is wrong" if faults == 1 else f"{faults} things are wrong"
+    )
+    write_line(f"{'✗' if faults else '✓'} {told}", sys.stderr)
+    return max(codes)
 
 
 def findings() -> Iterator[Finding]:
     """Everything there is to say, in the order of a bug report. A check that itself fails is a fault."""
-    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
-        _versions, _packages, _extras, _tls, _open_files, _data_folder, project_findings, _completion,
+    packages = list(package_findings())
+    whole = not any(finding.code for finding in packages)
+    checks: tuple[Callable[[], Iterable[Finding]], ...] = (
+        _versions, lambda: packages, _extras, _tls, _open_files, _data_folder,
+        _project if whole else _project_unseen, _completion,
     )  # fmt: skip
     for check in checks:
         try:
             yield from check()
         except (ScraperError, OSError) as error:
             yield Finding(check.__name__.strip("_").replace("_", " "), str(error), code=MACHINE)
+        except ImportError as error:  # a package whose parts do not fit together
+            yield Finding("packages", str(error), "pip install --force-reinstall scraper", MACHINE)
+
+
+def _project() -> Iterator[Finding]:
+    from scraper.cli.project_health import project_findings
+
+    yield from project_findings()
+
+
+def _project_unseen() -> Iterator[Finding]:
+    """The project's own files import the packages, so they would all look broken."""
+    yield Finding("config, spiders", "not looked at before the packages are in order")
 
 
 def _versions() -> Iterator[Finding]:
     yield Finding("scraper", VERSION)
     yield Finding("python", f"{platform.python_version()} ({platform.python_implementation()})")
     yield Finding("system", platform.platform())
+    try:
+        import sqlite3
+    except ImportError:  # package_findings says so
+        return
     old = sqlite3.sqlite_version_info < SQLITE
     remedy = (
         f"SQLite {'.'.join(map(str, SQLITE))} or later is needed: a newer Python brings it" if old else ""
     )
     yield Finding("sqlite", sqlite3.sqlite_version, remedy, MACHINE if old else WELL)
-
-
-def _packages() -> Iterator[Finding]:
-    for name in PACKAGES:
-        try:
-            yield Finding(name, version(name))
-        except PackageNotFoundError:
-            if name != IN_PYTHON_3_14 or sys.version_info < (3, 14):
-                yield Finding(name, "not installed", f"pip install {name}", MACHINE)
 
 
 def _extras() -> Iterator[Finding]:
@@ -99,6 +104,10 @@ def _extras() -> Iterator[Finding]:
 
 def _tls() -> Iterator[Finding]:
     """The roots that certificates are checked against. OpenSSL reads those of a folder when they are needed."""
+    try:
+        import ssl
+    except ImportError:  # package_findings says so
+        return
     paths = ssl.get_default_verify_paths()
     roots = ssl.create_default_context().cert_store_stats()["x509_ca"]
     folder = Path(paths.capath) if paths.capath else None
@@ -133,56 +142,6 @@ def _data_folder() -> Iterator[Finding]:
     except OSError as error:
         remedy = f"make {shown(place)} writable, or crawl with --db FILE"
         yield Finding("data folder", f"{shown(folder)}: {error.strerror}", remedy, MACHINE)
-
-
-def project_findings() -> Iterator[Finding]:
-    """The configuration, the environment, the spiders, and whether they fit together."""
-    folder = project_folder()
-    configuration = Configuration()
-    try:
-        project, spiders, file = read_file(folder)
-        configuration = Configuration(file, project, spiders)
-        yield Finding("config", f"{file}, valid" if file else "none")
-    except SettingsError as error:
-        yield Finding("config", str(error), "see docs/configuration.md", CONFIGURATION)
-    try:
-        variables = [variable for variable, _ in environment_layers(os.environ)]
-        yield Finding("environment", ", ".join(variables) or "none")
-    except SettingsError as error:
-        yield Finding("environment", str(error), "unset it, or correct it", CONFIGURATION)
-    yield from _spiders(survey(folder), configuration)
-
-
-def _spiders(catalog: Catalog, configuration: Configuration) -> Iterator[Finding]:
-    names = ", ".join(catalog.spiders) or "none"
-    yield Finding("spiders", f"{len(catalog.spiders)}: {names}" if catalog.spiders else names)
-    for broken in catalog.broken:
-        remedy = f"correct it: {shown_place(broken.why)}"
-        yield Finding("spider", f"{shown_place(broken.origin)} does not load", remedy, CONFIGURATION)
-    for known in catalog.hidden:
-        used = shown_place(catalog.spiders[known.name].origin)
-        remedy = f"give one of them another name; {used} is used"
-        yield Finding(
-            "spider", f"{shown_place(known.origin)} is named {known.name} too", remedy, CONFIGURATION
-        )
-    for known in catalog.spiders.values():
-        definition = define(known.cls)
-        try:
-            layers = configuration.layers(definition.name, lambda: catalog.names)
-        except SettingsError:  # said below, as a table without a spider
-            layers = NO_LAYERS
-        try:
-            Settings.of(*layers.around((shown_place(definition.place), definition.settings), ("", {})))
-        except SettingsError as error:
-            yield Finding("spider", str(error), "see docs/configuration.md", CONFIGURATION)
-    owners = {define(known.cls).name for known in (*catalog.spiders.values(), *catalog.startless)}
-    owners |= {broken.name for broken in catalog.broken}
-    for name in configuration.spiders:
-        if name not in owners:
-            remedy = f"correct the name in {configuration.file}, or remove the table"
-            yield Finding(
-                "config", f"a table for the spider {name}, which there is not", remedy, CONFIGURATION
-            )
 
 
 def _completion() -> Iterator[Finding]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from scraper.errors import StoreError, UsageError
-from scraper.settings import did_you_mean
 
 __all__ = ["default_database", "find_database", "project_folder", "project_of", "shown"]
 
@@ -65,6 +64,8 @@ def find_database(name: str) -> str:
     folder = project_folder() / "data"
     if (folder / f"{name}.db").is_file():
         return default_database(name)
+    from scraper.settings import did_you_mean  # needs packages, which `scraper doctor` must do without
+
     known = sorted(path.stem for path in folder.glob("*.db")) if folder.is_dir() else []
     told = f" Known: {', '.join(known)}" if known else ""
     raise UsageError(f"no database {name!r}{did_you_mean(name, known)}{told}")

@@ -48,7 +48,7 @@ class Case:
 def save_case(target: str, project: Path, trial: Trial, page: KeptPage, arguments: Mapping[str, Any]) -> Path:
     """Write the case of a trial below tests/cases of the project, replayed once. Returns its file.
 
-    Raises UsageError when the callback needs more than this one page.
+    Raises UsageError for a page that was not fetched with GET.
     """
     if trial.request is None or trial.request.options.method != "GET":
         raise UsageError("only a page that was fetched with GET can be saved")

@@ -6,163 +6,18 @@ What is about processes (signals, kills, locks) runs as one; the rest calls the 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import chdir, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import StringIO
-from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
-from scraper.cli import main
+from tests.support.command_line import SPIDER, Person, person, wait_for
+from tests.support.shop_server import PAGES, shop
 
-PAGES = 60
-
-
-class Shop(BaseHTTPRequestHandler):
-    """A listing of sixty products; /slow never answers in time."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # head and body are two writes: the second would wait for the first's ACK
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.path)  # type: ignore[attr-defined]  # set by the fixture
-        status, body, kind = 200, b"", "text/html; charset=utf-8"
-        if self.path == "/":
-            body = "".join(f'<a class="product" href="/p/{i}">x</a>' for i in range(PAGES)).encode()
-        elif self.path.startswith("/p/"):
-            time.sleep(0.02)
-            body = f"<h1>Product {self.path[3:]}</h1><b>£{self.path[3:]}.50</b>".encode()
-        elif self.path == "/image":
-            body, kind = b"\x89PNG", "image/png"
-        elif self.path != "/empty":
-            status = 404
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
-
-
-class Server(ThreadingHTTPServer):
-    """Clients that are killed are no news; what the server printed would be taken for the command's."""
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        return
-
-
-@pytest.fixture(scope="module")
-def shop() -> Iterator[tuple[str, list[str]]]:
-    """The shop's address and the paths it was asked for."""
-    server = Server(("127.0.0.1", 0), Shop)
-    server.asked = []  # type: ignore[attr-defined]  # read by the handler
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", server.asked  # type: ignore[attr-defined]  # see above
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
-
-
-SPIDER = """
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Annotated
-from scraper import Key, Page, Spider
-
-@dataclass
-class Product:
-    name: Annotated[str, Key]
-    price: Decimal
-
-class Shop(Spider[Product]):
-    start_urls = ["{url}/"]
-    rate = {rate}
-    concurrency = 4
-
-    def parse(self, page: Page):
-        yield page.follow_all("a.product", self.product)
-
-    def product(self, page: Page):
-        yield Product(page.text("h1"), page.decimal("b"))
-"""
-
-
-@dataclass
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
-class Person:
-    """Someone in a directory with a spider, typing commands."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder = folder
-        self.url = url
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
-        (folder / "scraper.toml").touch()
-        self.write("shop.py", SPIDER.format(url=url, rate="None"))
-
-    def write(self, name: str, text: str) -> None:
-        (self.folder / name).write_text(text)
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-W", "error", "-m", "scraper", *words]
-        return subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def runs(self, *words: str) -> Ran:
-        """A command in a process of its own."""
-        process = self.start(*words)
-        out, err = process.communicate(timeout=60)
-        assert "Traceback" not in err
-        return Ran(process.returncode, out, err)
-
-    def types(self, *words: str) -> Ran:
-        """A command in this process."""
-        out, err = StringIO(), StringIO()
-        sys.argv = ["scraper", *words]
-        with (
-            chdir(self.folder),
-            redirect_stdout(out),
-            redirect_stderr(err),
-            pytest.raises(SystemExit) as left,
-        ):
-            main()
-        return Ran(left.value.code or 0, out.getvalue(), err.getvalue())
-
-    def spider(self, body: str, top: str = "") -> Ran:
-        """Run a spider whose class body is given."""
-        self.write(
-            "s.py", f"from scraper import Page, Spider\n{top}class S(Spider):\n    rate = None\n" + body
-        )
-        return self.types("crawl", "s.py", "--db", "s.db")
-
-
-@pytest.fixture
-def person(tmp_path: Path, shop: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch) -> Person:
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    return Person(tmp_path, shop[0])
+__all__ = ["person", "shop"]  # fixtures
 
 
 def test_a_good_crawl_is_short_and_can_be_queried(person: Person) -> None:
@@ -230,14 +85,6 @@ def test_kill_and_resume_end_with_the_same_rows(person: Person, shop: tuple[str,
     conn.close()
     assert len(asked) <= PAGES + 2 + kills * 2 * 64
     assert len(set(asked)) == PAGES + 2
-
-
-def wait_for(condition, seconds: float = 20.0) -> None:
-    """Poll until it holds; only for processes, which have no other way to tell."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
 
 
 def test_cr_08_ctrl_c_once_ends_well_and_a_resume_refetches_nothing(

@@ -17,7 +17,7 @@ from conftest import ROOT
 
 from scraper import Page, Spider
 from scraper.cli.completion import COMPLETERS
-from scraper.cli.main import COMMANDS, cli
+from scraper.cli.group import COMMANDS, cli
 from scraper.cli.outline import outlines_of
 from scraper.settings import Settings
 from scraper.testing import Site, simulate
@@ -274,7 +274,9 @@ def test_help_imports_little(tmp_path: Path, words: list[str]) -> None:
     )
     assert set(done.stderr.split()) == {
         "scraper.cli",
+        "scraper.cli.group",
         "scraper.cli.main",
+        "scraper.cli.plain_output",
         "scraper.errors",
         "scraper.version",
     }

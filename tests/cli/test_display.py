@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 
-import pyte
 import pytest
 from conftest import ROOT
 
@@ -25,37 +24,10 @@ from scraper.cli.terminal.ending import shares
 from scraper.cli.terminal.region import Region, fitted, screen, width
 from scraper.core.models import CrawlStatus, DomainStatus
 from scraper.reports.progress import Progress
-from tests.cli.test_cli import Server, Shop
+from tests.support.shop_server import Server, Shop
+from tests.support.terminal import Terminal
 
 # ------------------------------------------------------------------------------------------- the region
-
-
-class Terminal:
-    """A terminal of a size, and what stands on it."""
-
-    def __init__(self, columns: int = 40, lines: int = 12) -> None:
-        self.screen = pyte.Screen(columns, lines)
-        self._stream = pyte.Stream(self.screen)
-
-    def write(self, text: str) -> int:
-        self._stream.feed(text.replace("\n", "\r\n"))
-        return len(text)
-
-    def flush(self) -> None:
-        return
-
-    def isatty(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        raise OSError("a terminal in memory has no file")
-
-    @property
-    def text(self) -> list[str]:
-        lines = [line.rstrip() for line in self.screen.display]
-        while lines and not lines[-1]:
-            lines.pop()
-        return lines
 
 
 def region_on(terminal: Terminal) -> Region:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -15,9 +16,15 @@ import pytest
 from conftest import ROOT
 
 from scraper.cli import main
-from scraper.cli.health import PACKAGES
+from scraper.cli.group import COMMANDS
+from scraper.cli.installation import REQUIRED, is_within
 from scraper.version import VERSION
 
+PACKAGES = [
+    requirement.name
+    for requirement in REQUIRED
+    if requirement.name != "backports.zstd" or sys.version_info < (3, 14)
+]
 SPIDER = "from scraper import Spider\nclass {0}(Spider):\n    start_urls = ['http://x.example/']\n    {1}\n    def parse(self, page): pass\n"
 
 
@@ -66,7 +73,7 @@ def test_the_table_has_what_a_bug_report_needs(patient: Patient) -> None:
     assert (code, verdict) == (0, "✓ all is well\n")
     table = {line[2:20].strip(): line[20:] for line in lines}
     assert table["scraper"] == VERSION
-    assert list(table)[4 : 4 + len(PACKAGES)] == list(PACKAGES)
+    assert list(table)[4 : 4 + len(PACKAGES)] == PACKAGES
     assert all(re.match(r"\d+\.\d", table[name]) for name in ("python", "sqlite", *PACKAGES))
     assert re.match(r"\d+ \(|in /", table["tls roots"])
     assert table["data folder"].startswith("data, writable, ")
@@ -121,7 +128,195 @@ def test_the_machine_and_the_environment_are_looked_at(patient: Patient) -> None
     assert " " * 20 + "→ ulimit -n 1024" in lines
 
 
+# ------------------------------------------------------------------------- packages missing or broken
+
+DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+
+
 def test_the_packages_are_those_of_the_project_file() -> None:
-    """`doctor` looks for every dependency of pyproject.toml, and for no other."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert list(PACKAGES) == [re.split(r"[><=; ]", line)[0] for line in project["dependencies"]]
+    """`doctor` looks for every dependency of pyproject.toml, in the versions named there, and for no other."""
+    assert [f"{name}{versions}" for name, versions, _ in REQUIRED] == [
+        line.partition(";")[0] for line in DEPENDENCIES
+    ]
+
+
+#: What stands in sitecustomize.py, which Python imports before anything else: the import of MODULE fails.
+FAILING = """
+import sys
+from importlib import metadata
+
+class Failing:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r} or name.startswith({module!r} + "."):
+            raise {error}
+
+sys.meta_path.insert(0, Failing())
+"""
+GONE = """
+found = metadata.version
+def version(name):
+    if name == {name!r}:
+        raise metadata.PackageNotFoundError(name)
+    return found(name)
+metadata.version = version
+"""
+#: What is wrong with a package, and what is said of it.
+WRONG = {
+    "missing": (FAILING + GONE, "ModuleNotFoundError('No module named ' + repr(name), name=name)", "is not installed", "pip install '{}'"),
+    "unimportable": (FAILING, "ImportError('built for another system')", "cannot be imported: ImportError: built for another system", "pip install --force-reinstall '{}'"),
+    "raising": (FAILING, "ZeroDivisionError('in the package')", "cannot be imported: ZeroDivisionError: in the package", "pip install --force-reinstall '{}'"),
+    "leaving": (FAILING, "SystemExit('in the package')", "cannot be imported: SystemExit: in the package", "pip install --force-reinstall '{}'"),
+}  # fmt: skip
+
+
+def breaking(folder: Path, name: str, module: str, wrong: str) -> dict[str, str]:
+    """The environment in which a package is missing or broken."""
+    text, how, _, _ = WRONG[wrong]
+    (folder / "broken").mkdir()
+    made = text.format(name=name, module=module.partition(".")[0], error=how)
+    (folder / "broken" / "sitecustomize.py").write_text(made)
+    return {"PYTHONPATH": os.pathsep.join([str(folder / "broken"), str(ROOT)])}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        *((name, wrong) for name in PACKAGES for wrong in ("missing", "raising")),
+        ("click", "unimportable"),
+        ("click", "leaving"),
+    ],
+)
+def test_doctor_needs_none_of_the_packages_it_looks_at(patient: Patient, name: str, wrong: str) -> None:
+    """One that is missing or broken is named with the pip command; everything else is looked at."""
+    patient.write("spiders/tea.py", SPIDER.format("Tea", ""))
+    (wanted,) = [requirement for requirement in REQUIRED if requirement.name == name]
+    code, lines, verdict = patient.told(**breaking(patient.folder, name, wanted.module, wrong))
+    _, _, told, remedy = WRONG[wrong]
+    faults = [number for number, line in enumerate(lines) if line.startswith("✗")]
+    (at,) = [number for number in faults if lines[number].startswith(f"✗ {name:17} ")]
+    assert code == 1
+    assert verdict.endswith("wrong\n")
+    # Others may import this package, and break with the same error: httpx does with brotli and click.
+    assert all(told in lines[number] for number in (faults if wrong in {"raising", "leaving"} else [at]))
+    assert wrong in {"raising", "leaving"} or faults == [at]
+    assert lines[at + 1] == " " * 20 + "→ " + remedy.format(f"{name}{wanted.versions}")
+    names = [line[2:20].strip() for line in lines]
+    assert {*PACKAGES, "[parquet]", "tls roots", "open files", "data folder", "config, spiders"} <= set(names)
+    assert names[-1] == "completion"
+
+
+def test_a_version_that_does_not_fit_is_named(patient: Patient) -> None:
+    """A package that is older than pyproject.toml allows is named with its version, the range and the pip command."""
+    (patient.folder / "broken").mkdir()
+    (patient.folder / "broken" / "sitecustomize.py").write_text(
+        "from importlib import metadata\nmetadata.version = lambda name: '0.0.1'\n"
+    )
+    path = os.pathsep.join([str(patient.folder / "broken"), str(ROOT)])
+    code, lines, verdict = patient.told(PYTHONPATH=path)
+    assert (code, verdict) == (1, f"✗ {len(PACKAGES)} things are wrong\n")
+    for name, versions, _ in REQUIRED:
+        if name in PACKAGES:
+            at = lines.index(f"✗ {name:17} 0.0.1 is installed, {versions} is needed")
+            assert lines[at + 1] == " " * 20 + f"→ pip install '{name}{versions}'"
+
+
+#: Runs each command line in this process, as `scraper` would: its exit code, and what it said on stderr.
+EACH = """
+import contextlib, io, json, sys
+from scraper.cli import main
+for words in json.loads(sys.argv[1]):
+    err = io.StringIO()
+    sys.argv = ["scraper", *words]
+    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            main()
+        except SystemExit as left:
+            code = left.code
+    print(json.dumps([words, code, err.getvalue()]))
+"""
+
+
+@pytest.mark.parametrize(("name", "wrong"), [*((name, "missing") for name in PACKAGES), ("httpx", "raising")])
+def test_a_command_without_a_package_says_which(patient: Patient, name: str, wrong: str) -> None:
+    """A command either does without the package or says in one line which one it is and who knows more; exit 2."""
+    patient.write("spiders/tea.py", SPIDER.format("Tea", ""))
+    (wanted,) = [requirement for requirement in REQUIRED if requirement.name == name]
+    environment = {**os.environ, **breaking(patient.folder, name, wanted.module, wrong)}
+    lines = [[command, "--help"] for command in COMMANDS]
+    lines += [
+        ["crawl", "tea"],
+        ["get", "http://127.0.0.1:1/"],
+        ["list"],
+        ["query", "tea"],
+        ["nonsense"],
+        ["-C", "x", "runs"],
+        [],
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", EACH, json.dumps(lines)], cwd=patient.folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [words for words, _, _ in told] == lines
+    sentence = f"✗ {name} {WRONG[wrong][2].split(':')[0]}"
+    blaming = [
+        words
+        for words, code, err in told
+        if code == 2 and name in err and "scraper doctor says what to do\n" in err
+    ]
+    for words, _, err in told:
+        assert "fault of scraper" not in err
+        assert "Traceback" not in err
+        assert (words in blaming) == ("scraper doctor" in err)
+        assert words not in blaming or (err.count("\n") == 1 and sentence.split()[1] in err)
+    assert ["crawl", "tea"] in blaming
+    assert name != "click" or blaming == lines
+
+
+def test_the_shell_is_told_nothing_where_click_is_missing(patient: Patient) -> None:
+    """Completion runs at a prompt: no candidates, and not a word."""
+    environment = {
+        **os.environ,
+        **breaking(patient.folder, "click", "click", "missing"),
+        "_SCRAPER_COMPLETE": "bash_complete",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "scraper"],
+        cwd=patient.folder,
+        env=environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+
+
+def test_a_file_that_hides_a_package_is_named(patient: Patient) -> None:
+    """A file in the working directory that Python takes for a package is named, not the package blamed."""
+    patient.write("tenacity.py", "")
+    code, lines, _ = patient.told()
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("✗")]
+    assert (code, lines[at].split(), lines[at + 1].split(maxsplit=1)[1]) == (
+        1,
+        ["✗", "tenacity", "is", "hidden", "by", "tenacity.py"],
+        "give tenacity.py another name",
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "versions", "fits"),
+    [
+        ("0.28.1", ">=0.28,<0.29", True),
+        ("0.28", ">=0.28,<0.29", True),
+        ("0.29.0", ">=0.28,<0.29", False),
+        ("0.27.9", ">=0.28,<0.29", False),
+        ("1", ">=1.0,<2", True),
+        ("2.0rc1", ">=1.0,<2", False),
+        ("10.0", ">=9,<10", False),
+        ("1.1.2.20261023", ">=1.0", True),
+        ("nonsense", ">=1.0", False),
+    ],
+)
+def test_versions_are_compared_as_numbers(found: str, versions: str, fits: bool) -> None:
+    """A version is in a range by its numbers, not by its text."""
+    assert is_within(found, versions) is fits

@@ -21,8 +21,8 @@ import pytest
 from conftest import ROOT
 
 from scraper.cli import main
-from tests.cli.test_cli import Server
-from tests.cli.test_display import Terminal
+from tests.support.shop_server import Server
+from tests.support.terminal import Terminal
 
 EXPECTED = ROOT / "tests" / "faults"
 #: Books on the first page of the listing (two on each of the others), and pages of it.

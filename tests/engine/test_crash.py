@@ -20,9 +20,10 @@ from conftest import ROOT
 
 from scraper import Crawl, Page, Spider
 from scraper.testing import Site, VirtualLoop
-from tests.cli.test_cli import SPIDER, Person, Shop, person, shop, wait_for
+from tests.support.command_line import SPIDER, Person, person, wait_for
+from tests.support.shop_server import shop
 
-__all__ = ["Shop", "person", "shop"]  # fixtures and what they serve
+__all__ = ["person", "shop"]  # fixtures
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the benchmark is about Linux")
 

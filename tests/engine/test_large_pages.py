@@ -26,7 +26,7 @@ from scraper.engine import Parsing
 from scraper.page.readers import json_text
 from scraper.page.readers.json_text import read_json
 from scraper.page.safety.trial_process import MOST
-from tests.page.test_parse_cost import page_of
+from tests.support.html_pages import page_of
 from tests.support.raw_server import answering, ok, serve
 
 LARGE = "<p>x</p>" * 20_000

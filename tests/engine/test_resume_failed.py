@@ -12,9 +12,10 @@ import pytest
 from scraper import Page, Request, Spider
 from scraper.errors import UsageError
 from scraper.testing import Answer, Simulation, Site, simulate
-from tests.cli.test_cli import Person, Shop, person, shop
+from tests.support.command_line import Person, person
+from tests.support.shop_server import shop
 
-__all__ = ["Shop", "person", "shop"]  # fixtures and what they serve
+__all__ = ["person", "shop"]  # fixtures
 
 OPTIONS: dict[str, Any] = {"settings": {"robots": False, "rate": None, "max_failed": 1.0, "retries": 0}}
 

@@ -15,9 +15,8 @@ import trustme
 from conftest import Source
 
 from scraper import FetchError, Page, Request, Spider
-from tests.net.test_identity import HTML
-from tests.net.test_wire import PAST, tls, trusting
-from tests.support.hosts import Names, crawling, pages, path_of, redirect
+from tests.support.certificates import PAST, tls, trusting
+from tests.support.hosts import HTML, Names, crawling, pages, path_of, redirect
 from tests.support.raw_server import Client, ok, serve
 
 #: How a page, or the server behind it, can make a crawl ask for a URL.

@@ -21,34 +21,28 @@ from scraper.net.wire.wire import Wire
 from scraper.page import document_of
 from scraper.query import ask, open_readonly
 from scraper.testing import Answer, Site, simulate
-from tests.net.test_wire import tls, trusting
-from tests.support.hosts import FAST, Names, crawling, header_of, pages, path_of, redirect
+from tests.support.certificates import tls, trusting
+from tests.support.hosts import (
+    FAST,
+    HTML,
+    Names,
+    Plain,
+    crawling,
+    everything,
+    header_of,
+    page,
+    pages,
+    path_of,
+    redirect,
+)
 from tests.support.raw_server import Client, RawServer, ok, serve
 
-HTML = "Content-Type: text/html"
 SECRET = "pl4nted-s3cret"
-
-
-def page(body: str = "", *headers: str, status: str = "200 OK") -> bytes:
-    return ok(body.encode(), HTML, *headers, status=status)
 
 
 def seen(server: RawServer, name: str) -> dict[str, str | None]:
     """The value of a header by path."""
     return {path_of(request): header_of(request, name) for request in server.requests}
-
-
-def everything(folder: Path) -> bytes:
-    """All that a crawl has left in a folder."""
-    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-
-
-class Plain(Spider[Any]):
-    """Yields where it is, and follows links."""
-
-    def parse(self, page: Page) -> Any:
-        yield {"url": page.url}
-        yield page.follow_all("a")
 
 
 # ------------------------------------------------------------------ credentials

@@ -21,11 +21,11 @@ from scraper.net.proxies import FAILURES, FIRST_REST, LONGEST_REST, Proxies
 from scraper.net.wire.errors import PrivateAddress, ProxyFailed, TlsHostname
 from scraper.net.wire.wire import Wire
 from scraper.testing import Site, simulate
-from tests.net.test_identity import Plain, everything, page
-from tests.net.test_wire import kind, tls, trusting, wire
-from tests.support.hosts import Names, crawling, header_of, pages, path_of, redirect
+from tests.support.certificates import tls, trusting
+from tests.support.hosts import Names, Plain, crawling, everything, header_of, page, pages, path_of, redirect
 from tests.support.proxy_server import http_proxy, socks_proxy
 from tests.support.raw_server import RawServer, serve
+from tests.support.wire_client import kind, wire
 
 SECRET = "pl4nted-s3cret"
 

@@ -26,34 +26,9 @@ from scraper.net.wire.connection import Connector, WireProtocol
 from scraper.net.wire.errors import kind_of
 from scraper.net.wire.resolver import Resolver
 from scraper.net.wire.wire import Wire
+from tests.support.certificates import PAST, tls, trusting
 from tests.support.raw_server import Client, answering, ok, serve
-
-
-@contextlib.asynccontextmanager
-async def wire(**options: Any) -> AsyncIterator[Wire]:
-    transport = Wire(**options)
-    try:
-        yield transport
-    finally:
-        await transport.aclose()
-
-
-async def get(transport: Wire, url: str, method: str = "GET", **options: Any) -> tuple[int, bytes]:
-    """Send and read to the end."""
-    response = await transport.handle_async_request(httpx.Request(method, url, **options))
-    assert isinstance(response.stream, httpx.AsyncByteStream)
-    try:
-        return response.status_code, b"".join([chunk async for chunk in response.stream])
-    finally:
-        await response.stream.aclose()
-
-
-async def kind(transport: Wire, url: str, method: str = "GET") -> str:
-    """The kind of the failure of a request."""
-    with pytest.raises((httpx.TransportError, httpx.InvalidURL)) as caught:
-        await get(transport, url, method)
-    assert str(caught.value)
-    return kind_of(caught.value)
+from tests.support.wire_client import get, kind, wire
 
 
 class JumpLoop(asyncio.SelectorEventLoop):
@@ -783,22 +758,6 @@ async def test_urls_without_host_are_refused(url: str) -> None:
     """A URL without a host is `bad-url`."""
     async with wire() as transport:
         assert await kind(transport, url) == "bad-url"
-
-
-AUTHORITY = trustme.CA()
-PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-
-
-def tls(name: str = "127.0.0.1", authority: trustme.CA = AUTHORITY, **options: Any) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name, **options).configure_cert(context)
-    return context
-
-
-def trusting(authority: trustme.CA = AUTHORITY) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
 
 
 def old_tls(name: str = "127.0.0.1") -> ssl.SSLContext:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 
-import httpx
 import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from scraper import FetchError, Page, Spider
-from scraper.core.models import Options
 from scraper.engine import Parsing
 from scraper.events import Warned
 from scraper.page.safety.parse_cost import DEEPEST, Risk, is_harmless, risk_of
 from scraper.testing import Answer, Site, simulate
+from tests.support.html_pages import page_of
 
 FREE = {"robots": False, "rate": None, "max_failed": 1.0}
 
@@ -61,18 +60,6 @@ ODD = {
 }
 #: Encodings that a search for `<b` does not see through.
 SCATTERED = {"utf-16": FONTS.encode("utf-16"), "iso-2022-jp": b"<\x1b(Bfont a=1><p>" * 3_000}
-
-
-def page_of(html: str, kind: str = "text/html") -> Page:
-    body = html.encode()
-    return Page(
-        url="https://a.test/",
-        status=200,
-        headers=httpx.Headers({"content-type": kind}),
-        body=body,
-        source=lambda: body.decode(),
-        options=Options(),
-    )
 
 
 @pytest.mark.parametrize(

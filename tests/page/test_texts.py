@@ -12,7 +12,7 @@ from selectolax.lexbor import LexborHTMLParser
 from scraper.page import document_of
 from scraper.page import text as texts
 from scraper.page.text import Texts, text_of
-from tests.page.test_parse_cost import page_of
+from tests.support.html_pages import page_of
 
 NAMES = [
     "div",

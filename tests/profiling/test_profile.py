@@ -23,7 +23,8 @@ from scraper.profiling import Profile
 from scraper.profiling.figures import KEPT, Durations
 from scraper.profiling.timer import Steps, Timer
 from scraper.testing import Site, simulate
-from tests.cli.test_cli import PAGES, SPIDER, Person, person, shop, wait_for
+from tests.support.command_line import SPIDER, Person, person, wait_for
+from tests.support.shop_server import PAGES, shop
 
 __all__ = ["person", "shop"]  # fixtures
 

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 
 from scraper import Exact, Key, Page, Spider, UsageError
 from scraper.cli.commands.browse import command_of
-from scraper.cli.main import cli
+from scraper.cli.group import cli
 from scraper.errors import QueryError
 from scraper.query import Export, export, open_readonly
 from scraper.query.run_files import export_run

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from scraper import Exact, Key, Page, Spider, UsageError
 from scraper.cli.commands.query import parameters
-from scraper.cli.main import cli
+from scraper.cli.group import cli
 from scraper.errors import QueryError
 from scraper.query import Answer, ask, fill_rates, list_tables, open_readonly, write_answer
 from scraper.query import tables as query_tables

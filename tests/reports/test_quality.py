@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from scraper import Expect, Key, Page, Spider
-from scraper.cli.main import cli
+from scraper.cli.group import cli
 from scraper.cli.terminal.ending import ending
 from scraper.errors import SpiderError
 from scraper.spider import define

@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from scraper import Download, FetchError, Page, PageError, Spider, StoreError
 from scraper.spider.files import BUFFER, DEVICES, LONGEST_NAME, Files, safe_name, served_name
 from scraper.testing import Answer, Site, simulate
-from tests.net.test_identity import HTML
-from tests.support.hosts import crawling, header_of, pages, path_of, redirect
+from tests.support.hosts import HTML, crawling, header_of, pages, path_of, redirect
 from tests.support.peak_memory import highest, restart
 from tests.support.raw_server import Client, ok, serve
 

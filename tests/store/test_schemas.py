@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from scraper.cli.main import cli
+from scraper.cli.group import cli
 from scraper.events import Warned
 from scraper.query import ask, list_tables, open_readonly
 from scraper.store.file import schema

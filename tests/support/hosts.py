@@ -17,14 +17,29 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from scraper.api import Crawl
 from scraper.net.guard import Guard
 from scraper.net.wire.wire import Wire
+from scraper.page import Page
 from scraper.reports.summary import Summary
 from scraper.spider import Spider
 from tests.support.raw_server import Client, Handler, ok
 
-__all__ = ["FAST", "Names", "crawling", "header_of", "pages", "path_of", "redirect"]
+__all__ = [
+    "FAST",
+    "HTML",
+    "Names",
+    "Plain",
+    "crawling",
+    "everything",
+    "header_of",
+    "page",
+    "pages",
+    "path_of",
+    "redirect",
+]
 
 #: Settings of a crawl in which nothing waits.
 FAST = {"rate": "none", "robots": False, "retries": 0}
+
+HTML = "Content-Type: text/html"
 
 
 class Names(AbstractResolver):
@@ -82,6 +97,11 @@ def header_of(request: bytes, name: str) -> str | None:
     return None
 
 
+def page(body: str = "", *headers: str, status: str = "200 OK") -> bytes:
+    """A response whose body is HTML."""
+    return ok(body.encode(), HTML, *headers, status=status)
+
+
 def pages(answers: dict[str, bytes] | None = None, default: bytes | None = None) -> Handler:
     """A server of these answers by path; everything else is an empty page."""
     known = answers or {}
@@ -98,3 +118,16 @@ def pages(answers: dict[str, bytes] | None = None, default: bytes | None = None)
 def redirect(to: str, status: str = "302 Found", *headers: str) -> bytes:
     """A redirect."""
     return ok(b"", f"Location: {to}", *headers, status=status)
+
+
+def everything(folder: Path) -> bytes:
+    """All that a crawl has left in a folder."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+class Plain(Spider[Any]):
+    """Yields where it is, and follows links."""
+
+    def parse(self, page: Page) -> Any:
+        yield {"url": page.url}
+        yield page.follow_all("a")

@@ -32,9 +32,10 @@ from scraper.store.file.lock import Living
 from scraper.store.file.writer import InlineExecutor
 from scraper.store.queue.runs import Run, run_of
 from scraper.testing import Hit, Site, VirtualLoop
-from tests.cli.test_cli import PAGES, SPIDER, Person, Shop, person, shop, wait_for
+from tests.support.command_line import SPIDER, Person, person, wait_for
+from tests.support.shop_server import PAGES, shop
 
-__all__ = ["Shop", "person", "shop"]  # fixtures and what they serve
+__all__ = ["person", "shop"]  # fixtures
 
 HOSTS = [f"shop{n}.example" for n in range(6)]
 

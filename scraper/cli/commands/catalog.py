@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from scraper.cli.health import project_findings
+from scraper.cli.project_health import project_findings
 from scraper.cli.terminal.formatting import shown_place
 from scraper.core.tracebacks import printable
 from scraper.items import Items

@@ -1,4 +1,8 @@
-"""The values that travel between the layers: requests, outcomes, leases, rows. Immutable, no behaviour."""
+"""The values that travel between the layers: requests, outcomes, leases, rows.
+
+They hold data and answer questions about it; none reads a clock, a file or the network. All are frozen dataclasses, but
+for `Cookie`, whose uses the jar counts, and `Request` and `Requests`, which authors build.
+"""
 
 from scraper.core.models.cookie import Cookie
 from scraper.core.models.download import Download

@@ -39,7 +39,7 @@ AUTO_CAP = 20.0
 class Rate:
     """Requests per second to one domain; `gap` is the least time between two sends, in seconds.
 
-    `auto`: the site decides how fast, and `per_second` is only the cap (scraper/adaptive.py).
+    `auto`: the site decides how fast, and `per_second` is only the cap (`AutoRate` in scraper/politeness/adaptive_rate.py).
     """
 
     per_second: float

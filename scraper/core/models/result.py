@@ -81,7 +81,7 @@ class Rejected:
     place: str = ""
 
 
-SendKind = Literal["page", "redirect", "robots", "sub", "sitemap"]
+SendKind = Literal["page", "redirect", "robots", "sub"]
 
 
 @dataclass(frozen=True, slots=True)
