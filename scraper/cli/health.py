@@ -6,7 +6,6 @@ import os
 import platform
 import resource
 import shutil
-import sqlite3
 import ssl
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from scraper.project.folder import project_folder, shown
 from scraper.project.loader import Catalog, survey
 from scraper.settings import NO_LAYERS, Settings
 from scraper.spider import define
-from scraper.version import VERSION
+from scraper.version import VERSION, sqlite_version
 
 __all__ = ["PACKAGES", "Finding", "findings", "project_findings"]
 
@@ -74,11 +73,12 @@ def _versions() -> Iterator[Finding]:
     yield Finding("scraper", VERSION)
     yield Finding("python", f"{platform.python_version()} ({platform.python_implementation()})")
     yield Finding("system", platform.platform())
-    old = sqlite3.sqlite_version_info < SQLITE
+    sqlite = sqlite_version()
+    old = tuple(map(int, sqlite.split("."))) < SQLITE
     remedy = (
         f"SQLite {'.'.join(map(str, SQLITE))} or later is needed: a newer Python brings it" if old else ""
     )
-    yield Finding("sqlite", sqlite3.sqlite_version, remedy, MACHINE if old else WELL)
+    yield Finding("sqlite", sqlite, remedy, MACHINE if old else WELL)
 
 
 def _packages() -> Iterator[Finding]:
