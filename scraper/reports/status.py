@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 
 from scraper.reports.json_form import AS_TIME, UNSAID
 from scraper.reports.progress import Progress, progress_of, sends_per_second, taken_domains
@@ -49,7 +49,7 @@ def status_of(conn: sqlite3.Connection, database: str, run: int, now: float) -> 
     holder = holder_of(database) if progress.state == "running" else None
     ended = progress.finished or (now if holder is not None else _last_heard_of(conn, progress))
     return Status(
-        **{one.name: getattr(progress, one.name) for one in fields(progress)},
+        **asdict(progress),
         live=holder is not None,
         holder=holder,
         per_second=sends_per_second(conn, run, now),

@@ -286,4 +286,4 @@ def test_a_whole_crawl_is_proved(tmp_path: Path) -> None:
     assert kinds.keys() == {"page", "redirect", "robots", "sub"}
     assert (a.waits, b.pause, b.most_open) == (1, 1.0, 1)
     assert a.unknown == b.unknown == 0
-    assert a.smallest == pytest.approx(0.2, abs=1e-3)
+    assert a.smallest_gap == pytest.approx(0.2, abs=1e-3)
