@@ -35,6 +35,7 @@ NAMED_BY_US = {
     "scraper/net/wire/tls_roots.py": "one method of ssl.SSLContext, a constant",
     "scraper/net/wire/proxy_tunnel.py": "one of two kinds of proxy",
     "scraper/core/codec/classes.py": "fields of an item class",
+    "scraper/reports/json_form.py": "fields of a report",
 }
 LOOKUPS = {"getattr", "setattr", "delattr", "import_module", "methodcaller", "attrgetter"}
 

@@ -7,9 +7,8 @@ candidates, and whatever goes wrong gives none.
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -51,7 +50,7 @@ class _Completing(click.types.StringParamType):
         _enter_folder(ctx)
         try:
             found = list(self._completer(ctx, incomplete))
-        except (ScraperError, OSError, ValueError, sqlite3.Error):  # no place to say so: a prompt
+        except (ScraperError, OSError, ValueError):  # no place to say so: a prompt
             return []
         items = [item if isinstance(item, CompletionItem) else CompletionItem(item) for item in found]
         return [item for item in items if item.type != "plain" or str(item.value).startswith(incomplete)]
@@ -106,13 +105,10 @@ def _databases(ctx: click.Context, incomplete: str) -> Iterator[str | Completion
 
 def _tables(ctx: click.Context, incomplete: str) -> Iterator[str]:
     """Tables and views of the database that stands before; internal ones when an underscore asks for them."""
-    from scraper.query import open_readonly
+    from scraper.query import Reading, table_names
 
-    with closing(open_readonly(find_database(_given(ctx, "database")))) as conn:
-        names = conn.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
-        for (name,) in names:
-            if incomplete.startswith("_") or not name.startswith(("_", "sqlite_")):
-                yield name
+    with Reading(find_database(_given(ctx, "database"))) as reading:
+        yield from reading.read(table_names, internal=incomplete.startswith("_"))
 
 
 def _settings(ctx: click.Context, incomplete: str) -> Iterator[CompletionItem[str]]:

@@ -20,7 +20,7 @@ from scraper.cli.plain_output import one_line, write_line
 from scraper.core.extras import EXTRAS, pip_command, present
 from scraper.errors import ScraperError
 from scraper.project.folder import project_folder, shown
-from scraper.version import VERSION
+from scraper.version import VERSION, sqlite_version
 
 __all__ = ["examine", "findings"]
 
@@ -85,14 +85,14 @@ def _versions() -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} ({platform.python_implementation()})")
     yield Finding("system", platform.platform())
     try:
-        import sqlite3
+        sqlite = sqlite_version()
     except ImportError:  # package_findings says so
         return
-    old = sqlite3.sqlite_version_info < SQLITE
+    old = tuple(map(int, sqlite.split("."))) < SQLITE
     remedy = (
         f"SQLite {'.'.join(map(str, SQLITE))} or later is needed: a newer Python brings it" if old else ""
     )
-    yield Finding("sqlite", sqlite3.sqlite_version, remedy, MACHINE if old else WELL)
+    yield Finding("sqlite", sqlite, remedy, MACHINE if old else WELL)
 
 
 def _extras() -> Iterator[Finding]:

@@ -24,14 +24,14 @@ from scraper.project.folder import project_folder, shown
 from scraper.settings import did_you_mean
 from scraper.spider import Spider, define
 
-__all__ = ["Broken", "Catalog", "Known", "load_spider", "plugins", "spider_files", "survey"]
+__all__ = ["Broken", "Catalog", "KnownSpider", "load_spider", "plugins", "spider_files", "survey"]
 
 #: The entry point group of plugins: `name = "package.module:Class"`.
 GROUP = "scraper.spiders"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownSpider:
     """A spider that has a name. `origin` is its file:line, or the plugin's package and version.
 
     Without a start of its own it is not `listed`: a base class, or one that is crawled with `--start`.
@@ -60,9 +60,9 @@ class Catalog:
     `hidden` are those whose name another one has, which is in `spiders`.
     """
 
-    spiders: dict[str, Known]
-    hidden: tuple[Known, ...]
-    startless: tuple[Known, ...]
+    spiders: dict[str, KnownSpider]
+    hidden: tuple[KnownSpider, ...]
+    startless: tuple[KnownSpider, ...]
     broken: tuple[Broken, ...]
 
     @property
@@ -90,7 +90,7 @@ def load_spider(target: str, project: Path | None = None) -> type[Spider[Any]]:
 def survey(project: Path | None = None) -> Catalog:
     """Import every spider file of the project and every plugin, and say what was found."""
     project = project or project_folder()
-    found: list[Known] = []
+    found: list[KnownSpider] = []
     broken: list[Broken] = []
     for path in spider_files(project):
         _gather(_of_file(path), found, broken)
@@ -98,7 +98,7 @@ def survey(project: Path | None = None) -> Catalog:
         _gather(_of_plugin(point), found, broken)
     # Stable: in the order of discovery, but that a file comes first for the name it has itself.
     found.sort(key=lambda known: Path(known.origin.rpartition(":")[0]).stem != known.name)
-    spiders: dict[str, Known] = {}
+    spiders: dict[str, KnownSpider] = {}
     listed = [known for known in found if known.listed]
     hidden = [known for known in listed if spiders.setdefault(known.name, known) is not known]
     startless = [known for known in found if not known.listed]
@@ -118,7 +118,7 @@ def plugins() -> list[EntryPoint]:
 def _named(name: str, project: Path) -> type[Spider[Any]]:
     """A spider by name. Files are imported one by one until it is found, first the one of that name."""
     broken: list[Broken] = []
-    found: list[Known] = []
+    found: list[KnownSpider] = []
     for path in sorted(spider_files(project), key=lambda path: path.stem != name):
         _gather(_of_file(path), found, broken)
         for known in found:
@@ -145,15 +145,15 @@ def _unknown(name: str, names: list[str], broken: list[Broken]) -> str:
     return f'No spider "{name}"{meant} Known: {", ".join(names) or "none"}{failed} (scraper list)'
 
 
-def _gather(source: Iterator[Known | Broken], found: list[Known], broken: list[Broken]) -> None:
+def _gather(source: Iterator[KnownSpider | Broken], found: list[KnownSpider], broken: list[Broken]) -> None:
     for one in source:
-        if isinstance(one, Known):
+        if isinstance(one, KnownSpider):
             found.append(one)
         else:
             broken.append(one)
 
 
-def _of_file(path: Path) -> Iterator[Known | Broken]:
+def _of_file(path: Path) -> Iterator[KnownSpider | Broken]:
     """The spiders of a file that can be crawled, or what is wrong with it."""
     try:
         module = _import_file(path)
@@ -166,10 +166,10 @@ def _of_file(path: Path) -> Iterator[Known | Broken]:
         except SpiderError as error:
             yield Broken(cls.name or cls.__name__.lower(), str(path), _in_one_line(error), error)
         else:
-            yield Known(definition.name, cls, definition.place, _has_start(cls))
+            yield KnownSpider(definition.name, cls, definition.place, _has_start(cls))
 
 
-def _of_plugin(point: EntryPoint) -> Iterator[Known | Broken]:
+def _of_plugin(point: EntryPoint) -> Iterator[KnownSpider | Broken]:
     origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
     told = f"plugin {origin} ({point.value})"
     try:
@@ -182,7 +182,9 @@ def _of_plugin(point: EntryPoint) -> Iterator[Known | Broken]:
         fault.__cause__ = None if fault is error else error
         yield Broken(point.name, told, _in_one_line(fault), fault)
     else:
-        yield Known(point.name, cls, origin, _has_start(cls) and not cls.__dict__.get("abstract", False))
+        yield KnownSpider(
+            point.name, cls, origin, _has_start(cls) and not cls.__dict__.get("abstract", False)
+        )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from scraper.query.database import Answer
+from scraper.query.database import QueryResult
 from scraper.query.tables import kinds_of
 
 __all__ = ["Shape", "decimal_of", "json_columns", "shapes_of"]
@@ -34,7 +34,7 @@ class Shape:
     naive: bool = False
 
 
-def shapes_of(conn: sqlite3.Connection, ask: Callable[[], Answer]) -> list[Shape]:
+def shapes_of(conn: sqlite3.Connection, ask: Callable[[], QueryResult]) -> list[Shape]:
     """The shapes of an answer's columns: what was declared, and one pass over the values where that is not all."""
     answer = ask()
     shapes = [Shape(name, kind, set()) for name, kind in _kinds(conn, answer)]
@@ -44,12 +44,12 @@ def shapes_of(conn: sqlite3.Connection, ask: Callable[[], Answer]) -> list[Shape
     return shapes
 
 
-def json_columns(conn: sqlite3.Connection, answer: Answer) -> frozenset[str]:
+def json_columns(conn: sqlite3.Connection, answer: QueryResult) -> frozenset[str]:
     """The columns of an answer that were declared as lists, dicts or item classes, and so hold JSON."""
     return frozenset(name for name, kind in _kinds(conn, answer) if kind == "json")
 
 
-def _kinds(conn: sqlite3.Connection, answer: Answer) -> Iterator[tuple[str, str]]:
+def _kinds(conn: sqlite3.Connection, answer: QueryResult) -> Iterator[tuple[str, str]]:
     known: dict[str, dict[str, str]] = {}
     for name in answer.columns:
         table, column = answer.sources.get(name, ("", ""))

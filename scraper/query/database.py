@@ -19,7 +19,7 @@ from scraper.core.sql_names import quoted
 from scraper.errors import QueryError
 from scraper.query.error_hints import explained
 
-__all__ = ["Answer", "Interrupted", "Parameters", "answering", "ask", "open_readonly", "own_columns"]
+__all__ = ["Interrupted", "Parameters", "QueryResult", "answering", "ask", "open_readonly", "own_columns"]
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
@@ -46,7 +46,7 @@ _NAME = re.compile(r"[^\s;()'\"]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryResult:
     """The columns of a result and its rows, read as they are consumed; an error may still come then.
 
     `sources` maps a result column to the one (table, column) of its name that the statement reads. `close` ends
@@ -153,7 +153,7 @@ def ask(
     *,
     limit: int | None = None,
     everything: bool = False,
-) -> Answer:
+) -> QueryResult:
     """The answer to an SQL statement, or the rows of the table that is named: its own columns, or `everything`.
 
     Raises QueryError with what is wrong and, for a misspelt name, what was probably meant.
@@ -179,7 +179,7 @@ def ask(
     found = {name: read.get(name.lower(), set()) for name in columns}
     sources = {name: next(iter(places)) for name, places in found.items() if len(places) == 1}
     rows = _rows(conn, sql, cursor)
-    return Answer(columns, islice(rows, limit), sources, rows.close)
+    return QueryResult(columns, islice(rows, limit), sources, rows.close)
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from scraper.core.sql_names import quoted
 from scraper.errors import QueryError
 from scraper.items import restore, table_name
 from scraper.query.connection import InlineReader, Reader, ThreadReader
-from scraper.query.database import Answer, Parameters, ask
+from scraper.query.database import Parameters, QueryResult, ask
 from scraper.query.tables import TableInfo, fill_rates, list_tables
 
 __all__ = ["CONNECTIONS", "Dataset", "Row"]
@@ -141,7 +141,7 @@ class Dataset:
         return reader
 
 
-def _dicts(answer: Answer) -> Iterator[Row]:
+def _dicts(answer: QueryResult) -> Iterator[Row]:
     return (dict(zip(answer.columns, row, strict=True)) for row in answer.rows)
 
 

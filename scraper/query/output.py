@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from scraper.core.tracebacks import printable
 from scraper.errors import QueryError
-from scraper.query.database import Answer
+from scraper.query.database import QueryResult
 
 __all__ = ["FORMATS", "excel_safe", "write_answer"]
 
@@ -28,7 +28,12 @@ Rows = Iterable[tuple[Any, ...]]
 
 
 def write_answer(
-    answer: Answer, out: TextIO, form: str = "table", *, safe: bool = False, nested: Set[str] = frozenset()
+    answer: QueryResult,
+    out: TextIO,
+    form: str = "table",
+    *,
+    safe: bool = False,
+    nested: Set[str] = frozenset(),
 ) -> int:
     """Write an answer in a format of `FORMATS`; returns the number of rows.
 

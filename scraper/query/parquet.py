@@ -12,7 +12,7 @@ from typing import Any
 from scraper.core.extras import require as require_extra
 from scraper.errors import QueryError
 from scraper.query.columns import Shape, decimal_of, shapes_of
-from scraper.query.database import Answer
+from scraper.query.database import QueryResult
 
 __all__ = ["require", "write_parquet"]
 
@@ -29,7 +29,7 @@ def require() -> Any:
     return require_extra("parquet", "writing Parquet")
 
 
-def write_parquet(conn: sqlite3.Connection, ask: Callable[[], Answer], path: str) -> int:
+def write_parquet(conn: sqlite3.Connection, ask: Callable[[], QueryResult], path: str) -> int:
     """Write an answer, asking twice: once for what the columns hold, once for the rows."""
     arrow = require()
     parquet = import_module("pyarrow.parquet")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from scraper.core.sql_names import quoted
 
-__all__ = ["ColumnInfo", "TableInfo", "fill_rates", "kinds_of", "list_tables", "own_tables"]
+__all__ = ["ColumnInfo", "TableInfo", "fill_rates", "kinds_of", "list_tables", "own_tables", "table_names"]
 
 #: Tables with more rows are sampled: so many pieces, spread evenly, of so many rows each.
 PIECES, PIECE = 100, 1_000
@@ -49,6 +49,12 @@ def list_tables(conn: sqlite3.Connection) -> list[TableInfo]:
     ).fetchall()
     listed = sorted((name.startswith("_"), kind == "view", name) for name, kind in rows)
     return [_info(conn, name, internal=hidden or view) for hidden, view, name in listed]
+
+
+def table_names(conn: sqlite3.Connection, *, internal: bool = False) -> list[str]:
+    """The names of tables and views, sorted; `internal`: those that begin with an underscore too."""
+    rows = conn.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name")
+    return [name for (name,) in rows if internal or not name.startswith(("_", "sqlite_"))]
 
 
 def own_tables(conn: sqlite3.Connection) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from scraper.core.extras import require as require_extra
 from scraper.errors import QueryError
-from scraper.query.database import Answer
+from scraper.query.database import QueryResult
 
 __all__ = ["require", "write_xlsx"]
 
@@ -21,7 +21,7 @@ def require() -> Any:
     return require_extra("xlsx", "writing Excel files")
 
 
-def write_xlsx(answer: Answer, path: str) -> int:
+def write_xlsx(answer: QueryResult, path: str) -> int:
     """Write an answer as the one sheet of a workbook; its head stays in sight and can be filtered.
 
     Raises QueryError for what a sheet cannot hold: too many rows or columns, a text that is too long.

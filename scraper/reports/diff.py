@@ -8,36 +8,43 @@ is in both runs if its values are. Rows are read and given one by one.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scraper.core.sql_names import quoted
 from scraper.errors import QueryError
+from scraper.reports.json_form import WHEN_GIVEN
 from scraper.settings import did_you_mean
 from scraper.store.rows.history import BEGUN, columns_of, history_of, item_tables, keys_of
 
-__all__ = ["Change", "Pair", "changes", "choose_runs"]
+__all__ = ["Change", "Comparison", "FieldChange", "Kind", "Pair", "changes", "choose_runs", "compare"]
 
 Row = Mapping[str, Any]
+Kind = Literal["appeared", "vanished", "changed"]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """The values of a field in the older and in the newer run."""
+
+    before: Any
+    after: Any
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row that differs. `before` and `after` are its fields; the one it does not have is empty."""
+    """One row that differs: the `fields` that changed, or the whole `row` that appeared or vanished.
+
+    `key` is empty for a table without a key.
+    """
 
     table: str
-    kind: Literal["appeared", "vanished", "changed"]
+    change: Kind
     key: Row
-    before: Row
-    after: Row
-
-    @property
-    def fields(self) -> dict[str, tuple[Any, Any]]:
-        """What changed: (before, after) by field."""
-        return {
-            n: (old, self.after[n]) for n, old in self.before.items() if self.after and old != self.after[n]
-        }
+    fields: Mapping[str, FieldChange] | None = field(default=None, metadata=WHEN_GIVEN)
+    row: Row | None = field(default=None, metadata=WHEN_GIVEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,15 @@ class Pair:
     old: int
     new: int
     warning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs, and how many rows of each table appeared, vanished and changed. A table that is the same is left out."""
+
+    old: int
+    new: int
+    tables: Mapping[str, Mapping[Kind, int]]
 
 
 def choose_runs(conn: sqlite3.Connection, given: Sequence[int]) -> Pair:
@@ -93,6 +109,17 @@ def _last_two(rows: Sequence[tuple[int, str, str, str]]) -> Pair:
     raise QueryError(
         f"there are no two complete runs of one series to compare ({told or 'no run yet'}){more}"
     )
+
+
+def compare(
+    conn: sqlite3.Connection, pair: Pair, table: str | None, each: Callable[[Change], object]
+) -> Comparison:
+    """Give every difference to `each`, one by one, and count them. Raises QueryError when there is no such table."""
+    tables: dict[str, Counter[Kind]] = {}
+    for change in changes(conn, pair, table):
+        tables.setdefault(change.table, Counter())[change.change] += 1
+        each(change)
+    return Comparison(pair.old, pair.new, tables)
 
 
 def changes(conn: sqlite3.Connection, pair: Pair, table: str | None = None) -> Iterator[Change]:
@@ -180,8 +207,10 @@ class _Keyed:
         if old == new:
             return None
         key = {name: (new or old)[name] for name in self._keys}
-        kind: Any = "changed" if old and new else "appeared" if new else "vanished"
-        return Change(self._table, kind, key, old, new)
+        if old and new:
+            differing = {n: FieldChange(was, new[n]) for n, was in old.items() if was != new[n]}
+            return Change(self._table, "changed", key, fields=differing)
+        return Change(self._table, "appeared" if new else "vanished", key, row=new or old)
 
     def _is_ours(self, before: Sequence[Any] | None, after: Sequence[Any] | None, row: Sequence[Any]) -> bool:
         """Whether a run that counts saw the difference: what is there now, or that it is gone."""
@@ -204,7 +233,4 @@ def _keyless(conn: sqlite3.Connection, table: str, own: Sequence[str], pair: Pai
     for *values, more in rows:
         fields = dict(zip(own, values, strict=True))
         for _ in range(abs(more)):
-            if more > 0:
-                yield Change(table, "appeared", {}, {}, fields)
-            else:
-                yield Change(table, "vanished", {}, fields, {})
+            yield Change(table, "appeared" if more > 0 else "vanished", {}, row=fields)

@@ -1,23 +1,14 @@
-"""Why something went wrong, as far as it can be said for certain: hints for errors, and where a selector stands."""
+"""Why something went wrong, as far as it can be said for certain: hints for errors."""
 
 from __future__ import annotations
 
-import linecache
 import re
 from collections.abc import Callable, Sequence
 
 from scraper.reports.failures import Problem
-from scraper.store.rows.selectors import SelectorHits
+from scraper.reports.selectors import SelectorHits
 
-__all__ = ["asked_in", "hint_for"]
-
-
-def asked_in(hits: SelectorHits) -> str:
-    """A selector as the author wrote it, as in `page.css("h1")`."""
-    file, _, line = hits.place.rpartition(":")
-    code = linecache.getline(file, int(line)) if line.isdigit() else ""
-    found = re.search(rf"(\w+)\.{re.escape(hits.call)}\(", code)
-    return f'{found[1] if found else "page"}.{hits.call}("{hits.selector}")'
+__all__ = ["hint_for"]
 
 
 def hint_for(problem: Problem, missed: Sequence[SelectorHits] = ()) -> str:

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
-from scraper.core.clock import local_time
 from scraper.core.models import Rate
-from scraper.query.database import Answer
+from scraper.reports.json_form import AS_TIME
 
-__all__ = ["domain_in", "domains_named", "hosts_of"]
+__all__ = ["Host", "domain_in", "domains_named", "hosts_of"]
 
-COLUMNS = ("domain", "sends", "pages", "rate", "smallest_gap", "mean_seconds", "crawl_delay", "state")
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A domain in a run. `rate` is that of its newest send as a person writes it, "" where none was stored.
+
+    `smallest_gap` is the shortest time from send to send, `mean_seconds` how long an answer took, `crawl_delay` what
+    its robots.txt asks for: seconds, None where not known. `state` is "parked", "waiting" (`until`, unix seconds), "in
+    use", "queued", or "" for nothing left; `why` says what it is parked or waiting for.
+    """
+
+    domain: str
+    sends: int
+    pages: int
+    rate: str
+    smallest_gap: float | None
+    mean_seconds: float | None
+    crawl_delay: float | None
+    state: str
+    why: str = ""
+    until: float | None = field(default=None, metadata=AS_TIME)
+
 
 # One pass over the sends: a column beside max(id) is that of the newest send.
 _HOSTS = """
@@ -22,41 +41,24 @@ WITH gaps AS (
 per AS (
     SELECT domain, count(*) AS sends, min(gap) AS smallest, avg(took) AS took, max(id) AS newest, pace
     FROM gaps GROUP BY domain)
-SELECT d.name, coalesce(per.sends, 0), q.ok, p.gap, d.auto_rate, d.auto_why, round(per.smallest, 3), round(per.took, 3),
-    d.crawl_delay, q.parked, q.owner IS NOT NULL, q.ready_at, d.not_before, d.waits_for
+SELECT d.name, coalesce(per.sends, 0), q.ok, round(per.smallest, 3), round(per.took, 3), d.crawl_delay,
+    p.gap, d.auto_rate, d.auto_why, q.parked, q.owner IS NOT NULL, q.ready_at, d.not_before, d.waits_for
 FROM _queues q JOIN _domains d ON d.id = q.domain LEFT JOIN per ON per.domain = q.domain
     LEFT JOIN _paces p ON p.id = per.pace
 WHERE q.run = ?1 ORDER BY coalesce(per.sends, 0) DESC, d.name
 """
 
 
-def hosts_of(conn: sqlite3.Connection, run: int, now: float) -> Answer:
+def hosts_of(conn: sqlite3.Connection, run: int, now: float) -> list[Host]:
     """The domains of a run, those asked most first, as they are at `now` (unix)."""
-    return Answer(COLUMNS, _rows(conn, run, now))
+    return [_host(row, now) for row in conn.execute(_HOSTS, (run,))]
 
 
-def _rows(conn: sqlite3.Connection, run: int, now: float) -> Iterator[tuple[Any, ...]]:
-    for row in conn.execute(_HOSTS, (run,)):
-        (
-            name,
-            sends,
-            pages,
-            gap,
-            auto,
-            why,
-            smallest,
-            took,
-            crawl_delay,
-            parked,
-            owned,
-            ready_at,
-            hold,
-            waits,
-        ) = row
-        rate = _rate(gap, auto, why)
-        state = f"parked: {parked}" if parked is not None else _waits(owned, ready_at, hold, waits, now)
-        known = ("" if value is None else value for value in (smallest, took, crawl_delay))
-        yield name, sends, pages, rate, *known, state
+def _host(row: tuple[Any, ...], now: float) -> Host:
+    name, sends, pages, smallest, took, crawl_delay, gap, auto, auto_why, parked, *due = row
+    owned, ready_at, hold, waits_for = due
+    state = ("parked", parked, None) if parked is not None else _state(owned, ready_at, hold, waits_for, now)
+    return Host(name, sends, pages, _rate(gap, auto, auto_why), smallest, took, crawl_delay, *state)
 
 
 def _rate(gap: float | None, auto: float | None, why: str | None) -> str:
@@ -68,13 +70,16 @@ def _rate(gap: float | None, auto: float | None, why: str | None) -> str:
     return str(Rate(float(f"{1 / gap:.6g}"))) if gap else "none"
 
 
-def _waits(owned: int, ready_at: float | None, hold: float, why: str | None, now: float) -> str:
+def _state(
+    owned: int, ready_at: float | None, hold: float, why: str | None, now: float
+) -> tuple[str, str, float | None]:
+    """The state of a domain that is not parked, with why and until when."""
     until = hold if owned else ready_at
     if until is not None and until > now:
-        return f"waits until {local_time(until, now)}: {why or 'retries'}"
+        return "waiting", why or "retries", until
     if owned:
-        return "in use"
-    return "queued" if ready_at is not None else ""
+        return "in use", "", None
+    return ("queued" if ready_at is not None else ""), "", None
 
 
 def domain_in(conn: sqlite3.Connection, run: int, name: str) -> bool:

@@ -13,23 +13,36 @@ it, which one pass over the sends decides.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import groupby
 from typing import NamedTuple
 
 from scraper.reports.robots_rules import RulesThen
+from scraper.reports.runs import latest_run
 
-__all__ = ["JITTER", "Broken", "DomainProof", "SendRow", "Window", "prove"]
+__all__ = [
+    "JITTER",
+    "BrokenRule",
+    "DomainProof",
+    "PolitenessReport",
+    "ProvenSend",
+    "Verdict",
+    "Window",
+    "politeness_of",
+    "prove",
+]
 
 #: Seconds by which a send may be early: timers and clocks are not exact (the promise is stated with them).
 JITTER = 0.005
 #: Offending pairs kept for each domain and rule.
 KEPT = 3
+#: Domains of a report that kept everything; those that did not are all in it.
+SHOWN = 40
 
 
-class SendRow(NamedTuple):
+class _SendRow(NamedTuple):
     """A send as it is stored, with the pace that was in force; `gap` None where none was recorded."""
 
     id: int
@@ -48,13 +61,24 @@ class SendRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """A rule that was broken by `second`, given `first` (None for a rule about one send)."""
+class ProvenSend:
+    """A send that shows a broken rule; times are unix seconds."""
+
+    url: str
+    kind: str
+    sent: float
+    ended: float
+    status: int | None
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRule:
+    """A rule that was broken by the last of `sends`, given the one before it where the rule is about two."""
 
     rule: str
     said: str
-    first: SendRow | None
-    second: SendRow
+    sends: Sequence[ProvenSend]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +90,80 @@ class Window:
     allowed: float
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class DomainProof:
     """What was found for one domain. `unknown` sends were stored without what was in force; they prove nothing.
 
-    `gaps` are the least and the greatest gap in force, `crawl_delay` the longest pause; `waits` counts the answers that
-    asked for one, `rules` the sends that robots.txt was asked about.
+    `gaps` are the least and the greatest gap in force, `pause` the longest one; `waits` counts the answers that asked
+    for one, `robots` the sends that robots.txt was asked about.
     """
+
+    domain: str
+    sends: int
+    unknown: int
+    gaps: tuple[float, float] | None
+    smallest_gap: float | None
+    busiest: Window | None
+    most_open: int
+    may_open: int
+    pause: float
+    waits: int
+    robots: int
+    broken: Sequence[BrokenRule]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether every rule was kept, by how many sends to how many domains."""
+
+    kept: bool
+    sends: int
+    domains: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolitenessReport:
+    """The verdict on all domains, how many sends prove nothing (`unknown`), and the domains worth showing."""
+
+    verdict: Verdict
+    unknown: int
+    proofs: Sequence[DomainProof]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What one domain's sends have shown so far; `finished` makes a proof of it."""
 
     domain: str
     sends: int = 0
     unknown: int = 0
     gaps: tuple[float, float] | None = None
-    smallest: float | None = None
+    smallest_gap: float | None = None
     busiest: Window | None = None
     pause: float = 0.0
     most_open: int = 0
     may_open: int = 0
     waits: int = 0
-    rules: int = 0
-    broken: list[Broken] = field(default_factory=list)
+    robots: int = 0
+    broken: list[tuple[str, str, list[_SendRow]]] = field(default_factory=list)
 
-    def add(self, rule: str, said: str, first: SendRow | None, second: SendRow) -> None:
-        if sum(broken.rule == rule for broken in self.broken) < KEPT:
-            self.broken.append(Broken(rule, said, first, second))
+    def add(self, rule: str, said: str, first: _SendRow | None, second: _SendRow) -> None:
+        if sum(known == rule for known, _, _ in self.broken) < KEPT:
+            self.broken.append((rule, said, [second] if first is None else [first, second]))
+
+    def finished(self, rules: RulesThen) -> DomainProof:
+        broken = [
+            BrokenRule(rule, said, [_proven(send, rules) for send in sends])
+            for rule, said, sends in self.broken
+        ]
+        return DomainProof(
+            self.domain, self.sends, self.unknown, self.gaps, self.smallest_gap, self.busiest,
+            self.most_open, self.may_open, self.pause, self.waits, self.robots, broken,
+        )  # fmt: skip
+
+
+def _proven(send: _SendRow, rules: RulesThen) -> ProvenSend:
+    return ProvenSend(rules.url_of(send.id), send.kind, send.sent, send.ended, send.status, send.run)
 
 
 _SENDS = """
@@ -101,17 +175,38 @@ ORDER BY s.domain, s.sent, s.id
 """
 
 
+def politeness_of(
+    conn: sqlite3.Connection, run: int | None = None, each: Callable[[DomainProof], object] | None = None
+) -> PolitenessReport:
+    """The verdict on all runs of a database, or on one; `each` is given every proof as soon as it is made.
+
+    Raises QueryError when there is no such run.
+    """
+    chosen = None if run is None else latest_run(conn, run)
+    latest_run(conn)
+    sends = domains = unknown = 0
+    shown: list[DomainProof] = []
+    for proof in prove(conn, chosen):
+        sends, domains, unknown = sends + proof.sends, domains + 1, unknown + proof.unknown
+        if proof.broken or len(shown) < SHOWN:
+            shown.append(proof)
+        if each is not None:
+            each(proof)
+    kept = not any(proof.broken for proof in shown)
+    return PolitenessReport(Verdict(kept, sends, domains), unknown, shown)
+
+
 def prove(conn: sqlite3.Connection, run: int | None = None) -> Iterator[DomainProof]:
     """One proof for each domain that was sent to, in all runs of the database or in one."""
-    sends = map(SendRow._make, conn.execute(_SENDS, (run,)))
+    sends = map(_SendRow._make, conn.execute(_SENDS, (run,)))
     rules = RulesThen(conn)
     for domain, of_domain in groupby(sends, key=lambda send: send.domain):
         (name,) = conn.execute("SELECT name FROM _domains WHERE id = ?", (domain,)).fetchone()
         yield _prove_domain(name, of_domain, rules)
 
 
-def _prove_domain(name: str, sends: Iterator[SendRow], rules: RulesThen) -> DomainProof:
-    proof = DomainProof(name)
+def _prove_domain(name: str, sends: Iterator[_SendRow], rules: RulesThen) -> DomainProof:
+    proof = _Found(name)
     spacing, wire, holds = _Spacing(proof), _Wire(proof), _Holds(proof)
     for send in sends:
         proof.sends += 1
@@ -122,29 +217,29 @@ def _prove_domain(name: str, sends: Iterator[SendRow], rules: RulesThen) -> Doma
         spacing.sent(send)
         wire.sent(send, max(send.pause, delay))
         holds.sent(send)
-    return proof
+    return proof.finished(rules)
 
 
 class _Spacing:
     """The gap from send to send, and every window of them. `_peak` is the greatest k(i) so far and its send."""
 
-    def __init__(self, proof: DomainProof) -> None:
+    def __init__(self, proof: _Found) -> None:
         self._proof = proof
-        self._last: SendRow | None = None
+        self._last: _SendRow | None = None
         self._asked = 0.0
         self._count = 0
         self._peak = float("-inf")
-        self._start: tuple[SendRow, int, float] | None = None
+        self._start: tuple[_SendRow, int, float] | None = None
         self._worst = float("-inf")
 
-    def sent(self, send: SendRow) -> None:
+    def sent(self, send: _SendRow) -> None:
         gap, proof, last = send.gap or 0.0, self._proof, self._last
         self._count += 1
         if last is not None:
             self._asked += gap
             between = send.sent - last.sent
-            if proof.smallest is None or between < proof.smallest:
-                proof.smallest = between
+            if proof.smallest_gap is None or between < proof.smallest_gap:
+                proof.smallest_gap = between
             if between < gap - JITTER:
                 said = f"{between:.3f} s after the one before, {gap:.3f} s were asked for"
                 proof.add("gap", said, last, send)
@@ -154,7 +249,7 @@ class _Spacing:
         self._window(send, gap)
         self._last = send
 
-    def _window(self, send: SendRow, gap: float) -> None:
+    def _window(self, send: _SendRow, gap: float) -> None:
         key, proof = send.sent - self._asked, self._proof
         if self._start is not None and gap:
             first, count, asked = self._start
@@ -176,12 +271,12 @@ class _Spacing:
 class _Wire:
     """Requests under way at once, and the pause from the end of a response to the next send."""
 
-    def __init__(self, proof: DomainProof) -> None:
+    def __init__(self, proof: _Found) -> None:
         self._proof = proof
-        self._open: list[tuple[float, SendRow]] = []
-        self._ended: SendRow | None = None
+        self._open: list[tuple[float, _SendRow]] = []
+        self._ended: _SendRow | None = None
 
-    def sent(self, send: SendRow, pause: float) -> None:
+    def sent(self, send: _SendRow, pause: float) -> None:
         proof, ended = self._proof, self._ended
         while self._open and self._open[0][0] <= send.sent + JITTER / 5:
             heappop(self._open)
@@ -206,12 +301,12 @@ class _Wire:
 class _Holds:
     """Retry-After: from the answer on, nothing is sent before the time it names."""
 
-    def __init__(self, proof: DomainProof) -> None:
+    def __init__(self, proof: _Found) -> None:
         self._proof = proof
-        self._asked: list[tuple[float, SendRow]] = []
-        self._held: SendRow | None = None
+        self._asked: list[tuple[float, _SendRow]] = []
+        self._held: _SendRow | None = None
 
-    def sent(self, send: SendRow) -> None:
+    def sent(self, send: _SendRow) -> None:
         while self._asked and self._asked[0][0] <= send.sent - JITTER / 5:
             _, answer = heappop(self._asked)
             if self._held is None or (answer.hold or 0.0) > (self._held.hold or 0.0):
@@ -225,7 +320,7 @@ class _Holds:
             heappush(self._asked, (send.ended, send))
 
 
-def _robots(proof: DomainProof, rules: RulesThen, send: SendRow) -> float:
+def _robots(proof: _Found, rules: RulesThen, send: _SendRow) -> float:
     """Whether robots.txt allowed a send then; the pause it asks for. It is not asked about itself."""
     if send.agent is None or send.kind == "robots":
         return 0.0
@@ -234,7 +329,7 @@ def _robots(proof: DomainProof, rules: RulesThen, send: SendRow) -> float:
     if found is None:
         proof.add("robots", "before its robots.txt was read", None, send)
         return 0.0
-    proof.rules += 1
+    proof.robots += 1
     if not found.allows(url, send.agent):
         proof.add(
             "robots", f"robots.txt did not allow {send.agent.partition(' ')[0]} to ask for it", None, send

@@ -10,8 +10,8 @@ from scraper.events import INTERRUPTED, STOPPED
 from scraper.items.expectations import Expectation
 from scraper.reports.failures import Problem, problems_of
 from scraper.reports.quality import Emptied, Shrunk, broken, emptied, shrunk
+from scraper.reports.selectors import SelectorHits, missed_selectors
 from scraper.store.queue.runs import Run, counters, rows_by_table
-from scraper.store.rows.selectors import SelectorHits, missed_selectors
 
 __all__ = ["EXIT_CODES", "Problem", "Summary", "summarize"]
 

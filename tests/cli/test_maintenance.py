@@ -21,7 +21,7 @@ from scraper.cli import main
 from scraper.errors import QueryError, UsageError
 from scraper.items import Items
 from scraper.query import open_readonly
-from scraper.reports.diff import Pair, changes
+from scraper.reports.diff import Change, Pair, changes
 from scraper.store.file.schema import prepare
 from scraper.store.queue.runs import begin, end_run
 from scraper.store.rows.history import item_tables
@@ -234,6 +234,16 @@ contents = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 2), max_size=
 crawls = st.lists(st.tuples(contents, st.booleans()), min_size=2, max_size=5)
 
 
+def value_in(change: Change) -> tuple[int | None, int | None]:
+    """The value of a row before and after a change; None where it was not there."""
+    if change.fields is not None:
+        value = change.fields["value"]
+        return value.before, value.after
+    assert change.row is not None
+    value = change.row["value"]
+    return (None, value) if change.change == "appeared" else (value, None)
+
+
 @settings(max_examples=30)
 @given(crawls, st.data())
 def test_a_diff_is_the_difference_of_the_states(
@@ -251,10 +261,7 @@ def test_a_diff_is_the_difference_of_the_states(
     expected = {
         key: (before.get(key), after.get(key)) for key in before | after if before.get(key) != after.get(key)
     }
-    found = {
-        c.key["key"]: (c.before.get("value"), c.after.get("value"))
-        for c in changes(runs.conn, Pair(old, new))
-    }
+    found = {c.key["key"]: value_in(c) for c in changes(runs.conn, Pair(old, new))}
     assert found == expected
 
 

@@ -25,7 +25,7 @@ from scraper import Exact, Key, Page, Spider, UsageError
 from scraper.cli.commands.query import parameters
 from scraper.cli.group import cli
 from scraper.errors import QueryError
-from scraper.query import Answer, ask, fill_rates, list_tables, open_readonly, write_answer
+from scraper.query import QueryResult, ask, fill_rates, list_tables, open_readonly, write_answer
 from scraper.query import tables as query_tables
 from scraper.query.error_hints import placeholders
 from scraper.testing import Site, simulate
@@ -233,7 +233,7 @@ def test_values_of_the_command_line() -> None:
 
 def written(form: str, *rows: tuple[Any, ...], safe: bool = False) -> str:
     out = StringIO()
-    write_answer(Answer([f"c{i}" for i in range(len(rows[0]))], rows), out, form, safe=safe)
+    write_answer(QueryResult([f"c{i}" for i in range(len(rows[0]))], rows), out, form, safe=safe)
     return out.getvalue()
 
 

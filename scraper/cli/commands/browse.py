@@ -13,7 +13,7 @@ from scraper.cli.commands.query import attaching
 from scraper.core.extras import require
 from scraper.errors import UsageError
 from scraper.project.folder import find_database
-from scraper.query import open_readonly
+from scraper.query import Reading
 
 __all__ = ["browse", "command_of"]
 
@@ -31,7 +31,7 @@ def browse(database: str, attach: Sequence[str], port: int, show: bool) -> int:
     """Look at DATABASE in a web browser, on this machine only, until Ctrl-C."""
     paths = [find_database(name) for name in (database, *attach)]
     for path in paths:
-        open_readonly(path).close()
+        Reading(path).close()  # raises where datasette would show an error page
     require("browse", "scraper browse")
     click.echo(f"{', '.join(paths)} → http://{HOST}:{port}/   Ctrl-C ends it", err=True)
     with subprocess.Popen(command_of(paths, port, show), env=_environment()) as server:

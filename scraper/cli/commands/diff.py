@@ -6,8 +6,7 @@ import json
 import sqlite3
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -17,14 +16,15 @@ from scraper.cli.terminal.formatting import number, plural, shown_database
 from scraper.core.tracebacks import printable
 from scraper.errors import UsageError
 from scraper.project.folder import find_database
-from scraper.reports.diff import Change, changes, choose_runs
+from scraper.reports.diff import Change, Kind, choose_runs, compare
+from scraper.reports.json_form import to_json
 from scraper.store.file.maintenance import transaction, upkeep
 from scraper.store.rows.undo import Undone
 from scraper.store.rows.undo import undo as take_back
 
 __all__ = ["diff", "undo"]
 
-_SIGNS = {"appeared": "+", "vanished": "-", "changed": "~"}
+_SIGNS: Mapping[Kind, str] = {"appeared": "+", "vanished": "-", "changed": "~"}
 #: Characters of a value shown on a line.
 WIDEST = 60
 
@@ -41,43 +41,37 @@ def diff(database: str, runs: tuple[int, ...], table: str | None, as_json: bool)
     """
     if len(runs) not in {0, 2}:
         raise UsageError("name two runs, the older first, or none for the last two complete ones")
-    with opened(database) as conn:
-        conn.execute("BEGIN")  # one moment of the database, whatever a crawl writes meanwhile
-        pair = choose_runs(conn, runs)
+    write = _JsonArray() if as_json else _write_line
+    with opened(database) as reading, reading.one_moment():
+        pair = reading.read(choose_runs, runs)
         if pair.warning:
             click.echo(f"! {pair.warning}", err=True)
-        counted: Counter[tuple[str, str]] = Counter()
-        found = _counting(changes(conn, pair, table), counted)
-        (_write_json if as_json else _write_lines)(found)
-        sys.stdout.flush()
-    for name in dict.fromkeys(name for name, _ in counted):
-        told = ", ".join(f"{number(counted[name, kind])} {kind}" for kind in _SIGNS if counted[name, kind])
+        found = reading.read(compare, pair, table, write)
+    if isinstance(write, _JsonArray):
+        write.end()
+    sys.stdout.flush()
+    for name, counts in found.tables.items():
+        told = ", ".join(f"{number(counts[kind])} {kind}" for kind in _SIGNS if kind in counts)
         click.echo(f"{name}: {told} (run {pair.old} → {pair.new})", err=True)
-    if not counted:
+    if not found.tables:
         click.echo(f"nothing differs between run {pair.old} and run {pair.new}", err=True)
-    return 1 if counted else 0
+    return 1 if found.tables else 0
 
 
-def _counting(found: Iterable[Change], counted: Counter[tuple[str, str]]) -> Iterator[Change]:
-    for change in found:
-        counted[change.table, change.kind] += 1
-        yield change
-
-
-def _write_lines(found: Iterable[Change]) -> None:
-    for change in found:
-        sys.stdout.write(printable(_line(change)) + "\n")
+def _write_line(change: Change) -> None:
+    sys.stdout.write(printable(_line(change)) + "\n")
 
 
 def _line(change: Change) -> str:
-    start = f"{_SIGNS[change.kind]} {change.table}"
+    start = f"{_SIGNS[change.change]} {change.table}"
     key = " ".join(f"{name}={_short(value)}" for name, value in change.key.items())
-    if change.kind == "changed":
-        told = ", ".join(f"{n} {_short(old)} → {_short(new)}" for n, (old, new) in change.fields.items())
+    if change.fields is not None:
+        told = ", ".join(
+            f"{n} {_short(one.before)} → {_short(one.after)}" for n, one in change.fields.items()
+        )
     else:
-        rest = {
-            n: v for n, v in (change.after or change.before).items() if n not in change.key and v is not None
-        }
+        row = change.row or {}
+        rest = {n: v for n, v in row.items() if n not in change.key and v is not None}
         told = ", ".join(f"{name} {_short(value)}" for name, value in rest.items())
     return "  ".join(part for part in (start, key, told) if part)
 
@@ -87,30 +81,18 @@ def _short(value: Any) -> str:
     return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
 
 
-def _write_json(found: Iterable[Change]) -> None:
-    start = "[\n "
-    for change in found:
-        sys.stdout.write(start + json.dumps(_record(change), ensure_ascii=False))
-        start = ",\n "
-    sys.stdout.write("[]\n" if start == "[\n " else "\n]\n")
+class _JsonArray:
+    """Writes one JSON array, element by element."""
 
+    def __init__(self) -> None:
+        self._start = "[\n "
 
-def _record(change: Change) -> dict[str, Any]:
-    record: dict[str, Any] = {"table": change.table, "change": change.kind, "key": _plain(change.key)}
-    if change.kind == "changed":
-        pairs = change.fields.items()
-        record["fields"] = {n: {"before": _value(old), "after": _value(new)} for n, (old, new) in pairs}
-    else:
-        record["row"] = _plain(change.after or change.before)
-    return record
+    def __call__(self, change: Change) -> None:
+        sys.stdout.write(self._start + json.dumps(to_json(change), ensure_ascii=False))
+        self._start = ",\n "
 
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _value(value) for name, value in row.items()}
-
-
-def _value(value: Any) -> Any:
-    return value.hex() if isinstance(value, bytes) else value
+    def end(self) -> None:
+        sys.stdout.write("[]\n" if self._start == "[\n " else "\n]\n")
 
 
 @click.command()

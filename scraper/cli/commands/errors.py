@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from scraper.cli.database import opened
@@ -10,11 +12,9 @@ from scraper.cli.terminal.formatting import plural
 from scraper.core.tracebacks import printable
 from scraper.errors import KINDS, UsageError
 from scraper.project.folder import find_database
-from scraper.reports.failures import Problem, problems_of
-from scraper.reports.runs import latest_run
+from scraper.reports.failures import Problem
+from scraper.reports.findings import Failure, Failures, failures_of
 from scraper.settings import did_you_mean
-from scraper.store.queue.runs import run_of
-from scraper.store.rows.selectors import missed_selectors
 
 __all__ = ["errors"]
 
@@ -30,23 +30,29 @@ __all__ = ["errors"]
 )
 def errors(database: str, number: int | None, kind: str | None, full: bool) -> None:
     """What failed in a run of DATABASE, grouped by kind and place; and the selectors that found nothing."""
-    with opened(database) as conn:
-        run = run_of(conn, latest_run(conn, number))
-        problems = problems_of(conn, run.id, kind)
-        missed = missed_selectors(conn, run.id, partly=full) if kind is None else ()
-    path = find_database(database)
-    for problem in problems:
-        for line in error_lines(problem, missed, run.target, path) if problem.place else _site(problem):
-            click.echo(printable(line))
-        for line in problem.detail.splitlines() if full else ():
-            click.echo(f"    {printable(line)}")
-    for hits in missed:
-        for line in missed_lines(hits):
-            click.echo(printable(line))
-    if kind is not None and not problems and kind not in KINDS:
+    with opened(database) as reading:
+        found = reading.read(failures_of, number, kind, partly=full)
+    for line in _lines(found, find_database(database), full=full):
+        click.echo(printable(line))
+    if kind is not None and not found.failures and kind not in KINDS:
         raise UsageError(f"no kind {kind!r}{did_you_mean(kind, KINDS)} Kinds: {', '.join(sorted(KINDS))}")
-    if not problems and not missed:
+    if not found.failures and not found.missed:
         click.echo("nothing failed", err=True)
+
+
+def _lines(found: Failures, database: str, *, full: bool) -> Iterator[str]:
+    for failure in found.failures:
+        yield from _failure(failure, found.target, database)
+        if full:
+            yield from (f"    {line}" for line in failure.problem.detail.splitlines())
+    for missed in found.missed:
+        yield from missed_lines(missed)
+
+
+def _failure(failure: Failure, target: str, database: str) -> list[str]:
+    if failure.problem.place:
+        return error_lines(failure, target, database)
+    return _site(failure.problem)
 
 
 def _site(problem: Problem) -> list[str]:

@@ -16,9 +16,8 @@ from scraper.project.folder import find_database
 from scraper.project.target import find_target
 from scraper.reports.explain import Attempt
 from scraper.reports.explain import explain as explained
-from scraper.reports.runs import latest_run
+from scraper.reports.runs import Run, chosen_run
 from scraper.settings import NO_LAYERS, Layer, Settings
-from scraper.store.queue.runs import Run, run_of
 
 __all__ = ["explain"]
 
@@ -30,10 +29,10 @@ __all__ = ["explain"]
 def explain(database: str, url: str, number: int | None) -> None:
     """Why URL was fetched, skipped, retried, or never queued, in a run of DATABASE."""
     path = find_database(database)
-    with opened(database) as conn:
-        run = run_of(conn, latest_run(conn, number))
+    with opened(database) as reading:
+        run = reading.read(chosen_run, number)
         settings, doubt = _settings(run, path)
-        found = explained(conn, run, url, settings, user_agent(settings), time.time())
+        found = reading.read(explained, run, url, settings, user_agent(settings), time.time())
     lines = [f"{found.url}  {found.state}{': ' + found.reason if found.reason else ''}"]
     lines += [f"  {note}" for note in (*found.notes, *doubt)]
     lines += [f"  {_attempt(attempt)}" for attempt in found.attempts]

@@ -31,7 +31,7 @@ def export_command(
 ) -> None:  # fmt: skip
     """Write a table of DATABASE, or the answer to an SQL statement, to OUT: .csv, .json, .jsonl, .parquet, .xlsx."""
     check_output(out, force=force)
-    with reading(database, attach) as conn:
+    with reading(database, attach) as handle:
         what = Export(question, parameters(question, given), everything, safe, limit)
-        rows = export(conn, what, out, force=force)
+        rows = handle.read(export, what, out, force=force)
     click.echo(f"{out}: {plural(rows, 'row')}", err=True)

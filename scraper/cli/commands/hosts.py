@@ -12,6 +12,7 @@ import click
 
 from scraper.cli.database import opened
 from scraper.cli.terminal.formatting import shown_database
+from scraper.cli.terminal.host_table import host_table
 from scraper.core.urls import domain_of
 from scraper.errors import QueryError, UsageError
 from scraper.project.folder import find_database
@@ -44,8 +45,10 @@ def hosts(database: str, run: int | None, domain: str | None, changes: tuple[str
     elif changes:
         raise UsageError(f"{changes[0]!r}: which domain? scraper hosts {database} --set DOMAIN {changes[0]}")
     else:
-        with opened(database) as conn:
-            write_answer(hosts_of(conn, latest_run(conn, run), time.time()), sys.stdout)
+        now = time.time()
+        with opened(database) as reading:
+            found = reading.read(hosts_of, reading.read(latest_run, run), now)
+        write_answer(host_table(found, now), sys.stdout)
 
 
 def _set(database: str, domain: str, changes: Sequence[str]) -> None:

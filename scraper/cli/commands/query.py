@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
-import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,14 @@ from scraper.cli.terminal.formatting import number
 from scraper.core.tracebacks import printable
 from scraper.errors import QueryError, UsageError
 from scraper.project.folder import find_database
-from scraper.query import TableInfo, ask, fill_rates, list_tables, open_readonly, write_answer
+from scraper.query import FORMATS, Interrupted, Reading, ask, write_answer
 from scraper.query.columns import json_columns
-from scraper.query.database import Interrupted
 from scraper.query.error_hints import placeholders
-from scraper.query.output import FORMATS
-from scraper.reports.quality import emptied
+from scraper.reports.json_form import to_json
+from scraper.reports.tables import TableReport, Tables, tables_of
 from scraper.settings import did_you_mean
 
 __all__ = ["attaching", "parameters", "query", "reading", "tables"]
-
-#: Steps of SQLite's machine between two looks for a Ctrl-C: some hundred microseconds.
-STEPS = 20_000
 
 attaching = click.option(
     "--attach",
@@ -39,18 +34,17 @@ attaching = click.option(
 
 
 @contextmanager
-def reading(database: str, attach: Sequence[str] = ()) -> Iterator[sqlite3.Connection]:
-    """A connection for questions; Ctrl-C stops one at once, and so does SIGTERM: nothing half is left behind."""
+def reading(database: str, attach: Sequence[str] = ()) -> Iterator[Reading]:
+    """A handle for questions; Ctrl-C stops one at once, and so does SIGTERM: nothing half done is left behind."""
     path = find_database(database)
     others = {Path(found).stem: found for found in map(find_database, attach)}
     if len(others) < len(attach) or "main" in others or "temp" in others:
         raise UsageError(f"--attach: each database needs a name of its own, not {', '.join(attach)}")
-    with closing(open_readonly(path, others)) as conn:
-        # Nothing to do but to be Python for a moment, in which a signal's exception comes up.
-        conn.set_progress_handler(lambda: 0, STEPS)
+    with Reading(path, name=database, attach=others) as handle:
+        handle.heed_signals()
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            yield conn
+            yield handle
         except Interrupted as error:
             raise KeyboardInterrupt from error
         finally:
@@ -97,41 +91,34 @@ def _value(text: str) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 def tables(database: str, everything: bool, as_json: bool) -> None:
     """The tables of DATABASE (a file, or a spider's name): rows, columns, and how well each column is filled."""
-    with reading(database) as conn:
-        found = [info for info in list_tables(conn) if everything or not info.internal]
-        views = [info.name for info in list_tables(conn) if info.internal and not info.name.startswith("_")]
-        filled = [fill_rates(conn, info) for info in found]
-        lost = _emptied(conn)
+    with reading(database) as handle:
+        found = handle.read(tables_of, everything=everything)
     if as_json:
-        click.echo(json.dumps([_record(info) for info in filled], indent=1, ensure_ascii=False))
+        click.echo(json.dumps(to_json(found.tables), indent=1, ensure_ascii=False))
         return
-    for info in filled:
-        _show(info, everything, lost)
-    if not found:
+    lost = _emptied(found)
+    for table in found.tables:
+        _show(table, everything, lost)
+    if not found.tables:
         click.echo("no tables yet", err=True)
-    elif views and not everything:
-        click.echo(f"views: {', '.join(views)}")
+    elif found.views and not everything:
+        click.echo(f"views: {', '.join(found.views)}")
 
 
-def _emptied(conn: sqlite3.Connection) -> dict[tuple[str, str], str]:
+def _emptied(found: Tables) -> dict[tuple[str, str], str]:
     """What to say of columns that emptied in the newest run."""
-    try:
-        run = conn.execute("SELECT max(id) FROM _runs").fetchone()[0]
-        found = emptied(conn, run) if run is not None else []
-    except sqlite3.OperationalError:
-        return {}  # a database of another program, or of an earlier version
     return {
-        (one.table, one.column): f"⚠ empty in {number(one.empty)} of {number(one.rows)} in run {run}"
+        (one.table, one.column): f"⚠ empty in {number(one.empty)} of {number(one.rows)} in run {found.run}"
         f" ({number(one.before_empty)} of {number(one.before_rows)} in run {one.before})"
-        for one in found
+        for one in found.emptied
     }
 
 
-def _show(info: TableInfo, everything: bool, lost: Mapping[tuple[str, str], str]) -> None:
-    of = f"  (fill rates of {number(info.sampled)} rows, spread evenly)" if info.sampled else ""
-    click.echo(f"{printable(info.name)}  {number(info.rows)} {'row' if info.rows == 1 else 'rows'}{of}")
-    columns = [c for c in info.columns if everything or info.internal or not c.name.startswith("_")]
-    said = [lost.get((info.name, c.name), "") for c in columns]
+def _show(table: TableReport, everything: bool, lost: Mapping[tuple[str, str], str]) -> None:
+    of = f"  (fill rates of {number(table.sampled)} rows, spread evenly)" if table.sampled else ""
+    click.echo(f"{printable(table.table)}  {number(table.rows)} {'row' if table.rows == 1 else 'rows'}{of}")
+    columns = [c for c in table.columns if everything or not c.name.startswith("_")]
+    said = [lost.get((table.table, c.name), "") for c in columns]
     lines = [
         (printable(c.name), c.kind or c.type, "key" if c.key else "", _percent(c.filled)) for c in columns
     ]
@@ -149,14 +136,6 @@ def _percent(share: float | None) -> str:
     if 0 < share < 1:
         percent = min(max(percent, 0.1), 99.9)
     return f"{percent:.3g} %"
-
-
-def _record(info: TableInfo) -> dict[str, Any]:
-    columns = [
-        {"name": c.name, "type": c.type, "kind": c.kind, "key": c.key, "filled": c.filled}
-        for c in info.columns
-    ]
-    return {"table": info.name, "rows": info.rows, "sampled": info.sampled, "columns": columns}
 
 
 @click.command()
@@ -181,10 +160,12 @@ def query(
     if safe and form != "csv":
         raise UsageError("--excel-safe is about CSV; write --csv --excel-safe")
     assert form in FORMATS
-    with reading(database, attach) as conn:
-        answer = ask(conn, question, parameters(question, given), limit=limit, everything=everything)
+    with reading(database, attach) as handle:
+        values = parameters(question, given)
+        answer = handle.read(ask, question, values, limit=limit, everything=everything)
+        nested = handle.read(json_columns, answer)
         try:
-            write_answer(answer, sys.stdout, form, safe=safe, nested=json_columns(conn, answer))
+            write_answer(answer, sys.stdout, form, safe=safe, nested=nested)
         except UnicodeEncodeError as error:
             raise QueryError(
                 f"this terminal cannot show {error.object[error.start]!r}; set PYTHONUTF8=1"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import click
 
@@ -15,21 +13,20 @@ from scraper.cli.database import opened
 from scraper.cli.terminal.display import Display, counted, hours
 from scraper.cli.terminal.formatting import number, plural, shown_database
 from scraper.cli.terminal.region import Region, is_terminal
-from scraper.core.clock import iso, local_time
+from scraper.core.clock import local_time
 from scraper.core.models import CrawlStatus
 from scraper.core.tracebacks import printable
 from scraper.project.folder import find_database
-from scraper.reports.progress import Progress, progress_of, sends_per_second, taken_domains
+from scraper.query import Reading
+from scraper.reports.json_form import to_json
+from scraper.reports.progress import Progress, taken_domains
 from scraper.reports.runs import latest_run
-from scraper.store.file.lock import holder_of
-from scraper.store.queue.leases import upcoming_domains
+from scraper.reports.status import DOMAINS, Status, live_progress, status_of
 
 __all__ = ["status"]
 
 #: Seconds between two drawings and two looks; and between two lines where nothing can be drawn.
 FRAME, LOOK, LINE = 0.125, 1.0, 10.0
-#: Domains shown.
-SHOWN = 5
 
 
 @click.command()
@@ -40,79 +37,55 @@ SHOWN = 5
 def status(database: str, run: int | None, watch: bool, as_json: bool) -> None:
     """How the newest run of DATABASE is doing: running, stopped or dead, its numbers, what it waits for."""
     path = find_database(database)
-    with opened(path) as conn:
-        chosen = latest_run(conn, run)
+    with opened(path) as reading:
+        chosen = reading.read(latest_run, run)
         if watch:
-            _watch(conn, path, chosen)
-        progress = progress_of(conn, chosen)
-        holder = holder_of(path) if progress.state == "running" else None
-        if as_json:
-            click.echo(json.dumps(_as_json(conn, progress, holder)))
-        else:
-            for line in _lines(conn, path, progress, holder):
-                click.echo(printable(line))
+            _watch(reading, path, chosen)
+        now = time.time()
+        found = reading.read(status_of, path, chosen, now)
+    if as_json:
+        click.echo(json.dumps(to_json(found)))
+        return
+    for line in _lines(found, shown_database(path), now):
+        click.echo(printable(line))
 
 
-def _lines(conn: sqlite3.Connection, path: str, progress: Progress, holder: str | None) -> Sequence[str]:
-    now = time.time()
-    lines = [f"{progress.spider}  run {progress.run}  {_state(progress, path, holder)}"]
-    took = hours((progress.finished or (now if holder else _last_send(conn, progress))) - progress.started)
-    pace = f" · {sends_per_second(conn, progress.run, now):.1f}/s" if holder else ""
-    lines.append(f"  {counted(progress)} · {number(progress.queued)} queued{pace}   {took}")
-    if holder is not None:
+def _lines(found: Status, shown: str, now: float) -> Sequence[str]:
+    lines = [f"{found.spider}  run {found.run}  {_state(found, shown)}"]
+    pace = f" · {found.per_second:.1f}/s" if found.live else ""
+    lines.append(f"{_numbers(found)}{pace}   {hours(found.seconds)}")
+    if found.live:
+        lines += [f"  {name}  {plural(taken, 'request')} taken" for name, taken in found.domains.items()]
         lines += [
-            f"  {d.name}  {plural(d.in_flight, 'request')} taken"
-            for d in taken_domains(conn, progress.run, SHOWN)
-        ]
-        lines += [
-            f"  {later.domain}  waits: {later.why} until {local_time(later.at, now)}"
-            for later in upcoming_domains(conn, progress.run, now, SHOWN)
+            f"  {one.domain}  waits: {one.why} until {local_time(one.until, now)}" for one in found.waiting
         ]
     return lines
 
 
-def _state(progress: Progress, path: str, holder: str | None) -> str:
+def _numbers(progress: Progress) -> str:
+    return f"  {counted(progress)} · {number(progress.queued)} queued"
+
+
+def _state(found: Status, shown: str) -> str:
     """In words, with what to do next."""
-    shown = shown_database(path)
-    if holder is not None:
-        return f"running: {holder}"
-    if progress.state == "running":
+    if found.live:
+        return f"running: {found.holder}"
+    if found.state == "running":
         return f"died while it ran; continue with: scraper resume {shown}"
-    why = f": {progress.reason}" if progress.reason else ""
-    after = f"; continue with: scraper resume {shown}" if progress.state == "stopped" else ""
-    return f"{progress.state}{why}{after}"
+    why = f": {found.reason}" if found.reason else ""
+    after = f"; continue with: scraper resume {shown}" if found.state == "stopped" else ""
+    return f"{found.state}{why}{after}"
 
 
-def _last_send(conn: sqlite3.Connection, progress: Progress) -> float:
-    """When a dead process was last heard of."""
-    found = conn.execute(
-        "SELECT ended FROM _sends WHERE run = ? ORDER BY id DESC LIMIT 1", (progress.run,)
-    ).fetchone()
-    return float(found[0]) if found else progress.started
-
-
-def _as_json(conn: sqlite3.Connection, progress: Progress, holder: str | None) -> dict[str, object]:
-    now = time.time()
-    told = asdict(progress)
-    told["started"] = iso(progress.started)
-    told["finished"] = None if progress.finished is None else iso(progress.finished)
-    told |= {"live": holder is not None, "holder": holder}
-    told["per_second"] = sends_per_second(conn, progress.run, now)
-    told["domains"] = {d.name: d.in_flight for d in taken_domains(conn, progress.run, SHOWN)}
-    later = upcoming_domains(conn, progress.run, now, SHOWN)
-    told["waiting"] = [{"domain": u.domain, "until": iso(u.at), "why": u.why} for u in later]
-    return told
-
-
-def _watch(conn: sqlite3.Connection, path: str, run: int) -> None:
-    """Show the numbers until nobody crawls into the database any more, or a person has seen enough."""
+def _watch(reading: Reading, path: str, run: int) -> None:
+    """Show the numbers until the crawl has ended, or the person has seen enough."""
     display, region = Display(), Region(sys.stderr) if is_terminal(sys.stderr) else None
     looked = said = 0.0
     try:
-        while holder_of(path) is not None and (progress := progress_of(conn, run)).state == "running":
+        while (progress := reading.read(live_progress, path, run)) is not None:
             now = time.monotonic()
             if now - looked >= LOOK:
-                domains = taken_domains(conn, run, SHOWN)
+                domains = reading.read(taken_domains, run, DOMAINS)
                 display.update(now, progress, CrawlStatus(domains, len(domains)))
                 looked = now
             seconds = time.time() - progress.started
@@ -120,9 +93,7 @@ def _watch(conn: sqlite3.Connection, path: str, run: int) -> None:
                 lines = display.lines(seconds, time.time(), region.columns())
                 region.draw([printable(line) for line in lines])
             elif now - said >= LINE:
-                click.echo(
-                    f"  {hours(seconds)}  {counted(progress)} · {number(progress.queued)} queued", err=True
-                )
+                click.echo(f"  {hours(seconds)}{_numbers(progress)}", err=True)
                 said = now
             time.sleep(FRAME if region is not None else LOOK)
     except KeyboardInterrupt:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,14 @@ from scraper.errors import UsageError
 from scraper.page import Page
 from scraper.project.folder import find_database
 from scraper.project.target import Target, find_target, pairs_of
-from scraper.query import open_readonly
+from scraper.query import Reading
 from scraper.reports.failures import Problem
-from scraper.reports.hints import asked_in
+from scraper.reports.findings import failure_of, with_calls
+from scraper.reports.selectors import SelectorHits
+from scraper.reports.stored_request import StoredRequest, stored_request
 from scraper.settings import did_you_mean
-from scraper.store.rows.selectors import SelectorHits
 from scraper.testing.saved_case import save_case
 from scraper.testing.single_page import Trial, try_page
-from scraper.testing.stored_request import Known, known_request
 
 __all__ = ["try_"]
 
@@ -68,13 +67,13 @@ def try_(target: str, url: str | None, everything: bool, save: bool, **given: An
     return trial.exit_code
 
 
-def _known(found: Target, url: str, database: str | None) -> Known | None:
+def _known(found: Target, url: str, database: str | None) -> StoredRequest | None:
     """The URL in the database that is named, or in the spider's own where there is one."""
     path = find_database(database) if database is not None else _own_database(found)
     if path is None:
         return None
-    with closing(open_readonly(path)) as conn:
-        return known_request(conn, url)
+    with Reading(path) as reading:
+        return reading.read(stored_request, url)
 
 
 def _own_database(found: Target) -> str | None:
@@ -82,7 +81,9 @@ def _own_database(found: Target) -> str | None:
     return str(path) if path.is_file() else None
 
 
-def _request(found: Target, url: str | None, known: Known | None, callback: str | None) -> Request | None:
+def _request(
+    found: Target, url: str | None, known: StoredRequest | None, callback: str | None
+) -> Request | None:
     if url is None:
         if callback is not None:
             raise UsageError("--callback needs the URL it is for: scraper try TARGET URL --callback NAME")
@@ -97,7 +98,7 @@ def _request(found: Target, url: str | None, known: Known | None, callback: str 
     return Request.of(known.url if known is not None else url, options)
 
 
-def _shallower(found: Target, known: Known | None) -> dict[str, Any]:
+def _shallower(found: Target, known: StoredRequest | None) -> dict[str, Any]:
     """How far links may lead from a page that is some steps from the start itself."""
     deepest = found.definition.settings.get("max_depth")
     if known is None or deepest is None:
@@ -116,9 +117,8 @@ def _report(trial: Trial, target: str, how: str, most: int | None) -> list[str]:
     if done.error is not None:
         error = done.error
         problem = Problem(error.kind, None, 1, url, error.message, error.place, error.detail)
-        lines += [
-            line for line in error_lines(problem, _missed(done), "", "") if not line.startswith("  first:")
-        ]
+        told = error_lines(failure_of(problem, _missed(done)), "", "")
+        lines += [line for line in told if not line.startswith("  first:")]
     elif outcome.name != "ok":
         lines.append(f"  {outcome.name}: {outcome.why or outcome.kind}")
     if trial.page is not None:
@@ -180,11 +180,10 @@ def _selectors(done: Done, page: Page) -> list[str]:
     """Each selector asked for: how often it matches on the whole page, whatever it was asked of."""
     if not done.hits:
         return []
-    hits = _missed(done)
-    asked = [f"{shown_place(hit.place)}  {asked_in(hit)}" for hit in hits]
-    width = min(70, max(map(len, asked)))
+    asked = [(f"{shown_place(one.hits.place)}  {one.call}", one.hits) for one in with_calls(_missed(done))]
+    width = min(70, max(len(call) for call, _ in asked))
     lines = ["selectors, with their matches on the page"]
-    for call, hit in zip(asked, hits, strict=True):
+    for call, hit in asked:
         meant = f'; did you mean "{hit.meant}"? ({plural(hit.meant_matches, "match")})' if hit.meant else ""
         found = number(len(page.css(hit.selector))) if hit.matched else f"nothing{meant}"
         lines.append(f"  {call.ljust(width)}  {found}")

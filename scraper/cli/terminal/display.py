@@ -7,34 +7,22 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from scraper.cli.terminal.formatting import number, of_table, plural
 from scraper.cli.terminal.region import fitted, width
 from scraper.core.clock import local_time
 from scraper.core.models import CrawlStatus, DomainStatus
-from scraper.reports.progress import Progress
+from scraper.reports.progress import Pace, Progress
 
 __all__ = ["Display", "counted", "hours"]
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 BARS = "▁▂▃▄▅▆▇█"
-#: Seconds the pace is averaged over, and that have to pass before it says how long the rest will take.
-WINDOW = 15.0
 #: Domains shown, seconds of their past in a sparkline, and domains whose past is kept.
 LANES, SPARKS, KEPT = 5, 8, 64
 #: Tables named in the line of numbers.
 TABLES = 3
-
-
-class _Point(NamedTuple):
-    """The numbers at a moment (loop time)."""
-
-    at: float
-    ended: int
-    queued: int
-    spent: Mapping[str, float]
 
 
 class Display:
@@ -42,7 +30,7 @@ class Display:
 
     def __init__(self, max_pages: int | None = None) -> None:
         self._max_pages = max_pages
-        self._points: deque[_Point] = deque()
+        self._pace = Pace()
         self._recent: Counter[str] = Counter()
         self._past: dict[str, deque[int]] = {}
         self._progress: Progress | None = None
@@ -56,9 +44,7 @@ class Display:
     def update(self, now: float, progress: Progress, status: CrawlStatus) -> None:
         """The numbers as they are `now` (loop time)."""
         self._progress, self._status = progress, status
-        self._points.append(_Point(now, progress.ended, progress.queued, status.spent))
-        while now - self._points[0].at > WINDOW and len(self._points) > 2:
-            self._points.popleft()
+        self._pace.update(now, progress, status.spent)
         for name in {*self._past, *self._recent}:
             self._past.setdefault(name, deque(maxlen=SPARKS)).append(self._recent[name])
         self._recent.clear()
@@ -75,29 +61,15 @@ class Display:
 
     def pace(self) -> float:
         """Requests ended a second, over the last seconds."""
-        if len(self._points) < 2:
-            return 0.0
-        first, last = self._points[0], self._points[-1]
-        return (last.ended - first.ended) / (last.at - first.at) if last.at > first.at else 0.0
+        return self._pace.per_second()
 
     def _numbers(self) -> str:
         if (progress := self._progress) is None:
             return "starting"
         parts = [counted(progress), f"{number(progress.queued)} queued", f"{self.pace():.1f}/s"]
-        if (left := self._left()) is not None:
+        if (left := self._pace.seconds_left(progress, self._max_pages)) is not None:
             parts.append(f"about {_roughly(left)} left")
         return " · ".join(parts)
-
-    def _left(self) -> float | None:
-        """Seconds to go, while the queue shrinks or a number of pages is set; None while nobody can know."""
-        pace, progress = self.pace(), self._progress
-        if progress is None or pace <= 0 or self._points[-1].at - self._points[0].at < WINDOW / 2:
-            return None
-        shrinks = self._points[-1].queued < self._points[0].queued
-        guesses = [progress.queued / pace] if shrinks else []
-        if self._max_pages is not None:
-            guesses.append(max(0, self._max_pages - progress.pages) / pace)
-        return min(guesses, default=None)
 
     def _lanes(self, unix: float) -> list[str]:
         domains = self._status.domains
@@ -118,14 +90,10 @@ class Display:
 
     def _most_time(self) -> str:
         """What took most of the last seconds, with its share."""
-        if len(self._points) < 2:
+        if (largest := self._pace.largest_share()) is None:
             return ""
-        before, now = self._points[0].spent, self._points[-1].spent
-        spent = {cause: seconds - before.get(cause, 0.0) for cause, seconds in now.items()}
-        if not (total := sum(spent.values())):
-            return ""
-        cause = max(spent, key=lambda name: spent[name])
-        return f"{cause} {round(100 * spent[cause] / total)} %"
+        cause, share = largest
+        return f"{cause} {round(100 * share)} %"
 
     def _spark(self, name: str) -> str:
         past: Sequence[int] = self._past.get(name, ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scraper.cli.terminal.findings import findings
+from scraper.cli.terminal.findings import finding_lines
 from scraper.cli.terminal.formatting import (
     duration,
     number,
@@ -15,11 +15,12 @@ from scraper.cli.terminal.formatting import (
 )
 from scraper.cli.terminal.quality import quality_lines
 from scraper.reports.summary import Summary
+from scraper.reports.time_shares import time_shares
 
 __all__ = ["ending", "shares"]
 
-#: Lines of the end at most, a good end's without its problems at most, and causes in its line about time.
-LINES, CAUSES = 6, 4
+#: Lines of the end at most.
+LINES = 6
 
 
 def ending(summary: Summary) -> list[str]:
@@ -28,7 +29,7 @@ def ending(summary: Summary) -> list[str]:
     if summary.exit_code == 4:
         return [f"✗ {summary.start_problem}. Nothing crawled."]
     head = f"{_mark(summary)} {summary.spider}: {_counted(summary)} in {duration(summary.seconds)}{_because(summary)}"
-    told = quality_lines(summary) + findings(summary)
+    told = quality_lines(summary) + finding_lines(summary)
     if summary.rejected:
         place, why = summary.refusal
         told.append(
@@ -49,11 +50,7 @@ def ending(summary: Summary) -> list[str]:
 
 def shares(counters: Mapping[str, int]) -> str:
     """Where the time went, most first: rate limit 81 % · network 15 %."""
-    spent = {name[5:]: n for name, n in counters.items() if name.startswith("time.")}
-    total = sum(spent.values())
-    most = sorted(spent, key=lambda cause: -spent[cause])[:CAUSES]
-    percent = {cause: round(100 * spent[cause] / total) for cause in most} if total else {}
-    return " · ".join(f"{cause} {share} %" for cause, share in percent.items() if share)
+    return " · ".join(f"{cause} {share} %" for cause, share in time_shares(counters).items())
 
 
 def _mark(summary: Summary) -> str:

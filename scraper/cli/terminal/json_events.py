@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from scraper.api import Crawl
@@ -21,6 +20,7 @@ from scraper.events import (
     Warned,
     told,
 )
+from scraper.reports.json_form import to_json
 from scraper.reports.summary import Summary
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class JsonEvents:
 
     def ended(self, summary: Summary) -> None:
         """The last line: the whole summary."""
-        whole = asdict(summary)
+        whole = to_json(summary)
         whole["time_ms"] = {n[5:]: ms for n, ms in summary.counters.items() if n.startswith("time.")}
         self._write("ended", **whole)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -32,7 +31,7 @@ from scraper.events import (
     told,
 )
 from scraper.net.guard import refuse
-from scraper.query import open_readonly
+from scraper.query import Reading, Unavailable
 from scraper.reports.progress import Progress, progress_of
 from scraper.reports.summary import Summary
 
@@ -40,8 +39,8 @@ __all__ = ["Reporter", "say"]
 
 #: Seconds between two lines where nothing can be drawn, two drawings, and two looks at the numbers.
 LINE, FRAME, LOOK = 10.0, 0.125, 1.0
-#: Milliseconds the display waits for a database that is locked; then it shows what it knew.
-BUSY = 100
+#: Seconds the display waits for a database that is locked; then it shows what it knew.
+PATIENCE = 0.1
 
 _COLOURS = {"✓": "green", "!": "yellow", "✗": "red"}
 
@@ -67,7 +66,7 @@ class Reporter:
         self._region = None if quiet else region
         self._crawl: Crawl | None = None
         self._display = Display()
-        self._numbers: sqlite3.Connection | None = None
+        self._numbers: Reading | None = None
         self._known: Progress | None = None
         self._time: Callable[[], float] = lambda: 0.0
         self._began = self._looked = 0.0
@@ -169,12 +168,11 @@ class Reporter:
         crawl, now = self._crawl, self._time()
         if crawl is None or crawl.run_id is None or crawl.database == ":memory:":
             return None
-        if (conn := self._numbers) is None:
-            conn = self._numbers = open_readonly(crawl.database)
-            conn.execute(f"PRAGMA busy_timeout = {BUSY}")
+        if (reading := self._numbers) is None:
+            reading = self._numbers = Reading(crawl.database, patience=PATIENCE)
         if now - self._looked >= LOOK or self._region is None:
-            with suppress(sqlite3.OperationalError):  # locked for a moment: the old numbers stay
-                self._known, self._looked = progress_of(conn, crawl.run_id), now
+            with suppress(Unavailable):  # locked for a moment: the old numbers stay
+                self._known, self._looked = reading.read(progress_of, crawl.run_id), now
                 self._display.update(now, self._known, crawl.status())
         return self._known
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scraper.core.models import Done, Site
 
-__all__ = ["SelectorCounts", "SelectorHits", "missed_selectors"]
+__all__ = ["SelectorCounts"]
 
 #: Selectors and domains counted one by one in a run: a selector may be made up from data, domains are many.
 MOST_SITES, MOST_DOMAINS = 5_000, 1_000
@@ -106,40 +105,3 @@ class SelectorCounts:
             ],
         )  # fmt: skip
         self._held.clear()
-
-
-@dataclass(frozen=True, slots=True)
-class SelectorHits:
-    """A selector that missed: it matched on `matched` of `pages` pages, not on `first_miss`.
-
-    `meant` matches `meant_matches` times where it was first asked for. `before` is the last earlier run of the
-    same series in which the selector of this function matched, wherever in the file it stood then.
-    """
-
-    place: str
-    function: str
-    call: str
-    selector: str
-    pages: int
-    matched: int
-    first_miss: str
-    meant: str | None
-    meant_matches: int
-    before: int | None
-
-
-_MISSED = """
-SELECT place, function, call, selector, sum(pages), sum(matched), min(first_miss), max(meant), max(meant_matches),
-    (SELECT max(e.run) FROM _selectors e JOIN _runs o ON o.id = e.run JOIN _runs r ON r.series = o.series
-     WHERE r.id = ?1 AND e.run < ?1 AND e.matched > 0 AND e.selector = s.selector
-     AND e.function IN (s.function, ''))
-FROM _selectors s WHERE run = ?1
-GROUP BY place, function, call, selector
-HAVING sum(matched) = 0 OR (?2 AND sum(matched) < sum(pages))
-ORDER BY sum(matched) > 0, sum(pages) DESC, place
-"""
-
-
-def missed_selectors(conn: sqlite3.Connection, run: int, *, partly: bool = False) -> Sequence[SelectorHits]:
-    """The selectors of a run that never matched, most often asked first; `partly`: and those that sometimes did."""
-    return [SelectorHits(*row) for row in conn.execute(_MISSED, (run, partly))]

@@ -12,11 +12,11 @@ from scraper.core.models import KeptPage, Options
 from scraper.core.urls import normalize, split
 from scraper.store.queue.requests import decode_options
 
-__all__ = ["Known", "known_request"]
+__all__ = ["StoredRequest", "stored_request"]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class StoredRequest:
     """A request of an earlier run. `robots` is the robots.txt stored for its origin, None for none.
 
     `whole` is False where its headers or body were cleared when it ended: sent now, it would be another one.
@@ -39,7 +39,7 @@ WHERE r.url = ?1 OR p.url = ?1 ORDER BY r.run DESC, p.url IS NULL, r.id DESC LIM
 """
 
 
-def known_request(conn: sqlite3.Connection, url: str) -> Known | None:
+def stored_request(conn: sqlite3.Connection, url: str) -> StoredRequest | None:
     """The request of the newest run that has this URL, one whose page was kept before others."""
     try:
         row = conn.execute(_FIND, (normalize(url),)).fetchone()
@@ -52,7 +52,7 @@ def known_request(conn: sqlite3.Connection, url: str) -> Known | None:
     if page_url is not None:
         page = KeptPage(page_url, status, [(n, v) for n, v in json.loads(headers)], octets)
     robots = conn.execute("SELECT robots FROM _origins WHERE origin = ?", (split(found).origin,)).fetchone()
-    return Known(
+    return StoredRequest(
         run, found, depth, decode_options(callback, priority, options, body),
         json.loads(begun)["arguments"], page, robots[0] if robots else None, body != b"",
     )  # fmt: skip

@@ -1,0 +1,82 @@
+"""How a run is doing, seen from any process: its numbers, who crawls it, what it waits for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from scraper.reports.json_form import AS_TIME, UNSAID
+from scraper.reports.progress import Progress, progress_of, sends_per_second, taken_domains
+from scraper.store.file.lock import holder_of
+from scraper.store.queue.leases import upcoming_domains
+
+__all__ = ["DOMAINS", "Status", "WaitingDomain", "live_progress", "status_of"]
+
+#: Domains named.
+DOMAINS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingDomain:
+    """A domain with queued requests that is due only at `until` (unix seconds), and why."""
+
+    domain: str
+    until: float = field(metadata=AS_TIME)
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Progress):
+    """The numbers of a run and what happens to it now.
+
+    `live`: a process crawls it, the `holder`. A run in state running that is not live has died. `domains` maps the
+    busiest ones to the requests taken of them; `waiting` are those due soonest. `seconds` is how long the run took, or
+    has taken so far; of one that died, until its last send.
+    """
+
+    live: bool
+    holder: str | None
+    per_second: float
+    domains: Mapping[str, int]
+    waiting: Sequence[WaitingDomain]
+    seconds: float = field(metadata=UNSAID)
+
+
+def status_of(conn: sqlite3.Connection, database: str, run: int, now: float) -> Status:
+    """How a run of the file `database` is doing at `now` (unix). Raises QueryError when there is no such run."""
+    progress = progress_of(conn, run)
+    holder = holder_of(database) if progress.state == "running" else None
+    ended = progress.finished or (now if holder is not None else _last_heard_of(conn, progress))
+    return Status(
+        **asdict(progress),
+        live=holder is not None,
+        holder=holder,
+        per_second=sends_per_second(conn, run, now),
+        domains={domain.name: domain.in_flight for domain in taken_domains(conn, run, DOMAINS)},
+        waiting=_waiting(conn, run, now),
+        seconds=ended - progress.started,
+    )
+
+
+def live_progress(conn: sqlite3.Connection, database: str, run: int) -> Progress | None:
+    """The numbers of a run that a process is crawling now; None when it is over."""
+    if holder_of(database) is None:
+        return None
+    progress = progress_of(conn, run)
+    return progress if progress.state == "running" else None
+
+
+def _waiting(conn: sqlite3.Connection, run: int, now: float) -> list[WaitingDomain]:
+    """The domains that are due soonest; none in a database that an older version wrote without saying why."""
+    told = conn.execute("SELECT 1 FROM pragma_table_info('_domains') WHERE name = 'waits_for'").fetchone()
+    found = upcoming_domains(conn, run, now, DOMAINS) if told else ()
+    return [WaitingDomain(one.domain, one.at, one.why) for one in found]
+
+
+def _last_heard_of(conn: sqlite3.Connection, progress: Progress) -> float:
+    """When a process that died last sent something."""
+    found = conn.execute(
+        "SELECT ended FROM _sends WHERE run = ? ORDER BY id DESC LIMIT 1", (progress.run,)
+    ).fetchone()
+    return float(found[0]) if found else progress.started
