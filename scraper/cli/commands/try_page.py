@@ -22,11 +22,11 @@ from scraper.project.target import Target, find_target, pairs_of
 from scraper.query import open_readonly
 from scraper.reports.failures import Problem
 from scraper.reports.hints import asked_in
+from scraper.reports.stored_request import Known, known_request
+from scraper.reports.summary import SelectorHits
 from scraper.settings import did_you_mean
-from scraper.store.rows.selectors import SelectorHits
 from scraper.testing.saved_case import save_case
 from scraper.testing.single_page import Trial, try_page
-from scraper.testing.stored_request import Known, known_request
 
 __all__ = ["try_"]
 

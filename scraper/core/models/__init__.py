@@ -4,7 +4,7 @@ from scraper.core.models.cookie import Cookie
 from scraper.core.models.download import Download
 from scraper.core.models.lease import LONGEST_HOLD, DomainFacts, DomainLease, OriginFacts, Pending
 from scraper.core.models.limits import Hours, Limit, Pace, Rate
-from scraper.core.models.order import Command
+from scraper.core.models.order import LIMIT, STOP, Command
 from scraper.core.models.proxy import Proxy, read_proxies
 from scraper.core.models.request import (
     Known,
@@ -31,10 +31,14 @@ from scraper.core.models.result import (
     Table,
     Validators,
 )
+from scraper.core.models.run import Budget, Ending, NewRun, Requeued, Run
 from scraper.core.models.status import CrawlStatus, DomainStatus, Upcoming
 
 __all__ = [
+    "LIMIT",
     "LONGEST_HOLD",
+    "STOP",
+    "Budget",
     "Column",
     "Command",
     "Completed",
@@ -45,6 +49,7 @@ __all__ = [
     "DomainStatus",
     "Done",
     "Download",
+    "Ending",
     "ErrorRecord",
     "Hours",
     "ItemRow",
@@ -52,6 +57,7 @@ __all__ = [
     "KeptPage",
     "Known",
     "Limit",
+    "NewRun",
     "Options",
     "OriginFacts",
     "Outcome",
@@ -63,6 +69,8 @@ __all__ = [
     "Rejected",
     "Request",
     "Requests",
+    "Requeued",
+    "Run",
     "Send",
     "SendKind",
     "Site",
