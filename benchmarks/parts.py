@@ -28,7 +28,7 @@ from benchmarks.measure import cpu_model
 from scraper.core import urls
 from scraper.core.charsets import decode_text
 from scraper.core.clock import Clock
-from scraper.core.models import DomainLease, Done, Options, Outcome, QueuedRequest, Send
+from scraper.core.models import Budget, DomainLease, Done, Options, Outcome, QueuedRequest, Send
 from scraper.demo.endless import Pages, path_of, serving
 from scraper.demo.endless.spider import EndlessShop, Product
 from scraper.engine.collect import Collector
@@ -41,7 +41,7 @@ from scraper.politeness import Politeness
 from scraper.settings import Settings
 from scraper.spider import define
 from scraper.store.file.database import Database
-from scraper.store.frontier import Budget, SqliteFrontier
+from scraper.store.frontier import SqliteFrontier
 from scraper.store.queue.runs import begin
 
 #: Requests that the frontier is filled with, and how many a call adds or claims.

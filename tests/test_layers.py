@@ -38,7 +38,8 @@ ROWS: dict[str, list[str]] = {
     "scraper.core": [
         "clock charsets codec extras sql_names timing urls",
         "credentials models",
-        "frontier tracebacks",
+        "frontier maintenance tracebacks",
+        "ledger",
         "__init__",
     ],
     "scraper.page": [
@@ -57,7 +58,16 @@ ROWS: dict[str, list[str]] = {
         "transports",
         "__init__",
     ],
-    "scraper.store": ["rows", "file", "queue", "results", "frontier", "__init__"],
+    "scraper.api": ["database", "crawling", "__init__"],
+    "scraper.store": [
+        "rows",
+        "file",
+        "queue",
+        "results",
+        "frontier live_crawls maintenance",
+        "ledger",
+        "__init__",
+    ],
     "scraper.cli": [
         "curl database guess memory outline plain_output",
         "installation",

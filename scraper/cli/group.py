@@ -43,7 +43,7 @@ COMMANDS = {
     ),
     "browse": ("scraper.cli.commands.browse:browse", "Look at a database in a web browser (datasette)."),
     "diff": ("scraper.cli.commands.diff:diff", "What appeared, vanished and changed between two runs."),
-    "undo": ("scraper.cli.commands.diff:undo", "Take a bad run back."),
+    "undo": ("scraper.cli.commands.undo:undo", "Take a bad run back."),
     "runs": ("scraper.cli.commands.runs:runs", "The runs of a database."),
     "status": (
         "scraper.cli.commands.status:status",

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,14 @@ from scraper.cli.terminal.json_events import JsonEvents
 from scraper.cli.terminal.region import Region, is_terminal, screen
 from scraper.cli.terminal.report import Reporter
 from scraper.cli.terminal.signals import heeding
-from scraper.errors import QueryError, UsageError
+from scraper.core.models import Run
+from scraper.errors import UsageError
 from scraper.events import GRACE
 from scraper.project.folder import find_database
 from scraper.project.target import change_to, find_target, pairs_of, stored_target
-from scraper.query import open_readonly
 from scraper.query.run_files import check_run_output, export_run
+from scraper.reports.stored_runs import run_to_resume
 from scraper.reports.summary import Summary
-from scraper.store.queue.runs import Run, latest, unfinished
 
 if TYPE_CHECKING:
     from scraper.profiling import Profile
@@ -58,8 +58,7 @@ def go_on(database: str, given: Mapping[str, Any]) -> int:
     """The unfinished run of DATABASE, or what failed of its newest, to its end; the exit code."""
     failed: str | None = given["failed"]
     path = find_database(database)
-    with closing(open_readonly(path)) as conn:
-        run = _to_resume(conn, path, finished=failed is not None)
+    run = run_to_resume(path, finished=failed is not None)
     look = _look(given)
     how: Resume = "must" if failed is None else "failed"
     with look.stage() as region:
@@ -83,19 +82,6 @@ def _continued(run: Run, path: str, how: Resume, failed: str | None, given: Mapp
     return Crawl(
         found.cls, db=path, layers=found.layers, resume=how, failed=failed, target=run.target, **same
     )
-
-
-def _to_resume(conn: Any, path: str, *, finished: bool) -> Run:
-    """The run to go on with: the newest with work left, or the newest of all."""
-    import sqlite3
-
-    try:
-        run = latest(conn) if finished else unfinished(conn)
-    except sqlite3.OperationalError as error:
-        raise QueryError(f"{path} is not a crawl database: {error}") from error
-    if run is None:
-        raise UsageError(f"nothing to resume in {path}: no run is unfinished; start one with: scraper crawl")
-    return run
 
 
 @dataclass(frozen=True, slots=True)

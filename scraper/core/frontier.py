@@ -12,7 +12,7 @@ One protocol. SQLite implements it (`scraper.store`); whatever implements it mus
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from scraper.core.models import (
@@ -109,4 +109,16 @@ class Frontier(Protocol):
 
     async def commands(self, after: int) -> Sequence[Command]:
         """The orders that people gave for this run since the one with the id `after`, oldest first."""
+        ...
+
+    async def flush(self) -> None:
+        """Store what is counted and not stored yet (of selectors): a report of the run then sees all of it."""
+        ...
+
+    async def free_all(self, *, now: float) -> None:
+        """End every lease of the run: no crawl is running, so their owners are dead. Parked domains are tried again."""
+        ...
+
+    async def free_dead(self, is_dead: Callable[[str], bool], *, now: float) -> int:
+        """End the leases of owners that are dead; how many domains are free now."""
         ...

@@ -8,7 +8,7 @@ stores the start requests. They meet in `Lanes` and wake one another by events; 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 
 from scraper.core.models import Command, Completed, CrawlStatus, Done, Landing, Pending
 from scraper.engine.accounting import Waits
@@ -37,8 +37,14 @@ class Engine:
     over; the end is reached when nothing is under way and the frontier says that nothing is left.
     """
 
-    def __init__(self, sending: Sending, reading: Reading, seeder: Seeder, items: int = 0) -> None:
-        """`items` are the rows the run has from before, which count for `max_items`."""
+    def __init__(
+        self,
+        sending: Sending,
+        reading: Reading,
+        seeder: Seeder,
+        is_full: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        """`is_full` says whether the run has `max_items` by now; None where there is no such limit."""
         self._common = common = sending.common
         self._visiting = Visiting(sending, reading, self, Redirects(sending, reading, self))
         self._links = reading.links
@@ -47,7 +53,7 @@ class Engine:
         self._waits = Waits(common, self._lanes, self)
         self._slots = self._most = common.settings.in_flight
         self._open = 0
-        self._items = items
+        self._is_full = is_full
         self._failfast = FailFast(self.stop)
         self._beat = asyncio.Event()
         self._over = asyncio.Event()
@@ -187,6 +193,8 @@ class Engine:
                 done = visit.internal(error)
                 completed = await self._commit(lane, done)
             self._completed(lane, done, completed)
+            if self._is_full is not None and self.reason is None and await self._is_full():
+                self.stop(f"max_items {self._common.settings.max_items} reached")
         except LeaseLost:
             self._lanes.drop(lane)
         finally:
@@ -218,12 +226,6 @@ class Engine:
         self._failfast.watch(done)
         for domain, due in completed.due.items():
             self._lanes.new_work(domain, due)
-        self._items += sum(completed.stored.values())
-        limit = self._common.settings.max_items
-        if limit is not None and self._items >= limit:
-            self.stop(f"max_items {limit} reached")
-        for note in completed.notes:
-            self._common.notices.tell(Warned(note))
         self._common.notices.tell(PageDone(done, completed))
 
     # ------------------------------------------------------------------ the feeder, and the end

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from scraper.core.credentials import SECRET_HEADERS, secrets_of
 from scraper.core.extras import require
+from scraper.core.models import Run
 from scraper.errors import SettingsError
 from scraper.net.proxies import all_proxies
 from scraper.settings import Settings
-from scraper.store.queue.runs import Run
 
 __all__ = ["Ended", "Member", "Options", "Resume"]
 

@@ -6,14 +6,18 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from scraper.core.models import Run
+from scraper.errors import QueryError, StoreError
 from scraper.events import INTERRUPTED, STOPPED
 from scraper.items.expectations import Expectation
+from scraper.query.connection import InlineReader, Reader, ThreadReader
 from scraper.reports.failures import Problem, problems_of
 from scraper.reports.quality import Emptied, Shrunk, broken, emptied, shrunk
 from scraper.reports.selectors import SelectorHits, missed_selectors
-from scraper.store.queue.runs import Run, counters, rows_by_table
+from scraper.store.file.writer import explaining
+from scraper.store.queue.runs import counters, rows_by_table
 
-__all__ = ["EXIT_CODES", "Problem", "Summary", "summarize"]
+__all__ = ["EXIT_CODES", "Problem", "RunFacts", "SelectorHits", "Summary", "read_summary", "summarize"]
 
 #: Exit codes of the command line, in the order in which the first that applies is taken.
 EXIT_CODES: Mapping[int, str] = {
@@ -92,18 +96,42 @@ class Summary:
         return sum(sum(n for what, n in counts.items()) for counts in self.items.values())
 
 
-def summarize(
-    conn: sqlite3.Connection,
-    run: Run,
-    *,
-    database: str,
-    seconds: float,
-    reason: str | None,
-    max_failed: float,
-    declared: Sequence[str] = (),
-    expect: Sequence[Expectation] = (),
-) -> Summary:
-    """Read a run's numbers. `reason` is why the engine stopped, None when its queue drained."""
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a crawl knows of its run that the database does not.
+
+    `database` is what it is called, `seconds` how long the run took, `reason` why the engine stopped, None when its
+    queue drained. `max_failed` is the share of pages that may fail, `declared` the tables that should not stay empty.
+    """
+
+    database: str
+    seconds: float
+    reason: str | None
+    max_failed: float
+    declared: Sequence[str] = ()
+    expect: Sequence[Expectation] = ()
+
+
+async def read_summary(path: str, run: Run, facts: RunFacts, *, inline: bool = False) -> Summary:
+    """`summarize` over a connection of its own, in a thread unless `inline`. Raises StoreError."""
+    reader: Reader
+    try:
+        if inline:
+            reader = InlineReader(path)
+        else:
+            reader = ThreadReader(path)
+            await reader.open()
+    except QueryError as error:
+        raise StoreError(str(error)) from error
+    try:
+        with explaining(path):
+            return await reader.run(lambda conn: summarize(conn, run, facts))
+    finally:
+        await reader.close()
+
+
+def summarize(conn: sqlite3.Connection, run: Run, facts: RunFacts) -> Summary:
+    """Read a run's numbers and judge them."""
     counted = counters(conn, run.id)
     items = rows_by_table(counted)
     parked = dict(
@@ -117,25 +145,25 @@ def summarize(
         run=run.id,
         spider=run.spider,
         target=run.target,
-        database=database,
+        database=facts.database,
         state="",
-        reason=reason or (None if parked else _spent_domains(conn, run.id)),
+        reason=facts.reason or (None if parked else _spent_domains(conn, run.id)),
         pages=counted.get("pages", 0),
         queued=counted.get("queued", 0),
-        seconds=seconds,
+        seconds=facts.seconds,
         items=items,
         rejected=counted.get("rejected", 0),
         problems=problems_of(conn, run.id),
         parked=parked,
         counters=counted,
-        empty_tables=[name for name in declared if not sum(items.get(name, {}).values())],
-        start_problem=_start_problem(conn, run.id, counted, seconds),
+        empty_tables=[name for name in facts.declared if not sum(items.get(name, {}).values())],
+        start_problem=_start_problem(conn, run.id, counted, facts.seconds),
         sends=counted.get("sends", 0),
         silent=missed_selectors(conn, run.id),
         example=_example(conn, items),
         refusal=_refusal(conn, run.id) if counted.get("rejected") else ("", ""),
     )
-    return _judged(_compared(conn, made, expect), max_failed)
+    return _judged(_compared(conn, made, facts.expect), facts.max_failed)
 
 
 def _compared(conn: sqlite3.Connection, summary: Summary, expect: Sequence[Expectation]) -> Summary:

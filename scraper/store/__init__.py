@@ -1,3 +1,52 @@
-"""SQLite: the queue, the results and the state of crawls, behind one writer."""
+"""SQLite: the queue, the results and the state of crawls, behind one writer.
 
-__all__: list[str] = []
+What is above knows `Frontier`, `Ledger` and `Maintenance` (`scraper.core`); this is where it gets them.
+"""
+
+import sqlite3
+
+from scraper.core.ledger import Ledger, LiveCrawl, Membership
+from scraper.core.maintenance import Maintenance
+from scraper.store.file.lock import Living
+from scraper.store.ledger import SqliteLedger, Warn
+from scraper.store.live_crawls import SqliteLiveCrawl
+from scraper.store.maintenance import SqliteMaintenance
+
+__all__ = ["SQLITE_VERSION", "Warn", "join", "live_crawl", "maintain", "membership", "open"]
+
+SQLITE_VERSION = sqlite3.sqlite_version
+
+
+def _say_nothing(message: str) -> None:
+    return
+
+
+async def open(
+    path: str, *, holder: str, now: float, inline: bool = False, warn: Warn = _say_nothing
+) -> Ledger:
+    """The ledger of a database, created where there is none, and held by this crawl; `holder` names it in words.
+
+    `warn` is told what a person should know. `inline` is for simulation: no thread is used. `:memory:` is a
+    database that is not kept. Raises StoreError, or DatabaseInUse naming the crawl that holds it.
+    """
+    return await SqliteLedger.open(path, holder=holder, now=now, inline=inline, warn=warn)
+
+
+async def join(path: str, *, now: float, inline: bool = False, warn: Warn = _say_nothing) -> Ledger:
+    """The ledger of a database that the crawl of this process holds already. Raises StoreError."""
+    return await SqliteLedger.join(path, now=now, inline=inline, warn=warn)
+
+
+def maintain(path: str) -> Maintenance:
+    """The upkeep of a database that exists."""
+    return SqliteMaintenance(path)
+
+
+def live_crawl(path: str) -> LiveCrawl:
+    """The crawl that runs on a database, if one does."""
+    return SqliteLiveCrawl(path)
+
+
+def membership(path: str) -> Membership:
+    """Which workers of the crawl on a database are alive."""
+    return Living(path)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from scraper.core.models import (
+    Budget,
     Command,
     Completed,
     DomainFacts,
@@ -26,21 +27,16 @@ from scraper.store.queue.orders import commands_after
 from scraper.store.queue.requests import Queue
 from scraper.store.results import Results
 
-__all__ = ["Budget", "SqliteFrontier"]
+__all__ = ["SqliteFrontier"]
 
 #: Seconds after which a domain that is due is taken by a worker that has its share of domains already.
 UNWANTED = 1.0
 
+#: No limit.
+UNLIMITED = Budget()
+
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection, Deltas], T]
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How many requests may end ok; None for no limit."""
-
-    pages: int | None = None
-    pages_per_domain: int | None = None
 
 
 class SqliteFrontier:
@@ -51,8 +47,16 @@ class SqliteFrontier:
     taken together never exceed the budget, whoever took them.
     """
 
-    def __init__(self, writer: Writer, run: int, budget: Budget = Budget()) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        run: int,
+        budget: Budget = UNLIMITED,
+        warn: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        """`warn` is told how item tables were altered for what is stored."""
         self._writer = writer
+        self._warn = warn
         self._run = run
         self._budget = budget
         self._queue = Queue(run, budget.pages_per_domain)
@@ -129,9 +133,17 @@ class SqliteFrontier:
         return await self._submit(work)
 
     async def complete(self, lease: DomainLease, done: Done, *, now: float) -> Completed:
-        return await self._submit(
-            lambda conn, deltas: self._complete(conn, deltas, lease, done, now), urgent=False
-        )
+        notes: list[str] = []
+
+        def work(conn: sqlite3.Connection, deltas: Deltas) -> Completed:
+            completed = self._complete(conn, deltas, lease, done, now)
+            notes.extend(self._results.take_notes())
+            return completed
+
+        completed = await self._submit(work, urgent=False)
+        for note in notes:
+            self._warn(note)
+        return completed
 
     def _complete(
         self, conn: sqlite3.Connection, deltas: Deltas, lease: DomainLease, done: Done, now: float
@@ -238,18 +250,10 @@ class SqliteFrontier:
         self._writer.check_file()
         return await self._writer.read(lambda conn: commands_after(conn, self._run, after))
 
-    # ------------------------------------------------------------------ beyond the protocol
-
-    async def store_selectors(self) -> None:
-        """Write what is counted of selectors and not written yet: whoever reads the run next sees all of it."""
+    async def flush(self) -> None:
         await self._writer.submit(self._results.selectors.flush)
 
     async def free_all(self, *, now: float) -> None:
-        """End every lease of the run: the caller holds the database's lock, so their owners are dead.
-
-        Parked domains get another chance; their requests were only put back.
-        """
-
         def work(conn: sqlite3.Connection, deltas: Deltas) -> None:
             for row in self._leases.bound(conn):
                 deltas["taken"] -= row.taken
@@ -257,17 +261,7 @@ class SqliteFrontier:
 
         await self._submit(work)
 
-    async def count(self, counts: Mapping[str, int]) -> None:
-        """Add to the counters of the run."""
-
-        def work(conn: sqlite3.Connection, deltas: Deltas) -> None:
-            deltas.update(counts)
-
-        await self._submit(work)
-
     async def free_dead(self, is_dead: Callable[[str], bool], *, now: float) -> int:
-        """End the leases of owners that are dead; how many domains are free now."""
-
         def work(conn: sqlite3.Connection, deltas: Deltas) -> int:
             rows = [
                 row

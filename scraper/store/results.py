@@ -77,7 +77,7 @@ class Results:
             self.selectors.add(domain, done)
         if done.items:
             self.fill.add(done.items, done.url or request.url)
-        return Completed(written=True, due=due, stored=stored, notes=self._notes())
+        return Completed(written=True, due=due, stored=stored)
 
     def _visited(
         self, conn: sqlite3.Connection, deltas: Deltas, done: Done, stored: Counter[str], now: float
@@ -91,8 +91,8 @@ class Results:
             self.visits.remember(conn, done, now)
         return done.links
 
-    def _notes(self) -> tuple[str, ...]:
-        """How tables were altered on the way; said once."""
+    def take_notes(self) -> Sequence[str]:
+        """How tables were altered since the last call, in sentences. To be told once that is committed."""
         if not self._tables.notes:
             return ()
         notes = tuple(self._tables.notes)

@@ -18,7 +18,7 @@ from scraper.project.config import read_configuration
 from scraper.project.folder import project_folder
 from scraper.project.loader import load_spider, survey
 from scraper.spider import define
-from scraper.testing.single_page import Trial, try_page
+from scraper.testing.single_page import Recorded, Setup, Trial, try_page
 
 __all__ = ["SUFFIX", "Case", "accept", "difference", "load_case", "replay_case", "save_case"]
 
@@ -89,17 +89,8 @@ def replay_case(file: Path) -> Mapping[str, Any]:
     )
     request = Request.of(case.url, Options(callback=case.callback, args=case.data))
     kept = KeptPage(case.url, case.status, case.headers, _body_of(file).read_bytes())
-    trial = asyncio.run(
-        try_page(
-            spider,
-            request,
-            arguments=case.arguments,
-            settings=_SETTINGS,
-            layers=layers,
-            kept=kept,
-            offline=True,
-        )
-    )
+    setup = Setup(case.arguments, _SETTINGS, layers)
+    trial = asyncio.run(try_page(spider, request, setup, Recorded(kept, offline=True)))
     return _result(trial.done)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -13,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from scraper.api import Crawl
+from scraper.core.sql_names import quoted
+from scraper.query import ask, open_readonly
+from scraper.query.tables import own_tables
 from scraper.reports.summary import Summary
 from scraper.spider import Spider
 from scraper.testing.scripted_site import Hit, Site
@@ -96,14 +98,9 @@ def _die(loop: VirtualLoop, task: asyncio.Task[Summary], database: str, folder: 
 
 
 def _tables(path: str) -> dict[str, list[dict[str, Any]]]:
-    with closing(sqlite3.connect(path)) as conn:
-        conn.row_factory = sqlite3.Row
-        names = conn.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, 1, 1) <> '_'"
-            " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-        ).fetchall()
-        quoted = {name: '"' + name.replace('"', '""') + '"' for (name,) in names}
-        return {
-            name: [dict(row) for row in conn.execute(f"SELECT * FROM {quote} ORDER BY rowid")]  # noqa: S608 - quoted
-            for name, quote in quoted.items()
-        }
+    found: dict[str, list[dict[str, Any]]] = {}
+    with closing(open_readonly(path)) as conn:
+        for name in own_tables(conn):
+            answer = ask(conn, f"SELECT * FROM {quoted(name)} ORDER BY rowid")  # noqa: S608 - quoted
+            found[name] = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+    return found

@@ -12,7 +12,7 @@ import httpx
 
 from scraper.api import Crawl
 from scraper.core.charsets import decode_text
-from scraper.core.models import Done, KeptPage, Options, Request
+from scraper.core.models import Done, KeptPage, Options, Request, Run
 from scraper.errors import SpiderError
 from scraper.events import Event, PageDone
 from scraper.net.guard import Guard
@@ -21,10 +21,9 @@ from scraper.page import Page, document_of
 from scraper.settings import NO_LAYERS, Layers
 from scraper.spider import Spider
 from scraper.spider.files import Files
-from scraper.store.queue.runs import Run
 from scraper.testing.replay import Replay
 
-__all__ = ["Fetched", "Trial", "fetch_page", "page_of", "try_page"]
+__all__ = ["Fetched", "Recorded", "Setup", "Trial", "fetch_page", "page_of", "try_page"]
 
 #: One try, nothing kept, nothing weighed.
 _SETTINGS: Mapping[str, Any] = {"retries": 0, "keep_failed": False, "max_failed": 1.0}
@@ -65,7 +64,7 @@ class _Seen:
 
 
 class _OnePage(Crawl):
-    """A crawl of one request, which ends as soon as that has become of it what will.
+    """A crawl of one request, which ends once that request's outcome is known.
 
     Redirects to other domains are followed, since they are the same page; links are not.
     """
@@ -128,44 +127,57 @@ async def _each(started: AsyncIterator[Any] | Iterable[Any]) -> AsyncIterator[An
             yield one
 
 
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a page is tried with, as a crawl would be. `folder` keeps the politeness of several trials together."""
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    layers: Layers = NO_LAYERS
+    folder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is known of a page from an earlier fetch, and is not fetched again; `robots` is its robots.txt.
+
+    Whatever else the callback asks for is fetched, unless `offline`.
+    """
+
+    page: KeptPage | None = None
+    robots: str | None = None
+    offline: bool = False
+
+
+_PLAIN, _NOTHING = Setup(), Recorded()
+
+
 async def try_page(
     spider: type[Spider[Any]],
     request: Request | None = None,
-    *,
-    arguments: Mapping[str, Any] | None = None,
-    settings: Mapping[str, Any] | None = None,
-    layers: Layers = NO_LAYERS,
-    kept: KeptPage | None = None,
-    robots: str | None = None,
-    offline: bool = False,
-    folder: str | None = None,
+    setup: Setup = _PLAIN,
+    recorded: Recorded = _NOTHING,
 ) -> Trial:
-    """Run one request of a spider, by default the first of its start, and store nothing.
-
-    A `kept` page is not fetched; whatever else is asked for is, under the `robots` rules known, unless
-    `offline`. `folder` keeps the politeness of several trials together. Raises UsageError.
-    """
+    """Run one request of a spider, by default the first of its start, and store nothing. Raises UsageError."""
     seen = _Seen()
     with tempfile.TemporaryDirectory(prefix="scraper-") as own:
         crawl = _OnePage(
-            spider, request, seen, db=Path(folder or own, "trial.db"), arguments=arguments,
-            start=[request.url] if request is not None else (), settings={**_SETTINGS, **(settings or {})},
-            layers=layers, transport=None, inline=offline,
+            spider, request, seen, db=Path(setup.folder or own, "trial.db"), arguments=setup.arguments,
+            start=[request.url] if request is not None else (), settings={**_SETTINGS, **setup.settings},
+            layers=setup.layers, transport=None, inline=recorded.offline,
         )  # fmt: skip
-        if kept is None and not offline:
+        if recorded.page is None and not recorded.offline:
             await crawl.run()
         else:
-            await _replayed(crawl, request, kept, robots, offline)
+            await _replayed(crawl, request, recorded)
     done = seen.done[-1] if seen.done else None
     return Trial(seen.request or request, done, seen.page)
 
 
-async def _replayed(
-    crawl: _OnePage, request: Request | None, kept: KeptPage | None, robots: str | None, offline: bool
-) -> None:
+async def _replayed(crawl: _OnePage, request: Request | None, recorded: Recorded) -> None:
     network: httpx.AsyncBaseTransport | None = None
     wire = None
-    if not offline:
+    if not recorded.offline:
         settings = crawl.settings
         network = wire = Wire(
             connect_timeout=settings.connect_timeout,
@@ -173,7 +185,8 @@ async def _replayed(
             insecure=settings.insecure_hosts,
         )
     try:
-        crawl.use(Replay(request.url if request is not None else "", kept, robots, network))
+        url = request.url if request is not None else ""
+        crawl.use(Replay(url, recorded.page, recorded.robots, network))
         await crawl.run()
     finally:
         if wire is not None:
@@ -207,7 +220,8 @@ async def fetch_page(
 ) -> Fetched:
     """Fetch one page politely, whatever its type: robots.txt, address guard, limits and deadline hold."""
     request = Request.of(request.url, replace(request.options, callback="parse", args=None))
-    trial = await try_page(_Getter, request, settings=settings, layers=layers, folder=folder)
+    setup = Setup(settings=settings or {}, layers=layers, folder=folder)
+    trial = await try_page(_Getter, request, setup)
     if trial.page is not None:
         return Fetched(_unbound(trial.page))
     outcome = trial.done.outcome if trial.done is not None else None

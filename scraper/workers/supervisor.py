@@ -16,7 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scraper.api import Crawl, Ended, Member
+from scraper.api.database import live_crawl
 from scraper.core.clock import Clock
+from scraper.core.ledger import CrawlHold
+from scraper.core.models import Run
 from scraper.errors import ScraperError, SpiderError, StoreError, UsageError
 from scraper.events import (
     GRACE,
@@ -29,10 +32,6 @@ from scraper.events import (
     Warned,
 )
 from scraper.reports.summary import Summary
-from scraper.store.file.database import Database
-from scraper.store.file.lock import CrawlLock
-from scraper.store.file.lock_holders import writer_of
-from scraper.store.queue.runs import Run, counters
 from scraper.workers.worker import work
 
 __all__ = ["Workers"]
@@ -89,11 +88,12 @@ class Workers:
         self._error: ScraperError | None = None
         self._workers: dict[int, _Worker] = {}
         self._deaths: dict[int, list[float]] = {}
-        self._started = self._items = 0
+        self._started = 0
         self._forking: Callable[[], None] = _nothing
         self._moved = time.monotonic()
         self._stopping: float | None = None
         self._looked = 0.0
+        self._live = live_crawl(crawl.database)
         self._selector = selectors.DefaultSelector()
 
     def run(
@@ -106,7 +106,7 @@ class Workers:
         """
         self._forking = forking
         started = time.monotonic()
-        lock, run = asyncio.run(self._begin())
+        hold, run = asyncio.run(self._begin())
         try:
             with _Signals() as signals:
                 self._crawl.tell(CrawlStarted(run.id, self._crawl.resumed))
@@ -123,35 +123,33 @@ class Workers:
         finally:
             self._kill_all()
             self._selector.close()
-            lock.release()
+            hold.release()
 
     # ------------------------------------------------------------------ before and after
 
-    async def _begin(self) -> tuple[CrawlLock, Run]:
+    async def _begin(self) -> tuple[CrawlHold, Run]:
         clock = Clock()
-        database = await self._crawl.open(clock)
+        ledger = await self._crawl.open(clock)
         try:
-            run = await self._crawl.begin(database, clock)
-            counted = await database.writer.read(lambda conn: counters(conn, run.id))
-            self._items = sum(n for name, n in counted.items() if name.startswith("item."))
-            lock = database.keep_lock()
+            run = await self._crawl.begin(ledger, clock)
+            hold = ledger.keep_hold()
         finally:
-            await database.close()
-        if lock is None:
+            await ledger.close()
+        if hold is None:
             raise UsageError("several workers need a database in a file")
-        return lock, run
+        return hold, run
 
     async def _conclude(self, run: Run, seconds: float) -> Summary:
         clock = Clock()
-        database = await Database.join(self._crawl.database, now=clock.unix(), inline=True)
+        ledger = await self._crawl.join(clock, inline=True)
         try:
             if isinstance(self._error, UsageError):
-                await self._crawl.give_up(database, run, self._error, clock)
+                await ledger.give_up(run.id, str(self._error), now=clock.unix())
             if self._error is not None:
                 raise self._error
-            return await self._crawl.conclude(database, run, self._ended, clock, seconds)
+            return await self._crawl.conclude(ledger, run, self._ended, clock, seconds)
         finally:
-            await database.close()
+            await ledger.close()
 
     # ------------------------------------------------------------------ the supervisor
 
@@ -191,7 +189,7 @@ class Workers:
         """
         for worker in self._workers.values():
             worker.silent += 1
-            holds = worker.silent >= SILENT and writer_of(self._crawl.database) == worker.pid
+            holds = worker.silent >= SILENT and self._live.writer() == worker.pid
             worker.writing = worker.writing + 1 if holds else 0
             if worker.writing == HOLDING:
                 self._crawl.tell(Warned(
@@ -253,12 +251,10 @@ class Workers:
 
     def _told(self, worker: _Worker, what: str, *rest: Any) -> None:
         match what, *rest:
-            case "items", int(items):
-                self._moved = time.monotonic() if items else self._moved
-                self._items += items
-                limit = self._crawl.settings.max_items
-                if limit is not None and self._items >= limit:
-                    self._stop(f"max_items {limit} reached")
+            case "pages", int(pages):
+                self._moved = time.monotonic() if pages else self._moved
+            case ("full",):
+                self._stop(f"max_items {self._crawl.settings.max_items} reached")
             case "page", *page:
                 self._crawl.tell(PageTold(*page))
             case "warned", str(message):

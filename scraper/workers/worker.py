@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 
 from scraper.api import Crawl, Member
 from scraper.core.clock import Clock
+from scraper.core.frontier import Frontier
+from scraper.core.ledger import Ledger
+from scraper.core.models import Run
+from scraper.errors import StoreError
 from scraper.events import GRACE, DomainParked, Event, PageDone, Stalled, Warned, told
-from scraper.store.file.database import Database
-from scraper.store.file.lock import Living
-from scraper.store.frontier import SqliteFrontier
-from scraper.store.queue.runs import Run, run_of
 
 __all__ = ["work"]
 
@@ -58,30 +58,35 @@ class _Working:
         self._run = run
         self._member = member
         self._link = link
-        self._living = Living(crawl.database)
-        self._living.enter(number)
-        self._items = 0
+        self._membership = crawl.membership()
+        self._membership.enter(number)
+        self._pages = 0
         crawl.report_to(self._observe)
 
     async def run(self) -> None:
         loop, clock = asyncio.get_running_loop(), Clock()
         loop.add_signal_handler(signal.SIGTERM, self._stop)
         loop.add_reader(self._link, self._stop)
-        database = await Database.join(self._crawl.database, now=clock.unix())
+        ledger = await self._crawl.join(clock)
         try:
-            run = await database.writer.read(lambda conn: run_of(conn, self._run.id))
-            frontier = self._crawl.frontier(database, run)
+            run = await ledger.find(self._run.id)
+            if run is None:
+                raise StoreError(f"{self._crawl.database} has no run {self._run.id} any more")
+            frontier = self._crawl.frontier(ledger, run)
             await self._free_dead(frontier, clock)
-            tasks = [asyncio.create_task(self._look(frontier, clock)), asyncio.create_task(self._report())]
+            tasks = [
+                asyncio.create_task(self._look(frontier, clock)),
+                asyncio.create_task(self._report(ledger)),
+            ]
             try:
-                ended = await self._crawl.work(database, run, clock, self._member)
+                ended = await self._crawl.work(ledger, run, clock, self._member)
             finally:
                 for task in tasks:
                     task.cancel()
-            self._progress()
+            await self._progress(ledger)
             _tell(self._link, "ended", ended.reason, ended.again)
         finally:
-            await database.close()
+            await ledger.close()
 
     def _stop(self) -> None:
         """SIGTERM, or a socket that is readable: the supervisor never writes, so it is gone."""
@@ -91,8 +96,8 @@ class _Working:
 
     def _observe(self, event: Event) -> None:
         match event:
-            case PageDone(_, completed):
-                self._items += sum(completed.stored.values())
+            case PageDone():
+                self._pages += 1
                 if self._member.tells_pages:
                     _tell(self._link, "page", *astuple(told(event)))
             case Warned(message):
@@ -104,26 +109,28 @@ class _Working:
             case _:
                 return
 
-    async def _report(self) -> None:
+    async def _report(self, ledger: Ledger) -> None:
         while True:
             await asyncio.sleep(REPORT)
-            self._progress()
+            await self._progress(ledger)
 
-    def _progress(self) -> None:
-        _tell(
-            self._link, "items", self._items
-        )  # none as well: the supervisor hears that this process is not frozen
-        self._items = 0
+    async def _progress(self, ledger: Ledger) -> None:
+        """Told also when no page ended: the supervisor hears that this process is not frozen."""
+        _tell(self._link, "pages", self._pages)
+        self._pages = 0
+        limit = self._crawl.settings.max_items
+        if limit is not None and await ledger.has_items(self._run.id, limit):
+            _tell(self._link, "full")
 
-    async def _look(self, frontier: SqliteFrontier, clock: Clock) -> None:
+    async def _look(self, frontier: Frontier, clock: Clock) -> None:
         """Kernel locks send no events."""
         while True:
             await asyncio.sleep(LOOK)
             await self._free_dead(frontier, clock)
 
-    async def _free_dead(self, frontier: SqliteFrontier, clock: Clock) -> None:
+    async def _free_dead(self, frontier: Frontier, clock: Clock) -> None:
         await frontier.free_dead(self._is_dead, now=clock.unix())
 
     def _is_dead(self, owner: str) -> bool:
         number = owner.removeprefix("worker ")
-        return owner != self._member.owner and number.isdigit() and self._living.is_dead(int(number))
+        return owner != self._member.owner and number.isdigit() and self._membership.is_dead(int(number))

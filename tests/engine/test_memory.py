@@ -22,6 +22,8 @@ from scraper.events import Event, Warned
 from scraper.net.robots import Robots
 from scraper.store.file import write_ahead_log
 from scraper.store.file.database import Database
+from scraper.store.file.writer import Writer
+from scraper.store.ledger import SqliteLedger
 from scraper.testing import Answer, Site, VirtualLoop, simulate
 
 NOW = 1_767_225_600.0
@@ -113,27 +115,29 @@ async def _statements(path: Path) -> dict[str, str]:
     """What is asked from opening a database to its first claim, and how each is answered."""
     asked: list[str] = []
     crawl, clock = Crawl(Wide, db=path, resume="must", inline=True, **FREE), Clock()
-    database = await crawl.open(clock)
-    await database.writer.read(lambda conn: conn.set_trace_callback(asked.append))
-    frontier = crawl.frontier(database, await crawl.begin(database, clock))
+    ledger = await crawl.open(clock)
+    assert isinstance(ledger, SqliteLedger)
+    writer = ledger._writer
+    await writer.read(lambda conn: conn.set_trace_callback(asked.append))
+    frontier = crawl.frontier(ledger, await crawl.begin(ledger, clock))
     (lease,) = await frontier.claim("one", domains=64, per_domain=16, lease=30.0, now=clock.unix())
     await frontier.pending(now=clock.unix())
-    await database.writer.read(lambda conn: conn.set_trace_callback(None))
+    await writer.read(lambda conn: conn.set_trace_callback(None))
     assert len(lease.requests) == 16
     kinds = {"SELECT", "UPDATE", "DELETE"}
-    plans = await _plans(database, [text for text in asked if text.lstrip()[:6] in kinds])
-    await database.close()
+    plans = await _plans(writer, [text for text in asked if text.lstrip()[:6] in kinds])
+    await ledger.close()
     return plans
 
 
-async def _plans(database: Database, statements: list[str]) -> dict[str, str]:
+async def _plans(writer: Writer, statements: list[str]) -> dict[str, str]:
     def explain(conn: sqlite3.Connection) -> dict[str, str]:
         return {
             text: "; ".join(str(row[3]) for row in conn.execute(f"EXPLAIN QUERY PLAN {text}"))
             for text in statements
         }
 
-    return await database.writer.read(explain)
+    return await writer.read(explain)
 
 
 class Relay(threading.Thread):

@@ -15,6 +15,7 @@ import pytest
 
 from scraper.core.models import (
     LONGEST_HOLD,
+    Budget,
     Column,
     DomainFacts,
     DomainLease,
@@ -31,7 +32,7 @@ from scraper.core.models import (
 )
 from scraper.errors import StoreError
 from scraper.store.file.database import Database
-from scraper.store.frontier import Budget, SqliteFrontier
+from scraper.store.frontier import SqliteFrontier
 from scraper.store.queue.runs import begin, counters
 
 NOW = 1_767_225_600.0

@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from scraper.core.frontier import Frontier
 from scraper.core.models import (
+    Budget,
     Column,
     Completed,
     DomainFacts,
@@ -41,7 +42,7 @@ from scraper.core.models import (
 from scraper.errors import StoreError
 from scraper.store.file.schema import prepare
 from scraper.store.file.writer import InlineExecutor, Writer, connect
-from scraper.store.frontier import Budget, SqliteFrontier
+from scraper.store.frontier import SqliteFrontier
 from scraper.store.queue.runs import begin
 from scraper.testing import VirtualLoop
 

@@ -25,12 +25,13 @@ import pytest
 from scraper import Crawl, Page, Spider
 from scraper.api import Member
 from scraper.core.clock import Clock
+from scraper.core.models import Run
 from scraper.errors import StoreError
 from scraper.reports.summary import Summary
 from scraper.store.file.database import Database
 from scraper.store.file.lock import Living
 from scraper.store.file.writer import InlineExecutor
-from scraper.store.queue.runs import Run, run_of
+from scraper.store.ledger import SqliteLedger
 from scraper.testing import Hit, Site, VirtualLoop
 from tests.support.command_line import SPIDER, Person, person, wait_for
 from tests.support.shop_server import PAGES, shop
@@ -68,9 +69,9 @@ class Team:
         self.clock = Clock()
 
     async def begin(self) -> Run:
-        database = await self.crawls[0].open(self.clock)
-        run = await self.crawls[0].begin(database, self.clock)
-        await database.close()
+        ledger = await self.crawls[0].open(self.clock)
+        run = await self.crawls[0].begin(ledger, self.clock)
+        await ledger.close()
         return run
 
     def start(self, run: Run, number: int) -> None:
@@ -80,14 +81,15 @@ class Team:
         crawl = self.crawls[number % len(self.crawls)]
         self.executors[number] = Mortal(self.path)
         database = Database(self.path, self.executors[number], None)
+        ledger = SqliteLedger(database, crawl._warn)
         self.writers[number] = database.writer._task
-        run = await database.writer.read(lambda conn: run_of(conn, run.id))
+        run = await ledger.find(run.id)
         member = Member(f"worker {number}", len(self.crawls), seeds=number % len(self.crawls) == 0)
         try:
-            return await crawl.work(database, run, Clock(), member)
+            return await crawl.work(ledger, run, Clock(), member)
         finally:
             if not self.executors[number].dead:
-                await database.close()
+                await ledger.close()
 
     async def kill(self, run: Run, number: int) -> None:
         """The kernel closes its connection and drops its lock; a successor finds its leases ended."""
@@ -97,19 +99,19 @@ class Team:
         await self.executors[number].close()
         self.writers[number].cancel()
         del self.tasks[number]
-        database = Database(self.path, InlineExecutor(self.path), None)
-        frontier = self.crawls[0].frontier(database, run)
+        ledger = await self.crawls[0].join(self.clock)
+        frontier = self.crawls[0].frontier(ledger, run)
         await frontier.free_dead(lambda owner: owner == f"worker {number}", now=self.clock.unix())
-        await database.close()
+        await ledger.close()
 
     async def conclude(self, run: Run) -> Summary:
         for ended in await asyncio.gather(*self.tasks.values()):
             assert ended.reason is None
-        database = Database(self.path, InlineExecutor(self.path), None)
+        ledger = await self.crawls[0].join(self.clock)
         try:
-            return await self.crawls[0].conclude(database, run, ended, self.clock, 0.0)
+            return await self.crawls[0].conclude(ledger, run, ended, self.clock, 0.0)
         finally:
-            await database.close()
+            await ledger.close()
 
 
 def crawl_together(

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import resource
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any
 
 import click
 
+from scraper.api.database import SQLITE_VERSION
 from scraper.cli.running import Look, interruptible
 from scraper.cli.terminal.formatting import duration, number
 from scraper.cli.terminal.profile import profile_lines
@@ -73,9 +73,7 @@ def bench(seconds: str, db: str | None, as_json: bool) -> int:
     lasting = _time(seconds)
     if db is not None and Path(db).exists():
         raise UsageError(f"{db} is there already; bench writes a new database: choose another file")
-    say(
-        f"scraper {VERSION} · Python {platform.python_version()} · SQLite {sqlite3.sqlite_version} · {_machine()}"
-    )
+    say(f"scraper {VERSION} · Python {platform.python_version()} · SQLite {SQLITE_VERSION} · {_machine()}")
     say(
         f"crawling a shop of 30 kB pages, 10 links and 8 fields each, served by this machine, for {duration(lasting)}"
     )
@@ -166,7 +164,7 @@ def _plain_values(speed: _Speed, figures: Figures | None) -> dict[str, Any]:
     return {
         "scraper": VERSION,
         "python": platform.python_version(),
-        "sqlite": sqlite3.sqlite_version,
+        "sqlite": SQLITE_VERSION,
         "machine": _machine(),
         **asdict(speed),
         "pages_per_second": round(speed.pages_per_second, 1),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from scraper.demo import TARGET, DemoCrawl, DemoServer
 from scraper.errors import UsageError
 from scraper.events import CrawlStarted, Event, Observer
 from scraper.project.folder import default_database
-from scraper.query import open_readonly
+from scraper.reports.stored_runs import other_target
 
 __all__ = ["demo"]
 
@@ -60,12 +59,6 @@ def _announcing(server: DemoServer) -> Observer:
 
 def _refuse_another_spiders(database: str) -> None:
     """Raise UsageError where the database holds runs of another spider, perhaps one called demo too."""
-    if not Path(database).is_file():
-        return
-    with closing(open_readonly(database)) as conn:
-        try:
-            row = conn.execute("SELECT target FROM _runs WHERE target <> ? LIMIT 1", (TARGET,)).fetchone()
-        except sqlite3.OperationalError:  # not one of our databases: the crawl says so
-            return
-    if row is not None:
-        raise UsageError(f"{database} holds crawls of {row[0]}; choose another file: scraper demo --db FILE")
+    found = other_target(database, TARGET) if Path(database).is_file() else None
+    if found is not None:
+        raise UsageError(f"{database} holds crawls of {found}; choose another file: scraper demo --db FILE")

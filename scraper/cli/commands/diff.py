@@ -1,28 +1,22 @@
-"""`scraper diff` and `scraper undo`: what runs changed, and a bad one taken back."""
+"""`scraper diff`: what two runs changed."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from scraper.cli.database import opened
-from scraper.cli.terminal.formatting import number, plural, shown_database
+from scraper.cli.terminal.formatting import number
 from scraper.core.tracebacks import printable
 from scraper.errors import UsageError
-from scraper.project.folder import find_database
 from scraper.reports.diff import Change, Kind, choose_runs, compare
 from scraper.reports.json_form import to_json
-from scraper.store.file.maintenance import transaction, upkeep
-from scraper.store.rows.undo import Undone
-from scraper.store.rows.undo import undo as take_back
 
-__all__ = ["diff", "undo"]
+__all__ = ["diff"]
 
 _SIGNS: Mapping[Kind, str] = {"appeared": "+", "vanished": "-", "changed": "~"}
 #: Characters of a value shown on a line.
@@ -93,30 +87,3 @@ class _JsonArray:
 
     def end(self) -> None:
         sys.stdout.write("[]\n" if self._start == "[\n " else "\n]\n")
-
-
-@click.command()
-@click.argument("database")
-@click.argument("run", type=int)
-def undo(database: str, run: int) -> None:
-    """Take RUN of DATABASE back: rows with a key as they were before it, its rows without a key removed."""
-    path = find_database(database)
-    try:
-        with upkeep(path, "scraper undo", time.time()) as conn, transaction(conn):
-            done = take_back(conn, run, shown_database(path))
-    except sqlite3.IntegrityError as error:
-        raise UsageError(f"run {run} cannot be undone: {error}; a later row took a unique value") from error
-    for one in done:
-        if told := _told(one):
-            click.echo(f"{one.table}: {told}", err=True)
-    unchanged = "" if any(map(_told, done)) else ": it had changed nothing"
-    click.echo(f"run {run} is undone{unchanged}", err=True)
-
-
-def _told(one: Undone) -> str:
-    parts = [
-        (one.restored, "as before again"),
-        (one.removed, "removed"),
-        (one.unmarked, "not gone any more"),
-    ]
-    return ", ".join(f"{plural(count, 'row')} {what}" for count, what in parts if count)

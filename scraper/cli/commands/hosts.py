@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 import time
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from contextlib import closing
 
 import click
 
+from scraper.api.database import live_crawl
 from scraper.cli.database import opened
 from scraper.cli.terminal.formatting import shown_database
 from scraper.cli.terminal.host_table import host_table
@@ -20,9 +20,6 @@ from scraper.query import open_readonly, write_answer
 from scraper.reports.hosts import domain_in, domains_named, hosts_of
 from scraper.reports.runs import latest_run
 from scraper.settings import did_you_mean, read_limit
-from scraper.store.file.lock import holder_of
-from scraper.store.file.writer import connect, explaining
-from scraper.store.queue.orders import set_limit
 
 __all__ = ["hosts"]
 
@@ -56,15 +53,13 @@ def _set(database: str, domain: str, changes: Sequence[str]) -> None:
     shown = shown_database(path)
     given = _read(changes)
     read_limit(domain, given)
-    with closing(open_readonly(path)) as conn:
-        run = latest_run(conn)
-        key = _key(conn, run, domain.lower())
-    if holder_of(path) is None:
+    run, key = _meant(path, domain.lower())
+    crawl = live_crawl(path)
+    if crawl.holder() is None:
         raise UsageError(
             f"no crawl is running on {shown}: set it where the next one reads it, limits in scraper.toml"
         )
-    with explaining(path), closing(connect(path)) as conn, conn:
-        set_limit(conn, run, key, given, time.time())
+    crawl.set_limit(run, key, given, now=time.time())
     click.echo(f"{key}: {', '.join(f'{name} {value}' for name, value in given.items())}", err=True)
 
 
@@ -85,10 +80,12 @@ def _read(changes: Sequence[str]) -> dict[str, str]:
     return given
 
 
-def _key(conn: sqlite3.Connection, run: int, domain: str) -> str:
-    """The domain meant: as it is named, or the one a host belongs to."""
-    for name in (domain, domain_of(domain)):
-        if domain_in(conn, run, name):
-            return name
-    known = domains_named(conn, run)
+def _meant(path: str, domain: str) -> tuple[int, str]:
+    """The newest run, and the domain of it that is meant: as it is named, or the one a host belongs to."""
+    with closing(open_readonly(path)) as conn:
+        run = latest_run(conn)
+        for name in (domain, domain_of(domain)):
+            if domain_in(conn, run, name):
+                return run, name
+        known = domains_named(conn, run)
     raise QueryError(f"run {run} has no domain {domain!r}{did_you_mean(domain, known)} See: scraper hosts")

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from pathlib import Path
 
 import click
 
+from scraper.api.database import maintain
 from scraper.cli.terminal.formatting import number, plural
 from scraper.errors import UsageError
 from scraper.items import Items
 from scraper.project.folder import find_database
 from scraper.project.target import find_target
-from scraper.query import open_readonly
 from scraper.settings import Settings
-from scraper.store.file.maintenance import backup as copy_to
-from scraper.store.file.maintenance import transaction, upkeep
-from scraper.store.rows.prune import forget_versions, old_runs, prune_some
-from scraper.store.rows.shapes import Occasion, adapt
 
 __all__ = ["backup", "migrate", "prune"]
 
@@ -32,20 +27,10 @@ def prune(database: str, keep: int | None, history: bool) -> None:
     path = find_database(database)
     kept = keep if keep is not None else Settings().keep_runs
     before = _size(path)
-    versions = 0
-    with upkeep(path, "scraper prune", time.time()) as conn:
-        runs = len(old_runs(conn, kept))
-        more = True
-        while more:
-            with transaction(conn):
-                more = prune_some(conn, kept)
-        if history:
-            with transaction(conn):
-                versions = forget_versions(conn, kept)
-        if runs or versions:
-            conn.execute("VACUUM")
-            conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    told = plural(runs, "run") + (f" and {plural(versions, 'version')} of rows" if history else "")
+    pruned = maintain(path).prune(kept, history=history, now=time.time())
+    told = plural(pruned.runs, "run") + (
+        f" and {plural(pruned.versions, 'version')} of rows" if history else ""
+    )
     click.echo(f"pruned {told}; {_megabytes(before)} → {_megabytes(_size(path))}", err=True)
 
 
@@ -62,8 +47,7 @@ def _megabytes(size: int) -> str:
 @click.argument("out", type=click.Path(path_type=Path))
 def backup(database: str, out: Path) -> None:
     """Copy DATABASE to the new file OUT, as it is at one moment; a crawl may be running on it."""
-    with closing(open_readonly(find_database(database))) as conn:
-        copy_to(conn, out)
+    maintain(find_database(database)).backup(out)
     click.echo(f"{out}: {_megabytes(_size(str(out)))}", err=True)
 
 
@@ -79,10 +63,8 @@ def migrate(database: str, target: str, accept_loss: bool) -> None:
         raise UsageError(
             f"{target} does not say which items it yields; write class {definition.cls.__name__}(Spider[Item])"
         )
-    occasion = Occasion(at=time.time(), accept_loss=accept_loss)
-    with upkeep(find_database(database), "scraper migrate", time.time()) as conn, transaction(conn):
-        adapt(conn, tables, occasion)
-    for note in occasion.notes:
+    notes = maintain(find_database(database)).migrate(tables, accept_loss=accept_loss, now=time.time())
+    for note in notes:
         click.echo(note, err=True)
-    if not occasion.notes:
+    if not notes:
         click.echo(f"nothing to do: {', '.join(table.name for table in tables)}", err=True)

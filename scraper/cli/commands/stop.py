@@ -7,15 +7,14 @@ from contextlib import closing
 
 import click
 
+from scraper.api.database import live_crawl
 from scraper.cli.terminal.formatting import shown_database
+from scraper.core.ledger import LiveCrawl
 from scraper.errors import UsageError
 from scraper.events import GRACE
 from scraper.project.folder import find_database
 from scraper.query import open_readonly
 from scraper.reports.runs import latest_run
-from scraper.store.file.lock import holder_of
-from scraper.store.file.writer import connect, explaining
-from scraper.store.queue.orders import STOP, send_command
 
 __all__ = ["stop"]
 
@@ -30,25 +29,25 @@ def stop(database: str) -> int:
     """Ask the crawl that runs on DATABASE to stop: no new requests, those under way end, then it leaves."""
     path = find_database(database)
     shown = shown_database(path)
-    holder = holder_of(path)
+    crawl = live_crawl(path)
+    holder = crawl.holder()
     if holder is None:
         raise UsageError(f"no crawl is running on {shown}; scraper runs {shown} shows how the last one ended")
     with closing(open_readonly(path)) as conn:
         run = latest_run(conn)
-    with explaining(path), closing(connect(path)) as conn:
-        send_command(conn, run, STOP, {}, time.time())
+    crawl.stop(run, now=time.time())
     click.echo(f"asked {holder} to stop", err=True)
-    if not _ended(path):
+    if not _ended(crawl):
         click.echo(f"! it is still ending; look again with: scraper status {shown}", err=True)
         return 1
     click.echo(f"stopped; continue with: scraper resume {shown}", err=True)
     return 0
 
 
-def _ended(path: str) -> bool:
-    """Wait until nobody crawls into the database. Locks send no events to those who do not want them."""
+def _ended(crawl: LiveCrawl) -> bool:
+    """Wait until the crawl has ended. A lock sends no event to a process that does not want it."""
     until = time.monotonic() + PATIENCE
-    while holder_of(path) is not None:
+    while crawl.holder() is not None:
         if time.monotonic() > until:
             return False
         time.sleep(LOOK)

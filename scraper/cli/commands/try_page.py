@@ -25,7 +25,7 @@ from scraper.reports.selectors import SelectorHits
 from scraper.reports.stored_request import StoredRequest, stored_request
 from scraper.settings import did_you_mean
 from scraper.testing.saved_case import save_case
-from scraper.testing.single_page import Trial, try_page
+from scraper.testing.single_page import Recorded, Setup, Trial, try_page
 
 __all__ = ["try_"]
 
@@ -53,12 +53,9 @@ def try_(target: str, url: str | None, everything: bool, save: bool, **given: An
             f"{known.url}: its headers or body were cleared when it ended, so it cannot be sent again"
         )
     arguments = {**(known.arguments if known is not None else {}), **pairs_of(given["arguments"], "-a")}
-    trial = asyncio.run(
-        try_page(
-            found.cls, request, arguments=arguments, settings=_shallower(found, known), layers=found.layers,
-            kept=page, robots=known.robots if known is not None else None,
-        )
-    )  # fmt: skip
+    setup = Setup(arguments, _shallower(found, known), found.layers)
+    recorded = Recorded(page, known.robots if known is not None else None)
+    trial = asyncio.run(try_page(found.cls, request, setup, recorded))
     how = f"kept page of run {known.run}" if known is not None and page is not None else "fetched"
     for line in _report(trial, target, how, None if everything else SHOWN):
         click.echo(printable(line))

@@ -9,7 +9,7 @@ from scraper.core.models.download import Download
 from scraper.core.models.landing import Landing
 from scraper.core.models.lease import LONGEST_HOLD, DomainFacts, DomainLease, OriginFacts, Pending
 from scraper.core.models.limits import Hours, Limit, Pace, Rate
-from scraper.core.models.order import Command
+from scraper.core.models.order import LIMIT, STOP, Command
 from scraper.core.models.proxy import Proxy, read_proxies
 from scraper.core.models.request import (
     Known,
@@ -36,10 +36,14 @@ from scraper.core.models.result import (
     Table,
     Validators,
 )
+from scraper.core.models.run import Budget, Ending, NewRun, Requeued, Run
 from scraper.core.models.status import CrawlStatus, DomainStatus, Upcoming
 
 __all__ = [
+    "LIMIT",
     "LONGEST_HOLD",
+    "STOP",
+    "Budget",
     "Column",
     "Command",
     "Completed",
@@ -50,6 +54,7 @@ __all__ = [
     "DomainStatus",
     "Done",
     "Download",
+    "Ending",
     "ErrorRecord",
     "Hours",
     "ItemRow",
@@ -58,6 +63,7 @@ __all__ = [
     "Known",
     "Landing",
     "Limit",
+    "NewRun",
     "Options",
     "OriginFacts",
     "Outcome",
@@ -69,6 +75,8 @@ __all__ = [
     "Rejected",
     "Request",
     "Requests",
+    "Requeued",
+    "Run",
     "Send",
     "SendKind",
     "Site",

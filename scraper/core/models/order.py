@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Command"]
+__all__ = ["LIMIT", "STOP", "Command"]
+
+#: What can be ordered: to stop, and other limits for a domain.
+STOP, LIMIT = "stop", "limit"
 
 
 @dataclass(frozen=True, slots=True)

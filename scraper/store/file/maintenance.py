@@ -7,14 +7,36 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from scraper.core.clock import iso
-from scraper.errors import StoreError
+from scraper.errors import QueryError, StoreError
 from scraper.store.file.lock import CrawlLock
 from scraper.store.file.schema import prepare
+from scraper.store.file.write_ahead_log import BUSY
 from scraper.store.file.writer import connect, explaining
 
-__all__ = ["backup", "transaction", "upkeep"]
+__all__ = ["backup", "reading", "transaction", "upkeep"]
+
+
+def reading(path: str) -> sqlite3.Connection:
+    """A connection that changes nothing, to a file that perhaps cannot be written. Raises QueryError."""
+    if not Path(path).is_file():
+        raise QueryError(f"no database {path}")
+    uri = f"file:{quote(path)}?mode=ro"
+    # A file in a folder that cannot be written has no log to share while nothing writes to it.
+    uris = [uri] if Path(f"{path}-wal").exists() else [uri, f"{uri}&immutable=1"]
+    errors = []
+    for name in uris:
+        conn = sqlite3.connect(name, uri=True, timeout=BUSY, isolation_level=None)
+        try:
+            conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+        except sqlite3.Error as error:
+            conn.close()
+            errors.append(error)
+        else:
+            return conn
+    raise QueryError(f"{path} cannot be read: {errors[0]}") from errors[0]
 
 
 @contextmanager

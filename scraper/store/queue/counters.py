@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-__all__ = ["Counters", "Deltas"]
+__all__ = ["Counters", "Deltas", "add_counts", "has_items"]
 
 #: What one function of a group counted, by counter name.
 Deltas = defaultdict[str, int]
@@ -32,11 +32,7 @@ class Counters:
     def flush(self, conn: sqlite3.Connection) -> None:
         """Write what the group counted."""
         if self._held:
-            conn.executemany(
-                "INSERT INTO _counters (run, name, value) VALUES (?, ?, ?)"
-                " ON CONFLICT (run, name) DO UPDATE SET value = value + excluded.value",
-                [(self._run, name, value) for name, value in self._held.items() if value],
-            )
+            add_counts(conn, self._run, self._held)
             self._held.clear()
 
     def values(self, conn: sqlite3.Connection, names: Iterable[str]) -> list[int]:
@@ -49,3 +45,20 @@ class Counters:
         )
         stored = dict(rows.fetchall())
         return [stored.get(name, 0) + self._held.get(name, 0) for name in wanted]
+
+
+def add_counts(conn: sqlite3.Connection, run: int, counts: Mapping[str, int]) -> None:
+    """Add to counters of a run."""
+    conn.executemany(
+        "INSERT INTO _counters (run, name, value) VALUES (?, ?, ?)"
+        " ON CONFLICT (run, name) DO UPDATE SET value = value + excluded.value",
+        [(run, name, value) for name, value in counts.items() if value],
+    )
+
+
+def has_items(conn: sqlite3.Connection, run: int, limit: int) -> bool:
+    """Whether a run has stored at least `limit` item rows, those it saw again included."""
+    row = conn.execute(
+        "SELECT sum(value) FROM _counters WHERE run = ? AND name >= 'item.' AND name < 'item/'", (run,)
+    ).fetchone()
+    return (row[0] or 0) >= limit

@@ -10,11 +10,9 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from scraper.core.models import Command
+from scraper.core.models import LIMIT, STOP, Command
 
 __all__ = ["LIMIT", "STOP", "commands_after", "forget_stops", "send_command", "set_limit"]
-
-STOP, LIMIT = "stop", "limit"
 
 
 def send_command(

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from scraper.core.models import Requeued, Run
 from scraper.errors import UsageError
 from scraper.store.queue.cookies import forget_cookies
 from scraper.store.queue.orders import forget_stops
 from scraper.store.rows.vanished import mark_vanished
 
 __all__ = [
-    "Requeued",
     "Run",
     "begin",
     "counters",
     "end_run",
+    "find",
     "finish",
     "latest",
     "reopen",
@@ -32,21 +32,6 @@ __all__ = [
 #: States of a run that can be resumed: its process died, or it stopped with work left.
 UNFINISHED = ("running", "stopped")
 _COLUMNS = "id, spider, target, series, options, started, state, reason, seeded"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One pass of a spider. `options` are the arguments, start override and settings it was begun with."""
-
-    id: int
-    spider: str
-    target: str
-    series: str
-    options: Mapping[str, Any]
-    started: float
-    state: str
-    reason: str | None
-    seeded: bool
 
 
 def _run(row: tuple[Any, ...]) -> Run:
@@ -75,9 +60,17 @@ def latest(conn: sqlite3.Connection) -> Run | None:
     return _run(row) if row else None
 
 
+def find(conn: sqlite3.Connection, number: int) -> Run | None:
+    """A run by its number."""
+    row = conn.execute(f"SELECT {_COLUMNS} FROM _runs WHERE id = ?", (number,)).fetchone()  # noqa: S608 - constant text
+    return _run(row) if row else None
+
+
 def run_of(conn: sqlite3.Connection, number: int) -> Run:
     """A run by its number, which exists."""
-    return _run(conn.execute(f"SELECT {_COLUMNS} FROM _runs WHERE id = ?", (number,)).fetchone())  # noqa: S608 - constant text
+    run = find(conn, number)
+    assert run is not None
+    return run
 
 
 def unfinished(conn: sqlite3.Connection, series: str | None = None) -> Run | None:
@@ -122,24 +115,6 @@ def requeue(conn: sqlite3.Connection, run: int, requests: Sequence[int], now: fl
         conn.executemany(
             "UPDATE _counters SET value = value + ? WHERE run = ? AND name = ?",
             [(1, run, "queued"), (-1, run, "failed"), (-1, run, f"failed.{kind}")],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Requeued:
-    """How many failed requests are queued again, and how many cannot be: what they sent was cleared."""
-
-    run: int
-    queued: int
-    left: int
-
-    def __str__(self) -> str:
-        told = f"{self.queued} failed requests of run {self.run} are queued again"
-        if not self.left:
-            return told
-        return (
-            f"{told}; {self.left} are left, whose headers or body were cleared when they failed: "
-            "only the page that links to them can make them again"
         )
 
 

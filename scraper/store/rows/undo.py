@@ -6,27 +6,17 @@ The run stays in `_runs`, in state `undone`, with what it left for diagnosis; no
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 
+from scraper.core.maintenance import Undone
 from scraper.core.sql_names import quoted
 from scraper.errors import UsageError
 from scraper.store.rows.history import columns_of, history_of, item_tables, keys_of
 from scraper.store.rows.vanished import keyed_tables
 
-__all__ = ["Undone", "undo"]
+__all__ = ["undo"]
 
 #: Whether a row (of a table, or of its history) is as the run made it.
 _MADE = "(_first_run = :run OR _changed_run = :run OR _back_run = :run)"
-
-
-@dataclass(frozen=True, slots=True)
-class Undone:
-    """What was taken back in one table: rows removed, rows with their earlier values again, marks of gone lifted."""
-
-    table: str
-    removed: int
-    restored: int
-    unmarked: int
 
 
 def undo(conn: sqlite3.Connection, run: int, database: str) -> list[Undone]:

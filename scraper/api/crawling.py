@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import httpx
 
+from scraper.api.database import join_ledger, membership, open_ledger
 from scraper.core.clock import Clock
-from scraper.core.models import CrawlStatus, Request
+from scraper.core.frontier import Frontier
+from scraper.core.ledger import Ledger, Membership
+from scraper.core.models import Budget, CrawlStatus, Ending, NewRun, Request, Run, Table
 from scraper.engine import Common, Engine, Notices, Plan, Seeder, check_start, reading_of, sending_of
-from scraper.engine.closing import close_run
+from scraper.engine.closing import conflict_warnings
 from scraper.engine.options import Ended, Member, Options, Resume
 from scraper.errors import UsageError
 from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Event, Observer, Warned, notify
@@ -28,24 +31,10 @@ from scraper.net.downloader import Downloader
 from scraper.net.transports import open_wires
 from scraper.project.folder import default_database, project_folder
 from scraper.query.spider_database import Past
-from scraper.reports.summary import Summary, summarize
+from scraper.reports.summary import RunFacts, Summary, read_summary
 from scraper.settings import NO_LAYERS, Layers, Settings
 from scraper.spider import Definition, Spider, define, instantiate, lend
 from scraper.spider.files import Files
-from scraper.store.file.database import Database
-from scraper.store.frontier import Budget, SqliteFrontier
-from scraper.store.queue.runs import (
-    Run,
-    begin,
-    counters,
-    finish,
-    latest,
-    reopen,
-    requeue,
-    requeue_failed,
-    unfinished,
-)
-from scraper.store.rows.shapes import Occasion, adapt
 from scraper.version import VERSION
 
 __all__ = ["Crawl", "CrawlOptions", "Ended", "Member", "Options", "Resume", "crawl", "run"]
@@ -137,72 +126,74 @@ class Crawl:
         """
         clock = self._clock = Clock()
         started = clock.mono()
-        database = await self.open(clock)
+        ledger = await self.open(clock)
         try:
-            run = await self.begin(database, clock)
+            run = await self.begin(ledger, clock)
             try:
-                ended = await self.work(database, run, clock, Member(f"{run.id}:{id(self):x}"))
+                ended = await self.work(ledger, run, clock, Member(f"{run.id}:{id(self):x}"))
             except UsageError as error:
-                await self.give_up(database, run, error, clock)
+                await ledger.give_up(run.id, str(error), now=clock.unix())
                 raise
-            return await self.conclude(database, run, ended, clock, clock.mono() - started)
+            return await self.conclude(ledger, run, ended, clock, clock.mono() - started)
         finally:
-            await database.close()
+            await ledger.close()
 
     # ------------------------------------------------------------------ its parts, for several processes
 
-    async def open(self, clock: Clock) -> Database:
-        """The database, locked for this crawl."""
+    async def open(self, clock: Clock) -> Ledger:
+        """The ledger of the database, held by this crawl."""
         holder = f"{self.definition.name}, scraper {VERSION}"
-        return await Database.open(self.database, holder=holder, now=clock.unix(), inline=self._inline)
+        return await open_ledger(
+            self.database, holder=holder, now=clock.unix(), inline=self._inline, warn=self._warn
+        )
 
-    async def begin(self, database: Database, clock: Clock) -> Run:
+    async def join(self, clock: Clock, *, inline: bool = False) -> Ledger:
+        """The ledger of the database, where this crawl holds it already; `inline` uses no thread."""
+        inline = inline or self._inline
+        return await join_ledger(self.database, now=clock.unix(), inline=inline, warn=self._warn)
+
+    def membership(self) -> Membership:
+        """Which workers of this crawl are alive."""
+        return membership(self.database)
+
+    async def begin(self, ledger: Ledger, clock: Clock) -> Run:
         """The run to work on, with all leases of the dead ended."""
-        run = await self._begin(database, clock)
+        run = await self._begin(ledger, clock)
         self.run_id = run.id
         if self.resumed:
-            await self.frontier(database, run).free_all(now=clock.unix())
+            await self.frontier(ledger, run).free_all(now=clock.unix())
         return run
 
-    async def work(self, database: Database, run: Run, clock: Clock, member: Member) -> Ended:
+    async def work(self, ledger: Ledger, run: Run, clock: Clock, member: Member) -> Ended:
         """Fetch until nothing is left or something stops it; what selectors found is stored at the end."""
-        frontier = self.frontier(database, run)
+        frontier = self.frontier(ledger, run)
         async with open_wires(self.settings, self.definition.cls.transports, self._transport) as downloader:
-            reason = await self._crawl(frontier, database, run, downloader, clock, member)
-        await frontier.store_selectors()
-        await frontier.count(self._engine.time_spent() if self._engine is not None else {})
+            reason = await self._crawl(ledger, frontier, run, downloader, clock, member)
+        await frontier.flush()
+        await ledger.count(run.id, self._engine.time_spent() if self._engine is not None else {})
         return Ended(reason, self._engine.to_requeue if self._engine is not None else [])
 
-    async def conclude(
-        self, database: Database, run: Run, ended: Ended, clock: Clock, seconds: float
-    ) -> Summary:
+    async def conclude(self, ledger: Ledger, run: Run, ended: Ended, clock: Clock, seconds: float) -> Summary:
         """Read what became of the run, and end it."""
-        declared = [table.name for table in Items(self.definition.name, self.definition.items).tables]
-        database.writer.check_file()
-        summary = await database.writer.read(
-            lambda conn: summarize(
-                conn, run, database=self.database, seconds=seconds, reason=ended.reason,
-                max_failed=self.settings.max_failed, declared=declared, expect=self.definition.expect,
-            )
+        facts = RunFacts(
+            database=self.database, seconds=seconds, reason=ended.reason, max_failed=self.settings.max_failed,
+            declared=[table.name for table in self._tables()], expect=self.definition.expect,
         )  # fmt: skip
+        ledger.check()
+        summary = await read_summary(ledger.path, run, facts, inline=self._inline)
         if ended.again:
-            await database.writer.submit(lambda conn: requeue(conn, run.id, ended.again, clock.unix()))
+            await ledger.requeue(run.id, ended.again, now=clock.unix())
             summary = replace(summary, queued=summary.queued + len(ended.again))
-        summary = await close_run(
-            database.writer, summary, keep_runs=self.settings.keep_runs, now=clock.unix(), tell=self.tell
-        )
-        notify(self._observers, CrawlEnded(summary.reason))
+        ending = Ending(summary.state, summary.reason, self.settings.keep_runs)
+        summary = replace(summary, counters=await ledger.end(run.id, ending, now=clock.unix()))
+        for warning in conflict_warnings(summary):
+            self.tell(warning)
+        self.tell(CrawlEnded(summary.reason))
         return summary
 
-    async def give_up(self, database: Database, run: Run, error: UsageError, clock: Clock) -> None:
-        """The run cannot go on: its start is broken."""
-        why = str(error)
-        await database.writer.submit(lambda conn: finish(conn, run.id, "finished", why, clock.unix()))
-
-    def frontier(self, database: Database, run: Run) -> SqliteFrontier:
+    def frontier(self, ledger: Ledger, run: Run) -> Frontier:
         """The run's frontier, within its budget."""
-        budget = Budget(self.settings.max_pages, self.settings.max_pages_per_domain)
-        return SqliteFrontier(database.writer, run.id, budget)
+        return ledger.frontier(run.id, Budget(self.settings.max_pages, self.settings.max_pages_per_domain))
 
     def tell(self, event: Event) -> None:
         """Tell the observers."""
@@ -215,11 +206,10 @@ class Crawl:
     # ------------------------------------------------------------------ within
 
     async def _crawl(
-        self, frontier: SqliteFrontier, database: Database, run: Run, downloader: Downloader, clock: Clock,
-        member: Member,
+        self, ledger: Ledger, frontier: Frontier, run: Run, downloader: Downloader, clock: Clock, member: Member,
     ) -> str | None:  # fmt: skip
         spider = instantiate(self.definition, self.options.arguments)
-        lend(spider, past := Past(self.database, inline=self._inline))
+        lend(spider, past := Past(ledger.path, inline=self._inline))
         plan = Plan(spider, self.definition, self._files(), self._inline, self._seed)
         common = Common(self.settings, clock, frontier, Notices(self._observers))
         sending = sending_of(plan, common, member, downloader)
@@ -228,11 +218,10 @@ class Crawl:
             self.tell(Warned("through a proxy, private addresses are known by our own name lookup only"))
         starts = self._starts(spider, run) if member.seeds else None
         seeder = Seeder(starts, reading.links, frontier, clock)
-        counted = await database.writer.read(lambda conn: counters(conn, run.id))
-        items_before = sum(n for name, n in counted.items() if name.startswith("item."))
-        self._engine = engine = Engine(sending, reading, seeder, items_before)
-        database.writer.patient = engine.is_busy
-        database.writer.log.warn = lambda message: self.tell(Warned(message))
+        limit = self.settings.max_items
+        is_full = None if limit is None else partial(ledger.has_items, run.id, limit)
+        self._engine = engine = Engine(sending, reading, seeder, is_full)
+        ledger.group_while(engine.is_busy)
         if self._stopping is not None:
             engine.stop(*self._stopping)
         notify(self._observers, CrawlStarted(run.id, self.resumed))
@@ -247,71 +236,41 @@ class Crawl:
             await past.close()
             await reading.parsing.aclose()
 
-    async def _begin(self, database: Database, clock: Clock) -> Run:
+    async def _begin(self, ledger: Ledger, clock: Clock) -> Run:
         """A new run, or the one to go on with; its stored options then count."""
         series = self.options.series(self.definition.name)
         if self._resume == "failed":
-            return await self._begin_failed(database, clock)
-        of_series = None if self._resume == "must" else series
-        found = await database.writer.read(lambda conn: unfinished(conn, of_series))
+            return await self._begin_failed(ledger, clock)
+        found = await ledger.unfinished(None if self._resume == "must" else series)
         if found is not None and self._resume != "new":
             self._take_over(found)
-            return await self._adapted(database, clock, lambda conn: reopen(conn, found))
+            return await ledger.reopen(found, self._tables(), now=clock.unix())
         if self._resume == "must":
             raise UsageError(
                 f"nothing to resume in {self.database}: no run is unfinished; start one with: scraper crawl"
             )
         if found is not None:
-            notify(
-                self._observers,
-                Warned(f"run {found.id} is unfinished; go on with it: scraper resume {self.database}"),
-            )
+            self._warn(f"run {found.id} is unfinished; go on with it: scraper resume {self.database}")
         stored = json.loads(json.dumps(self.options.stored(), default=str))
-        return await self._adapted(
-            database,
-            clock,
-            lambda conn: begin(
-                conn,
-                spider=self.definition.name,
-                target=self._target,
-                series=series,
-                options=stored,
-                now=clock.unix(),
-            ),
-        )
+        new = NewRun(self.definition.name, self._target, series, stored)
+        return await ledger.begin(new, self._tables(), now=clock.unix())
 
-    async def _adapted(
-        self, database: Database, clock: Clock, begun: Callable[[sqlite3.Connection], Run]
-    ) -> Run:
-        """Begin or reopen a run and, in the same transaction, bring its tables to what their classes say now."""
-        occasion = Occasion(at=clock.unix())
-
-        def work(conn: sqlite3.Connection) -> Run:
-            run = begun(conn)
-            occasion.run = run.id
-            adapt(conn, Items(self.definition.name, self.definition.items).tables, occasion)
-            return run
-
-        run = await database.writer.submit(work)
-        for note in (*database.notes, *occasion.notes):
-            notify(self._observers, Warned(note))
-        return run
-
-    async def _begin_failed(self, database: Database, clock: Clock) -> Run:
+    async def _begin_failed(self, ledger: Ledger, clock: Clock) -> Run:
         """The newest run once more, with what failed in it queued again."""
-        found = await database.writer.read(latest)
+        found = await ledger.latest()
         if found is None:
             raise UsageError(f"nothing to resume in {self.database}: it has no run")
         self._take_over(found)
-        done = []
+        done = await ledger.requeue_failed(found, self._failed, self._tables(), now=clock.unix())
+        self._warn(str(done))
+        return found
 
-        def begun(conn: sqlite3.Connection) -> Run:
-            done.append(requeue_failed(conn, found.id, self._failed, clock.unix()))
-            return reopen(conn, found)
+    def _tables(self) -> Sequence[Table]:
+        """The item tables that the spider's classes declare."""
+        return Items(self.definition.name, self.definition.items).tables
 
-        run = await self._adapted(database, clock, begun)
-        self.tell(Warned(str(done[0])))
-        return run
+    def _warn(self, message: str) -> None:
+        self.tell(Warned(message))
 
     def _take_over(self, run: Run) -> None:
         """Go on with a run: its stored options count."""
