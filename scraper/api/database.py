@@ -3,8 +3,8 @@
 It is apart from `Crawl` so that a command that only looks at a database does not load what fetches pages.
 """
 
-from scraper.store import SQLITE_VERSION, live_crawl, maintain, membership
 from scraper.store import join as join_ledger
+from scraper.store import live_crawl, maintain, membership
 from scraper.store import open as open_ledger
 
-__all__ = ["SQLITE_VERSION", "join_ledger", "live_crawl", "maintain", "membership", "open_ledger"]
+__all__ = ["join_ledger", "live_crawl", "maintain", "membership", "open_ledger"]

@@ -7,17 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scraper.core.models import Run
-from scraper.errors import QueryError, StoreError
 from scraper.events import INTERRUPTED, STOPPED
 from scraper.items.expectations import Expectation
-from scraper.query.connection import InlineReader, Reader, ThreadReader
 from scraper.reports.failures import Problem, problems_of
 from scraper.reports.quality import Emptied, Shrunk, broken, emptied, shrunk
 from scraper.reports.selectors import SelectorHits, missed_selectors
-from scraper.store.file.writer import explaining
 from scraper.store.queue.runs import counters, rows_by_table
 
-__all__ = ["EXIT_CODES", "Problem", "RunFacts", "SelectorHits", "Summary", "read_summary", "summarize"]
+__all__ = ["EXIT_CODES", "Problem", "RunFacts", "SelectorHits", "Summary", "summarize"]
 
 #: Exit codes of the command line, in the order in which the first that applies is taken.
 EXIT_CODES: Mapping[int, str] = {
@@ -110,24 +107,6 @@ class RunFacts:
     max_failed: float
     declared: Sequence[str] = ()
     expect: Sequence[Expectation] = ()
-
-
-async def read_summary(path: str, run: Run, facts: RunFacts, *, inline: bool = False) -> Summary:
-    """`summarize` over a connection of its own, in a thread unless `inline`. Raises StoreError."""
-    reader: Reader
-    try:
-        if inline:
-            reader = InlineReader(path)
-        else:
-            reader = ThreadReader(path)
-            await reader.open()
-    except QueryError as error:
-        raise StoreError(str(error)) from error
-    try:
-        with explaining(path):
-            return await reader.run(lambda conn: summarize(conn, run, facts))
-    finally:
-        await reader.close()
 
 
 def summarize(conn: sqlite3.Connection, run: Run, facts: RunFacts) -> Summary:

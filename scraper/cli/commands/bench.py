@@ -17,7 +17,6 @@ from typing import Any
 
 import click
 
-from scraper.api.database import SQLITE_VERSION
 from scraper.cli.running import Look, interruptible
 from scraper.cli.terminal.formatting import duration, number
 from scraper.cli.terminal.profile import profile_lines
@@ -26,7 +25,7 @@ from scraper.demo.endless import EndlessCrawl, serving
 from scraper.errors import UsageError
 from scraper.profiling import Figures, Profile
 from scraper.settings.parsers import read_seconds
-from scraper.version import VERSION
+from scraper.version import VERSION, sqlite_version
 
 __all__ = ["bench"]
 
@@ -73,7 +72,7 @@ def bench(seconds: str, db: str | None, as_json: bool) -> int:
     lasting = _time(seconds)
     if db is not None and Path(db).exists():
         raise UsageError(f"{db} is there already; bench writes a new database: choose another file")
-    say(f"scraper {VERSION} · Python {platform.python_version()} · SQLite {SQLITE_VERSION} · {_machine()}")
+    say(f"scraper {VERSION} · Python {platform.python_version()} · SQLite {sqlite_version()} · {_machine()}")
     say(
         f"crawling a shop of 30 kB pages, 10 links and 8 fields each, served by this machine, for {duration(lasting)}"
     )
@@ -164,7 +163,7 @@ def _plain_values(speed: _Speed, figures: Figures | None) -> dict[str, Any]:
     return {
         "scraper": VERSION,
         "python": platform.python_version(),
-        "sqlite": SQLITE_VERSION,
+        "sqlite": sqlite_version(),
         "machine": _machine(),
         **asdict(speed),
         "pages_per_second": round(speed.pages_per_second, 1),
