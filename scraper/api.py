@@ -218,7 +218,7 @@ class Crawl:
     def frontier(self, database: Database, run: Run) -> SqliteFrontier:
         """The run's frontier, within its budget."""
         budget = Budget(self.settings.max_pages, self.settings.max_pages_per_domain)
-        return SqliteFrontier(database.writer, run.id, budget)
+        return SqliteFrontier(database.writer, run.id, budget, tell=lambda note: self.tell(Warned(note)))
 
     def tell(self, event: Event) -> None:
         """Tell the observers."""

@@ -65,6 +65,13 @@ class Frontier(Protocol):
         """Store all that a visit produced and end, requeue or move its request, in one transaction."""
         ...
 
+    async def earlier_links(self, request: QueuedRequest) -> list[QueuedRequest]:
+        """What the page of a request with `known` linked to in that earlier run, as requests of this run.
+
+        They are not queued yet: `complete` is given them with the effects of the visit.
+        """
+        ...
+
     async def put_facts(self, lease: DomainLease, facts: DomainFacts, *, now: float) -> bool:
         """Store politeness state of a leased domain; False when the lease was lost.
 

@@ -202,17 +202,15 @@ class Engine:
             self._lanes.drop(lane)
             return
         self._waits.moved()
-        self._context.links.proved(done.links)
-        self._failfast.watch(done)
+        self._context.links.proved(done.effects.links)
+        self._failfast.watch(done.effects)
         for domain, due in completed.due.items():
             self._lanes.new_work(domain, due)
-        self._items += sum(completed.stored.values())
+        self._items += len(done.result.items)
         limit = self._context.settings.max_items
         if limit is not None and self._items >= limit:
             self.stop(f"max_items {limit} reached")
-        for note in completed.notes:
-            notify(self._context.observers, Warned(note))
-        notify(self._context.observers, PageDone(done, completed))
+        notify(self._context.observers, PageDone(done))
 
     # ------------------------------------------------------------------ the feeder, and the end
 

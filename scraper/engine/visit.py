@@ -33,7 +33,7 @@ from scraper.engine.collect import Collector
 from scraper.engine.context import Context
 from scraper.engine.hops import Disallowed, Later, LeaseLost, Traveller, redirect_target, redirected
 from scraper.engine.outcome import Ending, kept
-from scraper.engine.revisit import NOT_MODIFIED, Revisit, validators_of
+from scraper.engine.revisit import NOT_MODIFIED, Revisit, visit_record
 from scraper.engine.schedule import Lane
 from scraper.engine.subfetch import SubFetcher, page_of
 from scraper.engine.traps import DEEP
@@ -90,12 +90,12 @@ class Visit:
         """Fetch the page, run its callback, and say what became of the request."""
         try:
             try:
-                if self._revisit.spared(self._context.clock.unix()):
-                    outcome = Outcome.skipped("revisit", self._revisit.why())
-                    return self._ending.spared(outcome, self._revisit.kept(asked=False))
-                reply = await self._travel()
+                spared = self._revisit.spared(self._context.clock.unix())
+                reply = None if spared else await self._travel()
             finally:
                 self._turn_over(bool(self._ending.sends))
+            if reply is None:
+                return await self._spared(Outcome.skipped("revisit", self._revisit.why()))
             if isinstance(reply, Outcome):
                 return self._ending.done(reply)
             return await self._arrived(reply)
@@ -109,6 +109,12 @@ class Visit:
             raise
         except Exception as error:
             return self.internal(error)
+
+    async def _spared(self, outcome: Outcome) -> Done:
+        """The earlier visit stands in for this one, with what it linked to."""
+        earlier = self._revisit.earlier(confirmed=outcome.name == "ok")
+        links = await self._context.frontier.earlier_links(self._request) if self._revisit.deeper else ()
+        return self._ending.spared(outcome, earlier, links)
 
     # ------------------------------------------------------------------ on the wire
 
@@ -177,8 +183,7 @@ class Visit:
         elif status not in {429, 503}:
             domain.welcomed()
         if self._not_modified:
-            outcome = Outcome("ok", why="not modified", status=status)
-            return self._ending.spared(outcome, self._revisit.kept(asked=True))
+            return await self._spared(Outcome("ok", why="not modified", status=status))
         fetcher = SubFetcher(self._context, self._request, self._ending.sends, self._ending.cookies)
         page = page_of(self._context, reply, self._request.options, fetcher)
         if not (
@@ -206,8 +211,8 @@ class Visit:
             said = f"bodies in a content coding nobody knows ({reply.unknown_coding}); pages are as they were sent"
             self._context.warn_once("coding", f"{self._lane.name}: {said}")
         done = await self._parse(page)
-        if done.error is not None and self._context.settings.keep_failed:
-            done = replace(done, page=kept(page))
+        if done.result.error is not None and self._context.settings.keep_failed:
+            done = replace(done, result=replace(done.result, failed_page=kept(page)))
         if self._request.depth:
             endless = self._context.repetition.exceeded(self._lane.name, reply.headers, reply.body)
             if endless is not None:
@@ -227,7 +232,7 @@ class Visit:
         except (TypeError, ValueError) as error:
             return self._ending.broken("callback-args", f"{options.callback}: {error}")
         large = await self._context.parsing.ready(page, self._lane.name)
-        self._ending.counts["parsed"] += 1
+        self._ending.page_counts["parsed"] = 1
 
         def call() -> Any:
             self._context.spider.check(page)
@@ -238,9 +243,10 @@ class Visit:
         done = await self._judge(call, function, collector, Outcome.ok(page.status), page.url, large)
         self._ending.counts.update(page.counts)
         self._ending.meant.update(self._context.meanings.of(page))
-        if self._revisit.tracked and done.outcome.name == "ok" and 200 <= page.status < 300:
-            validators = validators_of(self._request.url, page.url, page.headers, done.links)
-            return replace(done, validators=validators)
+        effects = done.effects
+        if self._revisit.tracked and effects.outcome.name == "ok" and 200 <= page.status < 300:
+            record = visit_record(self._request.url, page.url, page.headers, effects.links)
+            return replace(done, result=replace(done.result, visit=record))
         return done
 
     def _data(self, options: Options) -> dict[str, Any]:

@@ -20,10 +20,13 @@ from scraper.core.models import (
 )
 from scraper.store.file.writer import Writer
 from scraper.store.queue.counters import Counters, Deltas
+from scraper.store.queue.effects import QueueEffects
 from scraper.store.queue.leases import Leases, upcoming_domains
 from scraper.store.queue.orders import commands_after
 from scraper.store.queue.requests import Queue
-from scraper.store.results import Results
+from scraper.store.queue.revisits import EarlierVisits
+from scraper.store.results import PageSink, Results
+from scraper.store.rows.page_results import PageResults
 
 __all__ = ["Budget", "SqliteFrontier"]
 
@@ -50,16 +53,30 @@ class SqliteFrontier:
     taken together never exceed the budget, whoever took them.
     """
 
-    def __init__(self, writer: Writer, run: int, budget: Budget = Budget()) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        run: int,
+        budget: Budget = Budget(),
+        *,
+        tell: Callable[[str], None] | None = None,
+        pages: PageSink | None = None,
+    ) -> None:
+        """`tell` hears, in sentences, how tables were altered for item classes that changed.
+
+        `pages` takes what visits found on their pages instead of the tables of this database.
+        """
         self._writer = writer
         self._run = run
         self._budget = budget
         self._queue = Queue(run, budget.pages_per_domain)
         self._leases = Leases(run, self._queue)
-        self._results = Results(run, self._queue)
+        self._earlier = EarlierVisits(run)
+        self._pages = PageResults(run)
+        self._results = Results(QueueEffects(run, self._queue), pages or self._pages)
+        self._tell = tell
         self._counters = Counters(run)
-        results = self._results
-        writer.before_commit += [self._counters.flush, results.selectors.flush_some, results.fill.flush]
+        writer.before_commit += [self._counters.flush, self._pages.flush_some]
 
     # ------------------------------------------------------------------ the protocol
 
@@ -128,16 +145,29 @@ class SqliteFrontier:
         return await self._submit(work)
 
     async def complete(self, lease: DomainLease, done: Done, *, now: float) -> Completed:
+        notes: Sequence[str] = ()
+
         def work(conn: sqlite3.Connection, deltas: Deltas) -> Completed:
+            nonlocal notes
+            effects = done.effects
             domain = self._queue.domain_id(conn, lease.domain)
-            ok = done.outcome.name == "ok"
-            if not self._leases.ended(conn, domain, lease, done.request.id, ok=ok):
+            ok = effects.outcome.name == "ok"
+            if not self._leases.ended(conn, domain, lease, effects.request.id, ok=ok):
                 deltas["fenced"] += 1
                 return Completed(written=False)
             deltas["taken"] -= 1
-            return self._results.write(conn, deltas, domain, done, now)
+            due = self._results.write(conn, deltas, domain, done, now)
+            notes = self._pages.take_notes()
+            return Completed(written=True, due=due)
 
-        return await self._submit(work, urgent=False)
+        completed = await self._submit(work, urgent=False)
+        if self._tell is not None:  # after the COMMIT, and not in the writer's thread
+            for note in notes:
+                self._tell(note)
+        return completed
+
+    async def earlier_links(self, request: QueuedRequest) -> list[QueuedRequest]:
+        return await self._writer.read(lambda conn: self._earlier.links(conn, request))
 
     async def put_facts(self, lease: DomainLease, facts: DomainFacts, *, now: float) -> bool:
         def work(conn: sqlite3.Connection, deltas: Deltas) -> bool:
@@ -198,7 +228,7 @@ class SqliteFrontier:
 
     async def store_selectors(self) -> None:
         """Write what is counted of selectors and not written yet: whoever reads the run next sees all of it."""
-        await self._writer.submit(self._results.selectors.flush)
+        await self._writer.submit(self._pages.flush)
 
     async def free_all(self, *, now: float) -> None:
         """End every lease of the run: the caller holds the database's lock, so their owners are dead.
@@ -256,7 +286,7 @@ class SqliteFrontier:
         self, conn: sqlite3.Connection, domain: int, name: str, epoch: int, n: float, now: float
     ) -> list[QueuedRequest]:
         """Due requests of a domain, with what earlier runs know of them."""
-        return self._results.visits.known(conn, self._queue.take(conn, domain, name, epoch, n, now))
+        return self._earlier.known(conn, self._queue.take(conn, domain, name, epoch, n, now))
 
     def _room(self, conn: sqlite3.Connection) -> float:
         """How many more requests may be taken before the page budget could be passed."""

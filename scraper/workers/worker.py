@@ -91,8 +91,8 @@ class _Working:
 
     def _observe(self, event: Event) -> None:
         match event:
-            case PageDone(_, completed):
-                self._items += sum(completed.stored.values())
+            case PageDone(done):
+                self._items += len(done.result.items)
                 if self._member.tells_pages:
                     _tell(self._link, "page", *astuple(told(event)))
             case Warned(message):

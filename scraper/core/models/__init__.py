@@ -1,10 +1,20 @@
 """The values that travel between the layers: requests, outcomes, leases, rows. Immutable, no behaviour."""
 
 from scraper.core.models.cookie import Cookie
+from scraper.core.models.done import Completed, Done
 from scraper.core.models.download import Download
+from scraper.core.models.effects import Effects, Outcome, Send, SendKind
 from scraper.core.models.lease import LONGEST_HOLD, DomainFacts, DomainLease, OriginFacts, Pending
 from scraper.core.models.limits import Hours, Limit, Pace, Rate
 from scraper.core.models.order import Command
+from scraper.core.models.page_result import (
+    EarlierVisit,
+    ErrorRecord,
+    KeptPage,
+    PageResult,
+    Site,
+    VisitRecord,
+)
 from scraper.core.models.proxy import Proxy, read_proxies
 from scraper.core.models.request import (
     Known,
@@ -15,23 +25,8 @@ from scraper.core.models.request import (
     State,
     callback_name,
 )
-from scraper.core.models.result import (
-    Column,
-    Completed,
-    Done,
-    ErrorRecord,
-    ItemRow,
-    Kept,
-    KeptPage,
-    Outcome,
-    Rejected,
-    Send,
-    SendKind,
-    Site,
-    Table,
-    Validators,
-)
 from scraper.core.models.status import CrawlStatus, DomainStatus, Upcoming
+from scraper.core.models.tables import Column, ItemRow, Rejected, Table
 
 __all__ = [
     "LONGEST_HOLD",
@@ -45,10 +40,11 @@ __all__ = [
     "DomainStatus",
     "Done",
     "Download",
+    "EarlierVisit",
+    "Effects",
     "ErrorRecord",
     "Hours",
     "ItemRow",
-    "Kept",
     "KeptPage",
     "Known",
     "Limit",
@@ -56,6 +52,7 @@ __all__ = [
     "OriginFacts",
     "Outcome",
     "Pace",
+    "PageResult",
     "Pending",
     "Proxy",
     "QueuedRequest",
@@ -69,7 +66,7 @@ __all__ = [
     "State",
     "Table",
     "Upcoming",
-    "Validators",
+    "VisitRecord",
     "callback_name",
     "read_proxies",
 ]
