@@ -38,7 +38,7 @@ ROWS: dict[str, list[str]] = {
     "scraper.core": [
         "clock charsets extras sql_names urls codec",
         "credentials models",
-        "frontier tracebacks",
+        "frontier journal tracebacks",
         "__init__",
     ],
     "scraper.page": [
@@ -57,7 +57,7 @@ ROWS: dict[str, list[str]] = {
         "transports",
         "__init__",
     ],
-    "scraper.store": ["rows", "file", "queue", "results", "frontier", "__init__"],
+    "scraper.store": ["rows", "file", "queue", "results", "frontier journal", "__init__"],
     "scraper.cli": [
         "curl database guess memory outline",
         "terminal",
