@@ -39,7 +39,7 @@ from scraper.store.journal import JournalWriter
 async def main(database, entries):
     opened = await Database.open(database, holder="collector", now=0.0)
     try:
-        journal = JournalWriter(opened.writer, "test")
+        journal = JournalWriter(opened.writer, entries)
         for position, line in enumerate(Path(entries).read_text().splitlines(), 1):
             print(await journal.apply(position, base64.b64decode(line)))
         await journal.flush()
@@ -151,10 +151,6 @@ def crawl(cls: type[Crawl], database: Path, number: int, folder: Path) -> None:
                     check=True, capture_output=True, text=True,
                 )  # fmt: skip
                 assert set(done.stdout.split()) == {first}
-                # Positions of the next run follow on: here each run has a journal of its own.
-            with closing(sqlite3.connect(database)) as conn:
-                conn.execute("DELETE FROM _journal")
-                conn.commit()
         loop.run_until_complete(end(run))
     finally:
         loop.close()
