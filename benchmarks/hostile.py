@@ -97,7 +97,7 @@ async def crawl(starts: dict[str, list[str]], rate: str, db: Path) -> Measured:
 
     def observe(event: Event) -> None:
         nonlocal good, last
-        if isinstance(event, PageDone) and "//127.0.11." in event.done.url:
+        if isinstance(event, PageDone) and "//127.0.11." in event.done.result.url:
             good, last = good + 1, time.perf_counter()
 
     ticking = asyncio.create_task(_tick(late))

@@ -28,7 +28,17 @@ from benchmarks.measure import cpu_model
 from scraper.core import urls
 from scraper.core.charsets import decode_text
 from scraper.core.clock import Clock
-from scraper.core.models import Budget, DomainLease, Done, Options, Outcome, QueuedRequest, Send
+from scraper.core.models import (
+    Budget,
+    DomainLease,
+    Done,
+    Effects,
+    Options,
+    Outcome,
+    PageResult,
+    QueuedRequest,
+    Send,
+)
 from scraper.demo.endless import Pages, path_of, serving
 from scraper.demo.endless.spider import EndlessShop, Product
 from scraper.engine.collect import Collector
@@ -182,7 +192,9 @@ def _frontier_parts(frontier: SqliteFrontier) -> Iterator[Part]:
         item = Product(f"SKU-{request.id}", "name", "brand", Decimal("7.50"), 4.5, 3, 9, "Lamps")
         rows = (items.convert(item, 1, "shop.py:1"),)
         sends = (Send("page", request.domain, request.url, now, now, 200, 30_000),)
-        done = Done(request, Outcome.ok(200), url=request.url, items=rows, sends=sends)
+        effects = Effects(request, Outcome.ok(200), sends=sends)
+        result = PageResult(request.id, request.fingerprint, request.domain, request.url, items=rows)
+        done = Done(effects, result)
         await frontier.complete(leases[0], done, now=now)
 
     yield Part(f"frontier: added, {BATCH} at a time", "request", 5_000, add)

@@ -5,10 +5,11 @@ The display, the log and tests are observers. An observer must return quickly an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from scraper.core.models import Completed, Done
+from scraper.core.models import Done
 
 __all__ = [
     "GRACE",
@@ -47,14 +48,13 @@ class PageDone:
     """A visit ended and is committed."""
 
     done: Done
-    completed: Completed
 
 
 @dataclass(frozen=True, slots=True)
 class PageTold:
     """A visit that ended, in words and numbers alone: so it is told from one process to another.
 
-    `url` was asked for, `final_url` answered. `stored` counts rows by table, `items` what the callback yielded.
+    `url` was asked for, `final_url` answered. `items` counts the rows the callback yielded, by table.
     `seconds` is how long the answer took, None where nothing was sent.
     """
 
@@ -66,8 +66,7 @@ class PageTold:
     why: str
     callback: str
     depth: int
-    stored: Mapping[str, int]
-    items: int
+    items: Mapping[str, int]
     rejected: int
     links: int
     seconds: float | None
@@ -75,11 +74,12 @@ class PageTold:
 
 def told(event: PageDone) -> PageTold:
     """What is told of a visit to people and other processes."""
-    done, outcome, request = event.done, event.done.outcome, event.done.request
+    effects, result = event.done.effects, event.done.result
+    request, outcome, sends = effects.request, effects.outcome, effects.sends
     return PageTold(
-        request.url, done.url, outcome.name, outcome.status, outcome.kind, outcome.why, request.options.callback,
-        request.depth, dict(event.completed.stored), len(done.items), len(done.rejected), len(done.links),
-        done.sends[-1].ended - done.sends[-1].sent if done.sends else None,
+        request.url, result.url, outcome.name, outcome.status, outcome.kind, outcome.why, request.options.callback,
+        request.depth, Counter(row.table.name for row in result.items), len(result.rejected), len(effects.links),
+        sends[-1].ended - sends[-1].sent if sends else None,
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ ROWS: dict[str, list[str]] = {
     "scraper.core": [
         "clock charsets codec extras sql_names timing urls",
         "credentials models",
-        "frontier maintenance tracebacks",
+        "frontier journal maintenance tracebacks",
         "ledger",
         "__init__",
     ],
@@ -64,7 +64,7 @@ ROWS: dict[str, list[str]] = {
         "file",
         "queue",
         "results",
-        "frontier live_crawls maintenance",
+        "frontier journal live_crawls maintenance",
         "ledger",
         "__init__",
     ],

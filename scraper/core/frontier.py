@@ -69,11 +69,18 @@ class Frontier(Protocol):
     async def move(
         self, lease: DomainLease, moved: Done, duplicate: Done | None, *, waiting: Collection[int], now: float
     ) -> Landing:
-        """End a request that redirects, by what the run knows of the target `moved.outcome.to`, in one transaction.
+        """End a request that redirects, by what the run knows of the target `moved.effects.outcome.to`, in one transaction.
 
         `moved` is stored when the target is new, `duplicate` when it is queued or ended with a page; None for a
         caller that would rather ask again. `waiting` are requests this process has taken and no visit has begun:
         they count as queued. See `Landing`.
+        """
+        ...
+
+    async def earlier_links(self, request: QueuedRequest) -> list[QueuedRequest]:
+        """What the page of a request with `known` linked to in that earlier run, as requests of this run.
+
+        They are not queued yet: `complete` is given them with the effects of the visit.
         """
         ...
 

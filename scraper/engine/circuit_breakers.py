@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from scraper.core.models import Done
+from scraper.core.models import Effects
 from scraper.politeness import REFUSALS
 
 __all__ = ["FAILURES", "FailFast"]
@@ -28,37 +28,37 @@ class FailFast:
         self.to_requeue: list[int] = []
         self._broken: set[str] = set()
 
-    def watch(self, done: Done) -> None:
+    def watch(self, effects: Effects) -> None:
         """A visit has ended and is committed."""
-        outcome = done.outcome
+        outcome = effects.outcome
         if outcome.status in {401, 403}:
-            self._refusal(done)
+            self._refusal(effects)
         elif self._refused and outcome.status not in {None, 429, 503}:
-            self._refused.pop(done.request.domain, None)
+            self._refused.pop(effects.request.domain, None)
         if outcome.name == "failed" and outcome.kind.startswith("callback"):
-            self._callback_failed(done)
+            self._callback_failed(effects)
         elif self._failing and outcome.name == "ok":
-            self._failing.pop(done.request.options.callback, None)
+            self._failing.pop(effects.request.options.callback, None)
 
-    def _callback_failed(self, done: Done) -> None:
-        callback = done.request.options.callback
+    def _callback_failed(self, effects: Effects) -> None:
+        callback = effects.request.options.callback
         if callback in self._broken:
-            self.to_requeue.append(done.request.id)
+            self.to_requeue.append(effects.request.id)
             return
         failed = self._failing.setdefault(callback, [])
-        failed.append(done.request.id)
+        failed.append(effects.request.id)
         if len(failed) >= FAILURES:
             self._broken.add(callback)
             self.to_requeue += self._failing.pop(callback)
             self._stop(f"broken callback: {callback} failed on {FAILURES} pages in a row")
 
-    def _refusal(self, done: Done) -> None:
+    def _refusal(self, effects: Effects) -> None:
         """A 401 or 403. The one that parks its domain is queued again by itself, those before it are not.
 
         One whose headers or body are cleared by now would be another request: it stays failed.
         """
-        domain, options = done.request.domain, done.request.options
-        if done.outcome.name == "failed" and not (options.headers or options.body):
-            self._refused.setdefault(domain, deque(maxlen=REFUSALS)).append(done.request.id)
-        elif done.outcome.name == "retry":
+        domain, options = effects.request.domain, effects.request.options
+        if effects.outcome.name == "failed" and not (options.headers or options.body):
+            self._refused.setdefault(domain, deque(maxlen=REFUSALS)).append(effects.request.id)
+        elif effects.outcome.name == "retry":
             self.to_requeue += self._refused.pop(domain, ())

@@ -8,7 +8,7 @@ stores the start requests. They meet in `Lanes` and wake one another by events; 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 from scraper.core.models import Command, Completed, CrawlStatus, Done, Landing, Pending
 from scraper.engine.accounting import Waits
@@ -128,7 +128,7 @@ class Engine:
 
     async def move(self, lane: Lane, moved: Done, duplicate: Done | None) -> Landing:
         """End a request that redirects, as `Frontier.move` does. Raises LeaseLost."""
-        target = moved.outcome.to
+        target = moved.effects.outcome.to
         assert target is not None
         landing = await self._common.frontier.move(
             lane.lease, moved, duplicate,
@@ -138,7 +138,7 @@ class Engine:
             raise LeaseLost
         if landing.fate in {"new", "duplicate"}:
             done = moved if landing.fate == "new" or duplicate is None else duplicate
-            self._written(done, Completed(written=True, due=landing.due))
+            self._written(done, landing.due)
         return landing
 
     # ------------------------------------------------------------------ the dispatcher
@@ -216,17 +216,17 @@ class Engine:
 
     def _completed(self, lane: Lane, done: Done, completed: Completed) -> None:
         if completed.written:
-            self._written(done, completed)
+            self._written(done, completed.due)
         else:
             self._lanes.drop(lane)
 
-    def _written(self, done: Done, completed: Completed) -> None:
+    def _written(self, done: Done, due: Mapping[str, float]) -> None:
         self._waits.moved()
-        self._links.proved(done.links)
-        self._failfast.watch(done)
-        for domain, due in completed.due.items():
-            self._lanes.new_work(domain, due)
-        self._common.notices.tell(PageDone(done, completed))
+        self._links.proved(done.effects.links)
+        self._failfast.watch(done.effects)
+        for domain, at in due.items():
+            self._lanes.new_work(domain, at)
+        self._common.notices.tell(PageDone(done))
 
     # ------------------------------------------------------------------ the feeder, and the end
 

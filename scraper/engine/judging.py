@@ -26,7 +26,7 @@ from scraper.engine.collect import Collector
 from scraper.engine.context import Reading, Sending
 from scraper.engine.control import Control
 from scraper.engine.outcome import Ending
-from scraper.engine.revisit import Revisit, validators_of
+from scraper.engine.revisit import Revisit, visit_record
 from scraper.engine.schedule import Lane
 from scraper.engine.sending import LeaseLost
 from scraper.engine.traps import DEEP
@@ -65,7 +65,7 @@ class Judge:
         except (TypeError, ValueError) as error:
             return self.ending.broken("callback-args", f"{options.callback}: {error}")
         large = await self.reading.parsing.ready(page, self.lane.name)
-        self.ending.counts["parsed"] += 1
+        self.ending.page_counts["parsed"] = 1
 
         def call() -> Any:
             self.reading.spider.check(page)
@@ -77,9 +77,10 @@ class Judge:
         done = await self._judge(call, function, collector, Outcome.ok(page.status), large)
         self.ending.counts.update(document.counts)
         self.ending.meant.update(self.reading.suggestions.of(page))
-        if self.revisit.tracked and done.outcome.name == "ok" and 200 <= page.status < 300:
-            validators = validators_of(self.ending.request.url, page.url, page.headers, done.links)
-            return replace(done, validators=validators)
+        effects = done.effects
+        if self.revisit.tracked and effects.outcome.name == "ok" and 200 <= page.status < 300:
+            record = visit_record(self.ending.request.url, page.url, page.headers, effects.links)
+            return replace(done, result=replace(done.result, visit=record))
         return done
 
     def _collector(self, callback: str, url: str) -> Collector:

@@ -10,11 +10,13 @@ from dataclasses import replace
 from scraper.core.models import (
     Cookie,
     Done,
+    EarlierVisit,
+    Effects,
     ErrorRecord,
-    Kept,
     KeptPage,
     Options,
     Outcome,
+    PageResult,
     QueuedRequest,
     Send,
     Site,
@@ -40,19 +42,32 @@ def kept(page: Page) -> KeptPage | None:
 
 
 class Ending:
-    """Makes the `Done` of one visit. `sends`, `cookies`, `counts` and `hits` grow while the visit is under way.
+    """Makes the `Done` of one visit. `sends`, `cookies`, `hits` and what is counted grow while the visit is under way.
+
+    `counts` are about the request and its links, `page_counts` about the page.
 
     `place` is where the spider is defined (file:line): it stands in for a place in the author's code; `veiled`
     takes the secrets out of text that is stored for people to read.
     """
 
-    __slots__ = ("_place", "_veiled", "cookies", "counts", "hits", "meant", "request", "sends")
+    __slots__ = (
+        "_place",
+        "_veiled",
+        "cookies",
+        "counts",
+        "hits",
+        "meant",
+        "page_counts",
+        "request",
+        "sends",
+    )
 
     def __init__(self, request: QueuedRequest, place: str, veiled: Callable[[str, Options], str]) -> None:
         self.request = request
         self.sends: list[Send] = []
         self.cookies: list[Cookie] = []
         self.counts: Counter[str] = Counter()
+        self.page_counts: dict[str, int] = {}
         self.hits: Mapping[Site, bool] = {}
         self.meant: dict[Site, tuple[str, int]] = {}
         self._place = place
@@ -85,28 +100,32 @@ class Ending:
             self.counts[f"failed.{outcome.kind}"] += 1
             if outcome.status in {404, 410}:
                 self.counts["failed.gone"] += 1
+        request = request or self.request
+        comes_again = outcome.name == "retry" and error is None
         return Done(
-            request or self.request,
-            outcome,
-            url or self.request.url,
-            items=collected.rows if collected else (),
-            rejected=collected.rejected if collected else (),
-            links=links,
-            sends=self.sends,
-            error=error,
-            counts=self.counts,
-            hits=self.hits,
-            meant=self.meant,
-            cookies=self.cookies,
+            Effects(request, outcome, links, self.sends, self.cookies, self.counts),
+            PageResult(
+                request.id,
+                request.fingerprint,
+                request.domain,
+                url or request.url,
+                items=collected.rows if collected else (),
+                rejected=collected.rejected if collected else (),
+                error=error,
+                counts=self.page_counts,
+                hits={} if comes_again else self.hits,
+                meant=self.meant,
+            ),
         )
 
     def _veil(self, text: str) -> str:
         return self._veiled(text, self.request.options)
 
-    def spared(self, outcome: Outcome, kept: Kept) -> Done:
-        """The page was not fetched again, or has not changed: the earlier visit counts."""
-        self.counts["not-modified" if kept.asked else "not-revisited"] += 1
-        return replace(self.done(outcome), kept=kept)
+    def spared(self, outcome: Outcome, earlier: EarlierVisit, links: Sequence[QueuedRequest]) -> Done:
+        """The page was not fetched again, or has not changed: the earlier visit counts, and its `links` do."""
+        self.counts["not-revisited" if outcome.name == "skipped" else "not-modified"] += 1
+        done = self.done(outcome, links=links)
+        return replace(done, result=replace(done.result, earlier=earlier))
 
     def again(self, at: float, kind: str, why: str, status: int | None = None) -> Done:
         """One more try, not before `at` (unix seconds)."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from scraper.core.models import Kept, Known, Options, QueuedRequest, Validators
+from scraper.core.models import EarlierVisit, Known, Options, QueuedRequest, VisitRecord
 
-__all__ = ["NOT_MODIFIED", "Revisit", "validators_of"]
+__all__ = ["NOT_MODIFIED", "Revisit", "visit_record"]
 
 NOT_MODIFIED = 304
 #: A request that has one of these asks a question of its own (RFC 9110, sections 13.1 and 14.2).
@@ -60,11 +60,15 @@ class Revisit:
         headers = tuple((name, value) for name, value in asked if value is not None)
         return replace(options, headers=(*options.headers, *headers)) if headers else options
 
-    def kept(self, *, asked: bool) -> Kept:
-        """What is kept of the earlier visit; `asked` says that the site has just confirmed it."""
+    @property
+    def deeper(self) -> bool:
+        """Whether the links of the page may be followed."""
+        return self.max_depth is None or self.depth < self.max_depth
+
+    def earlier(self, *, confirmed: bool) -> EarlierVisit:
+        """The visit that stands in for this one; `confirmed`: the site has just said that the page is unchanged."""
         assert self.known is not None
-        deeper = self.max_depth is None or self.depth < self.max_depth
-        return Kept(self.known, asked=asked, deeper=deeper)
+        return EarlierVisit(self.known.request, None if confirmed else self.known.visited)
 
     def why(self) -> str:
         """Why a page is not fetched again."""
@@ -73,19 +77,20 @@ class Revisit:
         return f"seen by run {self.known.run}; revisit is {policy}"
 
 
-def validators_of(
+def visit_record(
     url: str, final: str, headers: httpx.Headers, links: Sequence[QueuedRequest]
-) -> Validators | None:
-    """What to remember of a page, to ask for changes later; None for one that must be fetched again.
+) -> VisitRecord | None:
+    """What to remember of a page, so that a later run may be spared it; None for one that must be fetched again.
 
     That is one whose links have headers or a body: these are not kept when a request has ended, so it could not
     be asked for again. What is reached over redirects is remembered without validators, as they are of another URL.
     """
     if any(link.options.headers or link.options.body for link in links):
         return None
+    fingerprints = b"".join(link.fingerprint for link in links)
     if url != final:
-        return Validators(None, None)
-    return Validators(_short(headers.get("etag")), _short(headers.get("last-modified")))
+        return VisitRecord(None, None, fingerprints)
+    return VisitRecord(_short(headers.get("etag")), _short(headers.get("last-modified")), fingerprints)
 
 
 def _short(value: str | None) -> str | None:

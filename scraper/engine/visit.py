@@ -128,6 +128,13 @@ class Visit:
     def _now(self) -> float:
         return self._visiting.sending.common.clock.unix()
 
+    async def _spared(self, outcome: Outcome) -> Done:
+        """The earlier visit stands in for this one, with what it linked to."""
+        earlier = self._revisit.earlier(confirmed=outcome.name == "ok")
+        frontier = self._visiting.sending.common.frontier
+        links = await frontier.earlier_links(self._ending.request) if self._revisit.deeper else ()
+        return self._ending.spared(outcome, earlier, links)
+
     # ------------------------------------------------------------------ on the wire
 
     async def _travel(self) -> Arrival | Outcome | Done | None:
@@ -135,8 +142,7 @@ class Visit:
         settings = self._visiting.sending.common.settings
         while True:
             if self._revisit.spared(self._now()):
-                outcome = Outcome.skipped("revisit", self._revisit.why())
-                return self._ending.spared(outcome, self._revisit.kept(asked=False))
+                return await self._spared(Outcome.skipped("revisit", self._revisit.why()))
             request = self._ending.request
             hop = Hop(request.url, split(request.url), request.options)
             end: Arrival | Left = await follow(hop, self, settings)
@@ -205,8 +211,7 @@ class Visit:
         elif status not in {429, 503}:
             domain.welcomed()
         if self._not_modified:
-            outcome = Outcome("ok", why="not modified", status=status)
-            return self._ending.spared(outcome, self._revisit.kept(asked=True))
+            return await self._spared(Outcome("ok", why="not modified", status=status))
         request = self._ending.request
         fetcher = SubFetcher(sending, self._visiting.reading, request, self._ending)
         page = page_of(reply, request.options, fetcher, settings.decimal_point)
@@ -229,8 +234,8 @@ class Visit:
             )
             sending.common.notices.warn_once("coding", f"{self._lane.name}: {said}")
         done = await self._judge.parse(page)
-        if done.error is not None and settings.keep_failed:
-            done = replace(done, page=kept(page))
+        if done.result.error is not None and settings.keep_failed:
+            done = replace(done, result=replace(done.result, failed_page=kept(page)))
         if self._ending.request.depth:
             endless = self._visiting.reading.repetition.exceeded(self._lane.name, page)
             if endless is not None:

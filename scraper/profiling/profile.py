@@ -70,10 +70,11 @@ class Profile:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, PageDone):
-            if event.done.outcome.name != "retry":
+            effects = event.done.effects
+            if effects.outcome.name != "retry":
                 self._pages += 1
-            for send in event.done.sends:
-                self._fetches.add(send.ended - send.sent, send.url or event.done.request.url)
+            for send in effects.sends:
+                self._fetches.add(send.ended - send.sent, send.url or effects.request.url)
 
     def measured(self, clock: Mapping[str, float] | None = None) -> Figures:
         """What is known by now; `clock` are the seconds domains waited, by what for (`CrawlStatus.spent`)."""

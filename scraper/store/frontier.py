@@ -22,10 +22,13 @@ from scraper.core.models import (
 )
 from scraper.store.file.writer import Writer
 from scraper.store.queue.counters import Counters, Deltas
+from scraper.store.queue.effects import QueueEffects
 from scraper.store.queue.leases import Leases, upcoming_domains
 from scraper.store.queue.orders import commands_after
 from scraper.store.queue.requests import Queue
-from scraper.store.results import Results
+from scraper.store.queue.revisits import EarlierVisits
+from scraper.store.results import PageSink, Results
+from scraper.store.rows.page_results import PageResults
 
 __all__ = ["SqliteFrontier"]
 
@@ -53,18 +56,23 @@ class SqliteFrontier:
         run: int,
         budget: Budget = UNLIMITED,
         warn: Callable[[str], None] = lambda message: None,
+        pages: PageSink | None = None,
     ) -> None:
-        """`warn` is told how item tables were altered for what is stored."""
+        """`warn` is told, in sentences, how item tables were altered for what is stored.
+
+        `pages` takes what visits found on their pages instead of the tables of this database.
+        """
         self._writer = writer
         self._warn = warn
         self._run = run
         self._budget = budget
         self._queue = Queue(run, budget.pages_per_domain)
         self._leases = Leases(run, self._queue)
-        self._results = Results(run, self._queue)
+        self._earlier = EarlierVisits(run)
+        self._pages = PageResults(run)
+        self._results = Results(QueueEffects(run, self._queue), pages or self._pages)
         self._counters = Counters(run)
-        results = self._results
-        writer.before_commit += [self._counters.flush, results.selectors.flush_some, results.fill.flush]
+        writer.before_commit += [self._counters.flush, self._pages.flush_some]
 
     # ------------------------------------------------------------------ the protocol
 
@@ -133,33 +141,35 @@ class SqliteFrontier:
         return await self._submit(work)
 
     async def complete(self, lease: DomainLease, done: Done, *, now: float) -> Completed:
-        notes: list[str] = []
+        notes: Sequence[str] = ()
 
         def work(conn: sqlite3.Connection, deltas: Deltas) -> Completed:
+            nonlocal notes
             completed = self._complete(conn, deltas, lease, done, now)
-            notes.extend(self._results.take_notes())
+            notes = self._pages.take_notes()
             return completed
 
         completed = await self._submit(work, urgent=False)
-        for note in notes:
+        for note in notes:  # after the COMMIT, and not in the writer's thread
             self._warn(note)
         return completed
 
     def _complete(
         self, conn: sqlite3.Connection, deltas: Deltas, lease: DomainLease, done: Done, now: float
     ) -> Completed:
+        effects = done.effects
         domain = self._queue.domain_id(conn, lease.domain)
-        ok = done.outcome.name == "ok"
-        if not self._leases.ended(conn, domain, lease, done.request.id, ok=ok):
+        ok = effects.outcome.name == "ok"
+        if not self._leases.ended(conn, domain, lease, effects.request.id, ok=ok):
             deltas["fenced"] += 1
             return Completed(written=False)
         deltas["taken"] -= 1
-        return self._results.write(conn, deltas, domain, done, now)
+        return Completed(written=True, due=self._results.write(conn, deltas, domain, done, now))
 
     async def move(
         self, lease: DomainLease, moved: Done, duplicate: Done | None, *, waiting: Collection[int], now: float
     ) -> Landing:
-        target = moved.outcome.to
+        target = moved.effects.outcome.to
         assert target is not None
 
         def work(conn: sqlite3.Connection, deltas: Deltas) -> Landing:
@@ -181,7 +191,7 @@ class SqliteFrontier:
         self, conn: sqlite3.Connection, deltas: Deltas, lease: DomainLease, moved: Done, now: float
     ) -> Landing:
         """End a request as moved, and take its target where that is of the same domain."""
-        target, completed = moved.outcome.to, self._complete(conn, deltas, lease, moved, now)
+        target, completed = moved.effects.outcome.to, self._complete(conn, deltas, lease, moved, now)
         assert target is not None
         if not completed.written:
             return Landing("lost")
@@ -191,9 +201,12 @@ class SqliteFrontier:
         taken = self._queue.take_one(conn, lease.domain, target.fingerprint, lease.epoch)
         self._leases.took(conn, domain, 1)
         deltas["taken"] += 1
-        (request,) = self._results.visits.known(conn, [taken])
+        (request,) = self._earlier.known(conn, [taken])
         due = {name: at for name, at in completed.due.items() if name != lease.domain}
         return Landing("new", request, due)
+
+    async def earlier_links(self, request: QueuedRequest) -> list[QueuedRequest]:
+        return await self._writer.read(lambda conn: self._earlier.links(conn, request))
 
     async def put_facts(self, lease: DomainLease, facts: DomainFacts, *, now: float) -> bool:
         def work(conn: sqlite3.Connection, deltas: Deltas) -> bool:
@@ -251,7 +264,7 @@ class SqliteFrontier:
         return await self._writer.read(lambda conn: commands_after(conn, self._run, after))
 
     async def flush(self) -> None:
-        await self._writer.submit(self._results.selectors.flush)
+        await self._writer.submit(self._pages.flush)
 
     async def free_all(self, *, now: float) -> None:
         def work(conn: sqlite3.Connection, deltas: Deltas) -> None:
@@ -294,7 +307,7 @@ class SqliteFrontier:
         self, conn: sqlite3.Connection, domain: int, name: str, epoch: int, n: float, now: float
     ) -> list[QueuedRequest]:
         """Due requests of a domain, with what earlier runs know of them."""
-        return self._results.visits.known(conn, self._queue.take(conn, domain, name, epoch, n, now))
+        return self._earlier.known(conn, self._queue.take(conn, domain, name, epoch, n, now))
 
     def _room(self, conn: sqlite3.Connection) -> float:
         """How many more requests may be taken before the page budget could be passed."""

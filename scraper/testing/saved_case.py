@@ -109,17 +109,17 @@ def accept(file: Path) -> None:
 def _result(done: Done | None) -> dict[str, Any]:
     if done is None:
         return {"outcome": "nothing was done"}
-    outcome = done.outcome
+    outcome, result = done.effects.outcome, done.result
     ended = outcome.name if outcome.name == "ok" else f"{outcome.name}: {outcome.kind} {outcome.why}".strip()
     rows = []
-    for row in done.items:
+    for row in result.items:
         values = zip(row.table.columns, row.values, strict=True)
         rows.append({row.table.name: {column.name: _plain(value) for column, value in values}})
     return {
         "outcome": ended,
         "items": rows,
-        "rejected": [f"{r.table}: {r.reason}" for r in done.rejected],
-        "links": [f"{link.options.callback} {link.url}" for link in done.links],
+        "rejected": [f"{r.table}: {r.reason}" for r in result.rejected],
+        "links": [f"{link.options.callback} {link.url}" for link in done.effects.links],
     }
 
 

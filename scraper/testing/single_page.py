@@ -45,13 +45,14 @@ class Trial:
         """As `crawl` has them: 1 the callback raised, 4 no page, 3 a page that gave nothing, 0 good."""
         if self.done is None:
             return 4
-        if self.done.error is not None:
+        effects, result = self.done.effects, self.done.result
+        if result.error is not None:
             return 1
         if self.page is None:
             return 4
-        if self.done.outcome.name != "ok":
-            return 0 if self.done.outcome.name == "skipped" else 1
-        return 0 if self.done.items or self.done.links else 3
+        if effects.outcome.name != "ok":
+            return 0 if effects.outcome.name == "skipped" else 1
+        return 0 if result.items or effects.links else 3
 
 
 @dataclass
@@ -93,7 +94,7 @@ class _OnePage(Crawl):
     def _note(self, event: Event) -> None:
         if isinstance(event, PageDone):
             self._seen.done.append(event.done)
-            if event.done.outcome.name != "moved":
+            if event.done.effects.outcome.name != "moved":
                 self.stop("tried")
 
 
@@ -224,7 +225,7 @@ async def fetch_page(
     trial = await try_page(_Getter, request, setup)
     if trial.page is not None:
         return Fetched(_unbound(trial.page))
-    outcome = trial.done.outcome if trial.done is not None else None
+    outcome = trial.done.effects.outcome if trial.done is not None else None
     return Fetched(None, outcome.why or outcome.kind if outcome is not None else "nothing was sent")
 
 

@@ -271,7 +271,7 @@ def test_json_events_are_data_on_stdout(tmp_path: Path, shop: str) -> None:
     started, page, ended = [json.loads(line) for line in done.stdout.splitlines()]
     assert (started["event"], started["spider"], started["run"]) == ("started", "counting", 1)
     assert (page["event"], page["url"], page["outcome"]) == ("page", f"{shop}/p/7", "ok")
-    assert page["items"] == {"counting.new": 1}
+    assert page["items"] == {"counting": 1}
     assert (ended["event"], ended["exit_code"], ended["items"]) == ("ended", 0, {"counting": {"new": 1}})
     assert re.search(rf"^  200  {shop}/p/7  1 item, 0 links", done.stderr, re.MULTILINE)
 

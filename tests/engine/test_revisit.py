@@ -15,7 +15,8 @@ import pytest
 
 from scraper import Key, Page, Request, Spider
 from scraper.cli.terminal.ending import ending
-from scraper.engine.revisit import validators_of
+from scraper.core.models import VisitRecord
+from scraper.engine.revisit import visit_record
 from scraper.errors import SettingsError
 from scraper.settings import Settings
 from scraper.testing import Answer, Simulation, Site, simulate
@@ -247,7 +248,7 @@ def test_validators_that_cannot_be_sent_back_are_not(etag: str) -> None:
     """An ETag outside ASCII, or one that is endless, is not kept: the page is fetched as if it had none."""
     headers = httpx.Headers([(b"ETag", etag.encode()), (b"Last-Modified", b"Mon, 05 Jan 2026 10:00:00 GMT")])
     url = "https://a.test/"
-    assert validators_of(url, url, headers, []) == (None, "Mon, 05 Jan 2026 10:00:00 GMT")
+    assert visit_record(url, url, headers, []) == VisitRecord(None, "Mon, 05 Jan 2026 10:00:00 GMT")
 
 
 def test_other_arguments_are_another_series(tmp_path: Path) -> None:

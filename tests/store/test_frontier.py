@@ -34,6 +34,7 @@ from scraper.errors import StoreError
 from scraper.store.file.database import Database
 from scraper.store.frontier import SqliteFrontier
 from scraper.store.queue.runs import begin, counters
+from tests.support.finished_visit import finished
 
 NOW = 1_767_225_600.0
 NO_BUDGET = Budget()
@@ -87,7 +88,7 @@ async def test_a_page_is_stored_as_a_whole(database: Database, frontier: SqliteF
     """Items, links, sends, errors, refused items, counters and the outcome are there together."""
     await frontier.add([request("1")], now=NOW)
     (lease,) = await claim(frontier)
-    done = Done(
+    done = finished(
         lease.requests[0],
         Outcome.ok(200),
         url="https://a.example/final",
@@ -108,7 +109,6 @@ async def test_a_page_is_stored_as_a_whole(database: Database, frontier: SqliteF
     )
     completed = await frontier.complete(lease, done, now=NOW + 3)
     assert completed.written
-    assert completed.stored == {"book.new": 2}
     assert completed.due == {"a.example": NOW + 3, "b.example": NOW + 3}
     assert rows(database, "SELECT upc, title, _url, _run, _at, _request, _ordinal FROM book") == [
         ("1", "One", "https://a.example/final", 1, "2026-01-01T00:00:03Z", 1, 0),
@@ -140,7 +140,7 @@ async def test_a_fenced_page_leaves_no_trace(database: Database, frontier: Sqlit
     (late,) = await claim(frontier, lease=10.0)
     (lease,) = await claim(frontier, owner="two", now=NOW + 10.0)
     assert lease.requests == late.requests
-    done = Done(
+    done = finished(
         late.requests[0],
         Outcome.ok(200),
         items=[ItemRow(BOOK, ("1", "One"), 0)],
@@ -168,7 +168,7 @@ async def test_a_page_that_cannot_be_stored_is_forgotten_with_all_it_made(
 
     def page(number: int, *links: QueuedRequest) -> Done:
         item = ItemRow(BOOK, (str(number), "title"), 0)
-        return Done(lease.requests[number], Outcome.ok(200), items=[item], links=links)
+        return finished(lease.requests[number], Outcome.ok(200), items=[item], links=links)
 
     bad, good = await asyncio.gather(
         frontier.complete(lease, page(0, new, broken), now=NOW),
@@ -190,7 +190,7 @@ async def test_counters_survive_work_that_fails_beside_them(
     """A claim that fails in the transaction of a page does not take the page's counts with it."""
     await frontier.add([request("1")], now=NOW)
     (lease,) = await claim(frontier)
-    done = Done(lease.requests[0], Outcome.ok(200))
+    done = finished(lease.requests[0], Outcome.ok(200))
     completed, failed = await asyncio.gather(
         frontier.complete(lease, done, now=NOW),
         frontier.claim("one", domains=cast("int", object()), per_domain=1, lease=1.0, now=NOW),
@@ -208,7 +208,7 @@ async def test_a_redirect_to_another_domain_is_one_new_request(
     await frontier.add([request("1")], now=NOW)
     (lease,) = await claim(frontier)
     to = request("1", "b.example", hops=1, parent=lease.requests[0].id)
-    completed = await frontier.complete(lease, Done(lease.requests[0], Outcome.moved(to, 301)), now=NOW)
+    completed = await frontier.complete(lease, finished(lease.requests[0], Outcome.moved(to, 301)), now=NOW)
     assert completed.due == {"b.example": NOW}
     assert rows(database, "SELECT url, state, kind, why, found_on FROM requests") == [
         ("https://a.example/1", "done", "redirect", "https://b.example/1", None),
@@ -224,10 +224,10 @@ async def test_a_table_that_does_not_fit_is_an_error_of_the_store(frontier: Sqli
     """An item class that changed its key since the last run is told so, and nothing is stored."""
     await frontier.add([request("1"), request("2")], now=NOW)
     (lease,) = await claim(frontier)
-    first = Done(lease.requests[0], Outcome.ok(200), items=[ItemRow(BOOK, ("1", "One"), 0)])
+    first = finished(lease.requests[0], Outcome.ok(200), items=[ItemRow(BOOK, ("1", "One"), 0)])
     await frontier.complete(lease, first, now=NOW)
     other = Table("book", (Column("upc", "TEXT"), Column("title", "TEXT", key=True)))
-    second = Done(lease.requests[1], Outcome.ok(200), items=[ItemRow(other, ("2", "Two"), 0)])
+    second = finished(lease.requests[1], Outcome.ok(200), items=[ItemRow(other, ("2", "Two"), 0)])
     with pytest.raises(StoreError, match="the key of table book"):
         await frontier.complete(lease, second, now=NOW)
     assert (await frontier.pending(now=NOW)).taken == 1
@@ -240,7 +240,7 @@ async def test_new_links_do_not_end_a_domains_hold(frontier: SqliteFrontier) -> 
     """A domain that asked to be left alone (Retry-After) is left alone, whatever is queued for it."""
     await frontier.add([request("1")], now=NOW)
     (lease,) = await claim(frontier)
-    await frontier.complete(lease, Done(lease.requests[0], Outcome.ok(200)), now=NOW)
+    await frontier.complete(lease, finished(lease.requests[0], Outcome.ok(200)), now=NOW)
     await frontier.release([replace(lease, facts=DomainFacts(not_before=NOW + 3600))], now=NOW)
     await frontier.add([request("2")], now=NOW + 1)
     assert (await frontier.pending(now=NOW + 1)).next_due == NOW + 3600
@@ -317,7 +317,7 @@ async def test_a_resume_gives_everything_back(frontier: SqliteFrontier) -> None:
     pending = await frontier.pending(now=NOW + 1)
     assert (pending.queued, pending.taken, pending.next_due) == (3, 0, NOW + 1)
     assert not (
-        await frontier.complete(second, Done(second.requests[0], Outcome.ok(200)), now=NOW + 1)
+        await frontier.complete(second, finished(second.requests[0], Outcome.ok(200)), now=NOW + 1)
     ).written
     assert {lease.domain: len(lease.requests) for lease in await claim(frontier, now=NOW + 1)} == {
         "a.example": 1,
@@ -336,7 +336,7 @@ async def test_no_more_is_taken_than_the_budget_allows(database: Database) -> No
     assert [len(first.requests), len(second.requests)] == [2, 1]
     assert await frontier.refill(second, 5, now=NOW) == []
     assert (await frontier.pending(now=NOW)).spent
-    await frontier.complete(first, Done(first.requests[0], Outcome.failed("http", "404")), now=NOW)
+    await frontier.complete(first, finished(first.requests[0], Outcome.failed("http", "404")), now=NOW)
     assert not (await frontier.pending(now=NOW)).spent
     assert len(await frontier.refill(second, 5, now=NOW)) == 1
     assert await frontier.refill(first, 5, now=NOW) == []
@@ -358,7 +358,7 @@ async def test_a_domain_whose_budget_is_spent_is_never_due(database: Database) -
     await frontier.add([request("1"), request("2"), request("1", "b.example")], now=NOW)
     for lease in await claim(frontier):
         assert len(lease.requests) == 1
-        done = Done(lease.requests[0], Outcome.ok(200), links=[request("3"), request("4")])
+        done = finished(lease.requests[0], Outcome.ok(200), links=[request("3"), request("4")])
         await frontier.complete(lease, done, now=NOW)
         await frontier.release([lease], now=NOW)
     await frontier.add([request("5")], now=NOW)
@@ -373,8 +373,8 @@ async def test_runs_have_nothing_to_do_with_one_another(database: Database, fron
     later = await new_run(database, Budget(pages=1))
     assert await later.add([request("1")], now=NOW) == 1
     (lease,) = await claim(later)
-    await later.complete(lease, Done(lease.requests[0], Outcome.ok(200)), now=NOW)
-    await frontier.complete(old, Done(old.requests[0], Outcome.failed("http", "HTTP 500")), now=NOW)
+    await later.complete(lease, finished(lease.requests[0], Outcome.ok(200)), now=NOW)
+    await frontier.complete(old, finished(old.requests[0], Outcome.failed("http", "HTTP 500")), now=NOW)
     assert (counted(database, 1), counted(database, 2)) == ({"failed": 1}, {"pages": 1})
 
 
@@ -430,7 +430,7 @@ async def test_po_09_no_question_of_the_hot_path_scans(database: Database, front
     await frontier.extend([lease], lease=30.0, now=NOW)
     for outcome in (Outcome.ok(200), Outcome.retry(NOW + 5, "timeout", "slow")):
         one = (await frontier.refill(lease, 1, now=NOW))[0]
-        await frontier.complete(lease, Done(one, outcome, links=[request("9")]), now=NOW)
+        await frontier.complete(lease, finished(one, outcome, links=[request("9")]), now=NOW)
     await frontier.release([lease], now=NOW)
     await frontier.pending(now=NOW)
     await database.writer.submit(lambda conn: conn.set_trace_callback(None))

@@ -45,6 +45,7 @@ from scraper.store.file.writer import InlineExecutor, Writer, connect
 from scraper.store.frontier import SqliteFrontier
 from scraper.store.queue.runs import begin
 from scraper.testing import VirtualLoop
+from tests.support.finished_visit import finished
 
 T = TypeVar("T")
 
@@ -519,7 +520,8 @@ class FrontierMachine(RuleBasedStateMachine):
         """Pages that share a transaction: what cannot be stored harms no other."""
         key, bad = self.handed[pick % len(self.handed)]
         broken = self._done(bad, 9, 0.0, links)
-        broken = replace(broken, links=[*broken.links, UNSTORABLE])
+        links_with_it = [*broken.effects.links, UNSTORABLE]
+        broken = replace(broken, effects=replace(broken.effects, links=links_with_it))
         lease, others = self.leases[key], [r for k, r in self.handed if k == key and r is not bad][:3]
         pages = [self._done(request, how, 5.0, []) for how, request in enumerate(others, 2)]
 
@@ -801,7 +803,7 @@ class FrontierMachine(RuleBasedStateMachine):
             sends.append(
                 Send("sub", DOMAINS[self.serial % 4], "https://c.example/x", self.now, self.now, 200, 7)
             )
-        return Done(
+        return finished(
             about,
             outcome,
             items=[ItemRow(NOTE, (f"{self.serial}", request.url), 0)] if how != 6 else [],
@@ -817,7 +819,7 @@ class FrontierMachine(RuleBasedStateMachine):
 
     def _completed(self, lease: DomainLease, done: Done, answer: Completed) -> None:
         """Written as a whole under a lease that holds; nothing under one that was lost."""
-        known = self.known[done.request.fingerprint]
+        known = self.known[done.effects.request.fingerprint]
         still = known.state == "queued" and known.holder == lease.epoch and self._may_be_held(lease)
         if not still:
             assert not answer.written, "a request that is not the lease's any more"
@@ -828,12 +830,12 @@ class FrontierMachine(RuleBasedStateMachine):
             self._apply(known, done, answer)
 
     def _apply(self, known: Known, done: Done, answer: Completed) -> None:
-        outcome = done.outcome
-        self.items |= {row.values[0] for row in done.items}
-        links = [*done.links, outcome.to] if outcome.to is not None else list(done.links)
+        effects, outcome = done.effects, done.effects.outcome
+        self.items |= {row.values[0] for row in done.result.items}
+        links = [*effects.links, outcome.to] if outcome.to is not None else list(effects.links)
         fresh = {link.fingerprint for link in links} - self.known.keys()
         self._queue(links)
-        known.attempts = done.request.attempts
+        known.attempts = effects.request.attempts
         known.holder = None
         due: dict[str, float] = {}
         for added in map(self.known.__getitem__, fresh):
@@ -875,7 +877,7 @@ class FrontierMachine(RuleBasedStateMachine):
                 self._granted(lease, "last", 10.0)
                 self._handed_out(lease, lease.requests)
                 for request in lease.requests:
-                    done = Done(request, Outcome.ok(200))
+                    done = finished(request, Outcome.ok(200))
                     self._complete(0, lease, done)
             # An empty answer is no end yet: the claim may only have ended an overdue lease, which makes room.
             if not got and self._do(0, lambda f: f.pending(now=self.now)).next_due is None:

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scraper.core.models import Done, Options, Outcome, QueuedRequest
+from scraper.core.models import Options, Outcome, QueuedRequest
 from scraper.store.file.database import Database
 from scraper.store.file.schema import prepare
 from scraper.store.file.writer import connect
 from scraper.store.frontier import SqliteFrontier
 from scraper.store.queue.requests import Queue, decode_options, encode_options
 from scraper.store.queue.runs import begin
+from tests.support.finished_visit import finished
 
 NOW = 1_767_225_600.0
 SECRET = Options(
@@ -245,7 +246,7 @@ async def test_headers_and_bodies_go_when_a_request_ended(
     frontier = SqliteFrontier(database.writer, 1)
     await frontier.add([request("1", options=SECRET)], now=NOW)
     (lease,) = await frontier.claim("one", domains=1, per_domain=1, lease=30.0, now=NOW)
-    await frontier.complete(lease, Done(lease.requests[0], outcome), now=NOW)
+    await frontier.complete(lease, finished(lease.requests[0], outcome), now=NOW)
     row = await database.writer.read(
         lambda conn: conn.execute(
             "SELECT callback, priority, options, body FROM _requests WHERE id = 1"

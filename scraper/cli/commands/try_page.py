@@ -11,7 +11,7 @@ import click
 
 from scraper.cli.terminal.findings import error_lines
 from scraper.cli.terminal.formatting import number, plural, shown_place
-from scraper.core.models import Done, Options, Request
+from scraper.core.models import Effects, Options, PageResult, Request
 from scraper.core.tracebacks import printable
 from scraper.engine.outcome import kept
 from scraper.errors import UsageError
@@ -107,49 +107,49 @@ def _report(trial: Trial, target: str, how: str, most: int | None) -> list[str]:
     done = trial.done
     if done is None:
         return ["✗ nothing was done: the spider's start gives no request"]
-    url, outcome = done.url or done.request.url, done.outcome
+    effects, result = done.effects, done.result
+    url, outcome = result.url, effects.outcome
     status = f"HTTP {trial.page.status}, " if trial.page is not None else ""
     mark = "✓" if trial.exit_code == 0 else "✗"
-    lines = [f"{mark} {url}   {status}{how}, for {_call(done)}"]
-    if done.error is not None:
-        error = done.error
+    lines = [f"{mark} {url}   {status}{how}, for {_call(effects.request.options)}"]
+    if result.error is not None:
+        error = result.error
         problem = Problem(error.kind, None, 1, url, error.message, error.place, error.detail)
-        told = error_lines(failure_of(problem, _missed(done)), "", "")
+        told = error_lines(failure_of(problem, _missed(result)), "", "")
         lines += [line for line in told if not line.startswith("  first:")]
     elif outcome.name != "ok":
         lines.append(f"  {outcome.name}: {outcome.why or outcome.kind}")
     if trial.page is not None:
-        lines += [*_items(done, most), *_links(done, most), *_selectors(done, trial.page)]
+        lines += [*_items(result, most), *_links(effects, most), *_selectors(result, trial.page)]
     return lines
 
 
-def _call(done: Done) -> str:
-    options = done.request.options
+def _call(options: Options) -> str:
     return f"{options.callback}({options.args or ''})"
 
 
-def _missed(done: Done) -> list[SelectorHits]:
+def _missed(result: PageResult) -> list[SelectorHits]:
     """The selectors this page was asked for."""
     found = []
-    for site, matched in done.hits.items():
+    for site, matched in result.hits.items():
         file, line, function, call, css = site
-        meant, matches = done.meant.get(site, (None, 0))
+        meant, matches = result.meant.get(site, (None, 0))
         place = f"{file}:{line}"
         found.append(
-            SelectorHits(place, function, call, css, 1, int(matched), done.url, meant, matches, before=None)
+            SelectorHits(place, function, call, css, 1, int(matched), result.url, meant, matches, before=None)
         )
     return found
 
 
-def _items(done: Done, most: int | None) -> list[str]:
-    lines = [f"items {number(len(done.items))}"]
-    for row in done.items[:most]:
+def _items(result: PageResult, most: int | None) -> list[str]:
+    lines = [f"items {number(len(result.items))}"]
+    for row in result.items[:most]:
         names = [column.name for column in row.table.columns]
         width = max(map(len, names), default=0)
         lines.append(f"  {row.table.name}")
         lines += [f"    {name.ljust(width)}  {_value(v)}" for name, v in zip(names, row.values, strict=True)]
-    lines += _more(len(done.items), most)
-    for rejected in done.rejected:
+    lines += _more(len(result.items), most)
+    for rejected in result.rejected:
         lines.append(f"  not stored: {rejected.reason}   {shown_place(rejected.place)}")
     return lines
 
@@ -159,11 +159,11 @@ def _value(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:100]}…"
 
 
-def _links(done: Done, most: int | None) -> list[str]:
-    lines = [f"links {number(len(done.links))}"]
-    lines += [f"  {link.options.callback}  {link.url}" for link in done.links[:most]]
-    lines += _more(len(done.links), most)
-    left = {name[6:]: n for name, n in done.counts.items() if name.startswith("links.")}
+def _links(effects: Effects, most: int | None) -> list[str]:
+    lines = [f"links {number(len(effects.links))}"]
+    lines += [f"  {link.options.callback}  {link.url}" for link in effects.links[:most]]
+    lines += _more(len(effects.links), most)
+    left = {name[6:]: n for name, n in effects.counts.items() if name.startswith("links.")}
     if left:
         lines.append("  left out: " + ", ".join(f"{number(n)} {why}" for why, n in left.items()))
     return lines
@@ -173,11 +173,11 @@ def _more(count: int, most: int | None) -> list[str]:
     return [f"  … {number(count - most)} more (--all)"] if most is not None and count > most else []
 
 
-def _selectors(done: Done, page: Page) -> list[str]:
+def _selectors(result: PageResult, page: Page) -> list[str]:
     """Each selector asked for: how often it matches on the whole page, whatever it was asked of."""
-    if not done.hits:
+    if not result.hits:
         return []
-    asked = [(f"{shown_place(one.hits.place)}  {one.call}", one.hits) for one in with_calls(_missed(done))]
+    asked = [(f"{shown_place(one.hits.place)}  {one.call}", one.hits) for one in with_calls(_missed(result))]
     width = min(70, max(len(call) for call, _ in asked))
     lines = ["selectors, with their matches on the page"]
     for call, hit in asked:

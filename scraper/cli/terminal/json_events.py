@@ -87,7 +87,7 @@ def _page(page: PageTold) -> dict[str, Any]:
         "why": page.why or None,
         "callback": page.callback,
         "depth": page.depth,
-        "items": dict(page.stored),
+        "items": dict(page.items),
         "rejected": page.rejected,
         "links": page.links,
         "seconds": round(page.seconds, 3) if page.seconds is not None else None,

@@ -73,8 +73,8 @@ class Reporter:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case PageDone(done, _):
-                self._display.page(done.request.domain)
+            case PageDone(done):
+                self._display.page(done.effects.request.domain)
                 if self._verbose:
                     self._say(_page_line(told(event)))
             case PageTold():  # of another process, and only when it is wanted
@@ -238,7 +238,7 @@ def _page_line(page: PageTold) -> str:
     """What became of a request, for `-v`."""
     took = f"  {page.seconds:.2f} s" if page.seconds is not None else ""
     if page.outcome == "ok":
-        what = f"{plural(page.items, 'item')}, {plural(page.links, 'link')}"
+        what = f"{plural(sum(page.items.values()), 'item')}, {plural(page.links, 'link')}"
     else:
         what = f"{page.outcome}  {page.why}"
     return f"  {page.status or '---'}  {page.final_url}  {what}{took}"

@@ -5,11 +5,21 @@ for `Cookie`, whose uses the jar counts, and `Request` and `Requests`, which aut
 """
 
 from scraper.core.models.cookie import Cookie
+from scraper.core.models.done import Completed, Done
 from scraper.core.models.download import Download
+from scraper.core.models.effects import Effects, Outcome, Send, SendKind
 from scraper.core.models.landing import Landing
 from scraper.core.models.lease import LONGEST_HOLD, DomainFacts, DomainLease, OriginFacts, Pending
 from scraper.core.models.limits import Hours, Limit, Pace, Rate
 from scraper.core.models.order import LIMIT, STOP, Command
+from scraper.core.models.page_result import (
+    EarlierVisit,
+    ErrorRecord,
+    KeptPage,
+    PageResult,
+    Site,
+    VisitRecord,
+)
 from scraper.core.models.proxy import Proxy, read_proxies
 from scraper.core.models.request import (
     Known,
@@ -20,24 +30,9 @@ from scraper.core.models.request import (
     State,
     callback_name,
 )
-from scraper.core.models.result import (
-    Column,
-    Completed,
-    Done,
-    ErrorRecord,
-    ItemRow,
-    Kept,
-    KeptPage,
-    Outcome,
-    Rejected,
-    Send,
-    SendKind,
-    Site,
-    Table,
-    Validators,
-)
 from scraper.core.models.run import Budget, Ending, NewRun, Requeued, Run
 from scraper.core.models.status import CrawlStatus, DomainStatus, Upcoming
+from scraper.core.models.tables import Column, ItemRow, Rejected, Table
 
 __all__ = [
     "LIMIT",
@@ -54,11 +49,12 @@ __all__ = [
     "DomainStatus",
     "Done",
     "Download",
+    "EarlierVisit",
+    "Effects",
     "Ending",
     "ErrorRecord",
     "Hours",
     "ItemRow",
-    "Kept",
     "KeptPage",
     "Known",
     "Landing",
@@ -68,6 +64,7 @@ __all__ = [
     "OriginFacts",
     "Outcome",
     "Pace",
+    "PageResult",
     "Pending",
     "Proxy",
     "QueuedRequest",
@@ -83,7 +80,7 @@ __all__ = [
     "State",
     "Table",
     "Upcoming",
-    "Validators",
+    "VisitRecord",
     "callback_name",
     "read_proxies",
 ]

@@ -1,24 +1,16 @@
-"""What `revisit` needs to know of pages across runs: when they were fetched, their validators, what they link to.
-
-A page that is not fetched again counts as seen: its rows pass to the request that stands for it in this run, and
-what it linked to is queued again, all in the transaction that ends this request.
-"""
+"""What `revisit` needs to know of earlier runs: when they visited a page, its validators, and what it links to."""
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scraper.core.models import Done, Known, QueuedRequest
-from scraper.core.sql_names import quoted
-from scraper.store.queue.counters import Deltas
+from scraper.core.models import Known, QueuedRequest
 from scraper.store.queue.requests import decode_options
-from scraper.store.rows.history import item_tables
+from scraper.store.rows.visits import series_prefix
 
-__all__ = ["Visits"]
+__all__ = ["EarlierVisits"]
 
 #: Links looked up in one statement.
 STEP = 500
@@ -31,8 +23,8 @@ WHERE v.key = ? AND v.run BETWEEN ? AND ? AND EXISTS (SELECT 1 FROM _requests WH
 """
 
 
-class Visits:
-    """The visits that one run finds and makes; within the writer's transaction.
+class EarlierVisits:
+    """What one run knows of the visits of earlier runs of its series. Functions on the writer's connection.
 
     A visit counts only if the last complete run of the series saw the page: where that one did not, its rows
     were called gone, and it is fetched anew.
@@ -43,13 +35,6 @@ class Visits:
         self._series: bytes | None = None
         self._since = 0
         self._any = False
-        self._tables: list[str] | None = None
-        self._indexed: set[str] = set()
-
-    def forget(self) -> None:
-        """After a rollback: an index that was made in it is gone."""
-        self._indexed.clear()
-        self._tables = None
 
     def known(self, conn: sqlite3.Connection, requests: list[QueuedRequest]) -> list[QueuedRequest]:
         """The requests with what an earlier run knows of them; without any work where none can."""
@@ -63,65 +48,12 @@ class Visits:
             made.append(request if row is None else replace(request, known=Known(*row)))
         return made
 
-    def remember(self, conn: sqlite3.Connection, done: Done, now: float) -> None:
-        """A page was fetched that a later run may be spared."""
-        assert done.validators is not None
-        for name in {row.table.name for row in done.items} - self._indexed:
-            self._index(conn, name)
-        links = b"".join(link.fingerprint for link in done.links)
-        etag, modified = done.validators
-        key = self._prefix(conn) + done.request.fingerprint
-        conn.execute(
-            "INSERT OR REPLACE INTO _visits (key, request, run, visited, etag, modified, links)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (key, done.request.id, self._run, now, etag, modified, links),
-        )
-
-    def keep(
-        self, conn: sqlite3.Connection, deltas: Deltas, done: Done, now: float
-    ) -> tuple[list[QueuedRequest], Counter[str]]:
-        """A page was not fetched again, or is unchanged: its rows count as seen by this run.
-
-        Returns what it links to, and how many rows of which table were kept.
-        """
-        kept, request = done.kept, done.request
-        assert kept is not None
-        stored = self._touch(conn, kept.known.request, request.id)
-        for name, count in stored.items():
-            deltas[f"item.{name}"] += count
+    def links(self, conn: sqlite3.Connection, request: QueuedRequest) -> list[QueuedRequest]:
+        """What the page of `request.known` links to, as requests that `request` leads to."""
+        known = request.known
+        assert known is not None
         key = self._prefix(conn) + request.fingerprint
-        (links,) = conn.execute("SELECT links FROM _visits WHERE key = ?", (key,)).fetchone()
-        conn.execute(
-            "UPDATE _visits SET request = ?, run = ?, visited = ? WHERE key = ?",
-            (request.id, self._run, now if kept.asked else kept.known.visited, key),
-        )
-        return (self._links(conn, kept.known.run, links, request) if kept.deeper else []), stored
-
-    def _touch(self, conn: sqlite3.Connection, before: int, now: int) -> Counter[str]:
-        """Give the rows of one request to the request that stands for it now."""
-        if self._tables is None:
-            self._tables = item_tables(conn)
-        stored: Counter[str] = Counter()
-        for name in self._tables:
-            if name not in self._indexed:
-                self._index(conn, name)
-            count = conn.execute(
-                f"UPDATE {quoted(name)} SET _run = ?, _request = ? WHERE _request = ?",  # noqa: S608 - quoted
-                (self._run, now, before),
-            ).rowcount
-            if count:
-                stored[f"{name}.kept"] = count
-        return stored
-
-    def _index(self, conn: sqlite3.Connection, name: str) -> None:
-        """Rows are found by their request; only databases that are crawled with `revisit` pay for it."""
-        index = quoted(f"_request_of_{name}")
-        conn.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {quoted(name)} (_request)")
-        self._indexed.add(name)
-
-    def _links(
-        self, conn: sqlite3.Connection, run: int, fingerprints: bytes, parent: QueuedRequest
-    ) -> list[QueuedRequest]:
+        (fingerprints,) = conn.execute("SELECT links FROM _visits WHERE key = ?", (key,)).fetchone()
         wanted = [fingerprints[i : i + 16] for i in range(0, len(fingerprints), 16)]
         found: list[QueuedRequest] = []
         for start in range(0, len(wanted), STEP):
@@ -129,16 +61,16 @@ class Visits:
             rows = conn.execute(
                 f"{_LINK} ON d.id = r.domain WHERE r.run = ? AND r.fingerprint IN ({', '.join('?' * len(part))})"
                 " ORDER BY r.id",
-                (run, *part),
+                (known.run, *part),
             )
-            found += [_link(row, parent) for row in rows.fetchall()]
+            found += [_link(row, request) for row in rows.fetchall()]
         return found
 
     def _prefix(self, conn: sqlite3.Connection) -> bytes:
         """What keys of this series begin with; looked up once, with what else is known of it."""
         if self._series is None:
             (series,) = conn.execute("SELECT series FROM _runs WHERE id = ?", (self._run,)).fetchone()
-            self._series = hashlib.blake2b(series.encode(), digest_size=8).digest()
+            self._series = series_prefix(series)
             self._since = conn.execute(
                 "SELECT coalesce(max(id), 0) FROM _runs WHERE series = ? AND state = 'complete' AND id < ?",
                 (series, self._run),

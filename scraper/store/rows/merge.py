@@ -45,6 +45,15 @@ class Merged(NamedTuple):
     conflict: bool = False
 
 
+class _Incoming(NamedTuple):
+    """A row that meets one of the same key. `source` are the values of the columns `SOURCE`."""
+
+    key: tuple[Any, ...]
+    values: tuple[Any, ...]
+    ordinal: int
+    source: tuple[Any, ...]
+
+
 class _Stored(NamedTuple):
     """A row found by its key. `filled` maps columns to the request of their value, where not `request`."""
 
@@ -119,12 +128,10 @@ class Merge:
         if new == old.values and old.run != origin.run and old.gone is None and not self.table.fill:
             conn.execute(self.seen, (*source, *key))
             return Merged("same")
-        return self._meet(conn, row, origin, source, key, new, old)
+        return self._meet(conn, _Incoming(key, new, row.ordinal, source), origin, old)
 
-    def _meet(
-        self, conn: sqlite3.Connection, row: ItemRow, origin: Provenance, source: tuple[Any, ...],
-        key: tuple[Any, ...], new: tuple[Any, ...], old: _Stored,
-    ) -> Merged:  # fmt: skip
+    def _meet(self, conn: sqlite3.Connection, row: _Incoming, origin: Provenance, old: _Stored) -> Merged:
+        key, new = row.key, row.values
         again = old.run == origin.run
 
         def precedes(request: int | None) -> bool:
@@ -144,7 +151,7 @@ class Merge:
         own = (*values, *fate, filled) if self.table.fill else (*values, *fate)
         before = self._before(conn, key, values, old, origin.run)
         if wins:
-            conn.execute(self.update, (*own, *source, *key))
+            conn.execute(self.update, (*own, *row.source, *key))
         elif self.table.fill or contradicts:
             conn.execute(self.keep, (*own, *key))
         if before is not None:

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from dataclasses import dataclass
 
-from scraper.core.models import Done, Site
+from scraper.core.models import PageResult, Site
 
 __all__ = ["SelectorCounts"]
 
@@ -53,14 +53,12 @@ class SelectorCounts:
         self._sites: set[Site] = set()
         self._written = float("-inf")
 
-    def add(self, domain: int, done: Done) -> None:
+    def add(self, domain: int, result: PageResult) -> None:
         """Count what was asked of a page."""
-        if done.outcome.name == "retry" and done.error is None:
-            return  # it comes again
         counts = self._held.get(domain)
         if counts is None:
             counts = self._held.setdefault(self._own(domain), {})
-        for site, matched in done.hits.items():
+        for site, matched in result.hits.items():
             count = counts.get(site)
             if count is None:
                 if not self._may_count(site):
@@ -70,9 +68,9 @@ class SelectorCounts:
             if matched:
                 count.matched += 1
             elif count.first_miss is None:
-                count.first_miss = done.url
-            if site in done.meant:
-                count.meant, count.meant_matches = done.meant[site]
+                count.first_miss = result.url
+            if site in result.meant:
+                count.meant, count.meant_matches = result.meant[site]
 
     def _own(self, domain: int) -> int:
         """The domain under which to count: itself for the first ones."""
