@@ -78,7 +78,7 @@ def told(event: PageDone) -> PageTold:
     request, outcome, sends = effects.request, effects.outcome, effects.sends
     return PageTold(
         request.url, result.url, outcome.name, outcome.status, outcome.kind, outcome.why, request.options.callback,
-        request.depth, Counter(row.table.name for row in result.items), len(result.rejected), len(effects.links),
+        request.depth, dict(Counter(row.table.name for row in result.items)), len(result.rejected), len(effects.links),
         sends[-1].ended - sends[-1].sent if sends else None,
     )  # fmt: skip
 
