@@ -14,6 +14,7 @@ from scraper.store.file.database import Database
 from scraper.store.frontier import SqliteFrontier
 from scraper.store.queue import runs
 from scraper.store.queue.counters import add_counts, has_items
+from scraper.store.results import PageSink
 from scraper.store.rows.prune import prune_some
 from scraper.store.rows.shapes import Occasion, adapt
 
@@ -121,8 +122,9 @@ class SqliteLedger:
 
     # ------------------------------------------------------------------ within a run
 
-    def frontier(self, run: int, budget: Budget) -> Frontier:
-        return SqliteFrontier(self._writer, run, budget, self._warn)
+    def frontier(self, run: int, budget: Budget, pages: PageSink | None = None) -> Frontier:
+        """`pages` takes what visits found on their pages instead of the tables of this database."""
+        return SqliteFrontier(self._writer, run, budget, self._warn, pages)
 
     async def requeue(self, run: int, requests: Sequence[int], *, now: float) -> None:
         await self._writer.submit(lambda conn: runs.requeue(conn, run, requests, now))

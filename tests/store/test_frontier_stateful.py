@@ -455,8 +455,8 @@ class FrontierMachine(RuleBasedStateMachine):
         if target.fingerprint == request.fingerprint:
             return
         moved = self._moved(request, Outcome.moved(target, 302))
-        duplicate = replace(
-            self._moved(request, Outcome.skipped("duplicate", f"duplicate of {target.url}")), links=[target]
+        duplicate = self._moved(
+            request, Outcome.skipped("duplicate", f"duplicate of {target.url}"), links=[target]
         )
         ids = {other.id for _, other in self.handed} if waiting else set()
 
@@ -478,9 +478,9 @@ class FrontierMachine(RuleBasedStateMachine):
             wanted,
         )
 
-    def _moved(self, request: QueuedRequest, outcome: Outcome) -> Done:
+    def _moved(self, request: QueuedRequest, outcome: Outcome, links: Sequence[QueuedRequest] = ()) -> Done:
         sends = [Send("page", request.domain, request.url, self.now, self.now + 0.1, 302, 0)]
-        return Done(request, outcome, sends=sends)
+        return finished(request, outcome, sends=sends, links=links)
 
     def _landed(
         self, lease: DomainLease, landing: Landing, done: Done | None, target: QueuedRequest, wanted: bool

@@ -19,14 +19,16 @@ import pytest
 from scraper import Key, Page, Spider
 from scraper.api import Crawl
 from scraper.core.clock import Clock
+from scraper.core.frontier import Frontier
 from scraper.core.journal import JournalEntry, encode
-from scraper.core.models import PageResult
+from scraper.core.ledger import Ledger
+from scraper.core.models import Budget, PageResult, Run
 from scraper.engine.options import Member
 from scraper.errors import StoreError
 from scraper.store.file.database import Database
-from scraper.store.frontier import Budget, SqliteFrontier
 from scraper.store.journal import JournalWriter
-from scraper.store.queue.runs import Run, end_run
+from scraper.store.ledger import SqliteLedger
+from scraper.store.queue.runs import end_run
 from scraper.testing import Answer, Site, VirtualLoop
 
 #: What a process does that has only the file of entries and the database.
@@ -100,9 +102,10 @@ class JournalledCrawl(Crawl):
 
     journal: Journal | None = None
 
-    def frontier(self, database: Database, run: Run) -> SqliteFrontier:
+    def frontier(self, ledger: Ledger, run: Run) -> Frontier:
         self.journal = self.journal or Journal(run.id)
-        return SqliteFrontier(database.writer, run.id, Budget(), pages=self.journal)
+        assert isinstance(ledger, SqliteLedger)
+        return ledger.frontier(run.id, Budget(), self.journal)
 
 
 def site(run: int) -> Site:
