@@ -182,7 +182,10 @@ def bytes_to_sql(value: Any) -> bytes:
 
 
 def json_to_sql(value: Any) -> str:
-    return text_to_sql(_dumps(value))
+    text = _dumps(value)
+    if not text.isascii():
+        text.encode()  # as in `text_to_sql`, without one call more for each value
+    return text
 
 
 # ---------------------------------------------------------------------------------------------- from SQLite
