@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sqlite3
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import closing, contextmanager
 from dataclasses import make_dataclass
 from datetime import timedelta
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from scraper.core.codec import Exact, decode_arguments, encode_arguments, value_kinds
 from scraper.core.codec.value_kinds import JSON, KINDS, Kind, exact_kinds, kind_named, kind_of_type
-from scraper.items import Items, item_from_row
+from scraper.items import Items, column_type_of, item_from_row
 from scraper.query import Export, export, open_readonly
 from scraper.store.file.schema import prepare
 from scraper.store.rows.tables import ItemTables, Provenance
@@ -137,6 +137,15 @@ def test_the_words_in_databases_stay() -> None:
     assert {kind.word for kind in (*KINDS, JSON)} == {
         "boolean", "integer", "real", "decimal", "datetime", "date", "time", "timedelta", "uuid", "bytes", "text", "json",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "annotation", [list[str], Sequence[str], Set[str], Mapping[str, int], tuple[int, ...]]
+)
+def test_every_container_is_json(annotation: Any) -> None:
+    """What is stored as JSON is called so, whatever container is annotated, so that exports nest it."""
+    column = column_type_of(annotation)
+    assert (column.sql, column.kind) == (JSON.sql, JSON.word)
 
 
 def test_a_word_means_one_thing() -> None:

@@ -48,7 +48,7 @@ def _check(annotation: Any) -> Check:
 def _plain(cls: Any) -> Check:
     if cls is Any:
         return lambda value: True
-    if kind := kind_of_type(cls):
+    if (kind := kind_of_type(cls)) and (kind.accepted or kind.excluded):
         return kind.holds
     if isinstance(cls, type):
         return lambda value: isinstance(value, cls)
