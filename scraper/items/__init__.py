@@ -1,8 +1,7 @@
 """Item classes: what their fields are, the table they make, and the way of a value into SQLite and back."""
 
-from scraper.items.columns import Rule, rule_of
+from scraper.items.column_types import ColumnType, column_type_of
+from scraper.items.from_rows import item_from_row
 from scraper.items.item_classes import INTERNAL, Items, table, table_name
-from scraper.items.kinds import kind_of
-from scraper.items.restore import restore
 
-__all__ = ["INTERNAL", "Items", "Rule", "kind_of", "restore", "rule_of", "table", "table_name"]
+__all__ = ["INTERNAL", "ColumnType", "Items", "column_type_of", "item_from_row", "table", "table_name"]

@@ -1,6 +1,6 @@
 """Items become rows: a class is compiled once into a table and one converter per column.
 
-What is checked, and how each type is stored, says `scraper.items.columns`. A class makes a table named after
+`scraper.items.column_types` says what is checked and how each type is stored. A class makes a table named after
 it (`BookReview` → `book_review`), plain dicts one named after the spider, which gains a column for every new
 key.
 """
@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from scraper.core.codec import Field, fields_of, getter_of, is_typed, members_of, show
+from scraper.core.codec import Field, fields_of, getter_of, is_typed, members_of, short_repr
 from scraper.core.models import Column, ItemRow, Table
 from scraper.core.sql_names import fold
 from scraper.errors import ItemError, SpiderError
-from scraper.items.columns import Rule, rule_of
-from scraper.items.kinds import kind_of
+from scraper.items.column_types import ColumnType, column_type_of
 
 __all__ = ["INTERNAL", "Items", "table", "table_name"]
 
@@ -46,7 +45,7 @@ MAX_SHAPES = 512
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 #: Names no field may have: those columns, and what SQLite calls the number of a row.
 _INTERNAL = frozenset({*INTERNAL, "_rowid_"})
-_NOTHING = Rule("BLOB", lambda value: value, nullable=True)
+_NOTHING = ColumnType("BLOB", lambda value: value, nullable=True)
 
 Cls = TypeVar("Cls", bound=type)
 
@@ -171,7 +170,7 @@ class Items:
             return self._plan_of_dict(obj)
         cls = type(obj)
         if not is_typed(cls):
-            raise ItemError(f"{show(obj)} is no item", item=cls.__name__)
+            raise ItemError(f"{short_repr(obj)} is no item", item=cls.__name__)
         plan = self._plans[cls] = self._compile(cls)
         return plan
 
@@ -181,7 +180,7 @@ class Items:
         fields = fields_of(cls)
         if problem := _bad_names([field.name for field in fields]):
             raise SpiderError(f"{cls.__name__}: {problem[1]}")
-        rules = [_field_rule(cls, field) for field in fields]
+        types = [_field_type(cls, field) for field in fields]
         options = vars(cls).get("__scraper_table__") or _Options()
         name = table_name(cls)
         self._own(name, cls)
@@ -190,10 +189,8 @@ class Items:
                 f'{cls.__name__}: merge="fill" needs a key: annotate a field Annotated[str, Key]'
             )
         columns = tuple(
-            Column(
-                field.name, rule.type, field.key, not rule.nullable, kind_of(field.annotation, field.exact)
-            )
-            for field, rule in zip(fields, rules, strict=True)
+            Column(field.name, made.sql, field.key, not made.nullable, made.kind)
+            for field, made in zip(fields, types, strict=True)
         )
         for names in (*options.index, *options.unique):
             if unknown := [n for n in names if n not in {column.name for column in columns}] or not names:
@@ -201,7 +198,7 @@ class Items:
         made = Table(name, columns, options.fill, indexes=options.index, unique=options.unique)
         needed = tuple(i for i, column in enumerate(columns) if column.required)
         get = _dict_getter([field.name for field in fields]) if issubclass(cls, dict) else getter_of(cls)
-        return _Plan(made, get, tuple(rule.convert for rule in rules), needed)
+        return _Plan(made, get, tuple(made.convert for made in types), needed)
 
     def _own(self, name: str, cls: type) -> None:
         """Take a table name for a class, or for `dict`: the plain dicts."""
@@ -235,7 +232,7 @@ class Items:
         for name in obj:
             if name not in names:
                 raise ItemError(
-                    f"{best.__name__} has no field {show(name)}",
+                    f"{best.__name__} has no field {short_repr(name)}",
                     item=self._plans[best].table.name,
                     field=str(name),
                 )
@@ -248,34 +245,33 @@ class Items:
         if problem := _bad_names(obj):
             raise ItemError(problem[1], item=self._spider, field=problem[0])
         names = [str.__str__(name) for name in obj]
-        rules = [_value_rule(self._spider, name, value) for name, value in obj.items()]
+        types = [_value_type(self._spider, name, value) for name, value in obj.items()]
         columns = tuple(
-            Column(name, rule.type, kind=kind_of(type(value)))
-            for name, rule, value in zip(names, rules, obj.values(), strict=True)
+            Column(name, made.sql, kind=made.kind) for name, made in zip(names, types, strict=True)
         )
         get = itemgetter(*names) if len(names) > 1 else _dict_getter(names)
-        return _Plan(Table(self._spider, columns, open=True), get, tuple(rule.convert for rule in rules))
+        return _Plan(Table(self._spider, columns, open=True), get, tuple(made.convert for made in types))
 
 
-def _field_rule(cls: type, field: Field) -> Rule:
+def _field_type(cls: type, field: Field) -> ColumnType:
     try:
-        rule = rule_of(field.annotation, field.exact)
+        made = column_type_of(field.annotation, field.exact)
     except TypeError as exc:
         raise SpiderError(
             f"{cls.__name__}.{field.name}: {exc}; annotate str, int, float, bool, Decimal, date, datetime, "
             "bytes, an Enum, list, dict or an item class"
         ) from exc
     optional = issubclass(cls, dict) and not field.required
-    return rule._replace(nullable=(rule.nullable or optional) and not field.key)
+    return made._replace(nullable=(made.nullable or optional) and not field.key)
 
 
-def _value_rule(spider: str, name: str, value: Any) -> Rule:
+def _value_type(spider: str, name: str, value: Any) -> ColumnType:
     if value is None:
         return _NOTHING  # nothing is known of the column yet: BLOB keeps what comes as it is
     try:
-        return rule_of(type(value))
+        return column_type_of(type(value))
     except TypeError as exc:
-        raise ItemError(f"{name}: {show(value)}: {exc}", item=spider, field=name) from exc
+        raise ItemError(f"{name}: {short_repr(value)}: {exc}", item=spider, field=name) from exc
 
 
 def _dict_getter(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
@@ -309,10 +305,10 @@ def _bad_names(names: Iterable[Any]) -> tuple[str, str] | None:
     seen: dict[str, str] = {}
     for name in names:
         if not isinstance(name, str):
-            return show(name), f"the key {show(name)} is no str, and columns have names"
+            return short_repr(name), f"the key {short_repr(name)} is no str, and columns have names"
         folded = fold(name)
         if problem := _bad_name(name):
-            return name, f"{show(name)} cannot be a column: {problem}"
+            return name, f"{short_repr(name)} cannot be a column: {problem}"
         if folded in _INTERNAL:
             return name, f"the name {name} is used by the framework; choose another"
         if folded in seen:
@@ -351,7 +347,7 @@ def _refused(plan: _Plan, obj: Any, place: int, exc: Exception) -> ItemError:
         unset = [i for i, column in enumerate(plan.table.columns) if not hasattr(obj, column.name)]
         return _missing(plan, obj, unset[0] if unset else place)
     field = plan.table.columns[place].name
-    value = show(plan.get(obj)[place])
+    value = short_repr(plan.get(obj)[place])
     if isinstance(exc, UnicodeEncodeError):
         why = f"half a character (a lone surrogate) in {value}"
     elif isinstance(exc, RecursionError):

@@ -4,49 +4,49 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, field
 from typing import Any
 
+from scraper.core.codec.parquet_types import Scan
+from scraper.core.codec.value_kinds import JSON, kind_named
 from scraper.query.database import QueryResult
 from scraper.query.tables import kinds_of
 
-__all__ = ["Shape", "decimal_of", "json_columns", "shapes_of"]
-
-#: Kinds that need a look at the values: an unknown column, the digits of a decimal, the zone of a datetime.
-_LOOKED_AT = frozenset({"", "decimal", "datetime"})
+__all__ = ["Contents", "contents_of", "json_columns"]
 
 
 @dataclass(slots=True)
-class Shape:
-    """What a column holds. `kind` as declared, `types` the Python types that occur where it was looked at.
+class Contents:
+    """What a column of an answer holds. `kind` is the word for what was declared, empty for nothing or several things.
 
-    `whole` and `digits` are the most digits before and after a decimal's point; `zoned` and `naive` say what
-    datetimes there are.
+    `types` are the Python types that occur and `scan` what else one pass over the values found. Both are empty for
+    columns whose kind says it all.
     """
 
     name: str
     kind: str
-    types: set[type]
-    whole: int = 1
-    digits: int = 0
-    zoned: bool = False
-    naive: bool = False
+    types: set[type] = field(default_factory=set)
+    scan: Scan = field(default_factory=Scan)
 
 
-def shapes_of(conn: sqlite3.Connection, ask: Callable[[], QueryResult]) -> list[Shape]:
-    """The shapes of an answer's columns: what was declared, and one pass over the values where that is not all."""
+def contents_of(conn: sqlite3.Connection, ask: Callable[[], QueryResult]) -> list[Contents]:
+    """The contents of an answer's columns: what was declared, and one pass over the values where that is not all."""
     answer = ask()
-    shapes = [Shape(name, kind, set()) for name, kind in _kinds(conn, answer)]
-    looked_at = [(i, shape) for i, shape in enumerate(shapes) if shape.kind in _LOOKED_AT]
-    if looked_at:
-        _look(looked_at, answer.rows)
-    return shapes
+    columns = [Contents(name, word) for name, word in _kinds(conn, answer)]
+    scanned = [(i, column) for i, column in enumerate(columns) if _needs_scan(column.kind)]
+    if scanned:
+        _scan(scanned, answer.rows)
+    return columns
+
+
+def _needs_scan(word: str) -> bool:
+    kind = kind_named(word)
+    return kind is None or kind.scan is not None
 
 
 def json_columns(conn: sqlite3.Connection, answer: QueryResult) -> frozenset[str]:
     """The columns of an answer that were declared as lists, dicts or item classes, and so hold JSON."""
-    return frozenset(name for name, kind in _kinds(conn, answer) if kind == "json")
+    return frozenset(name for name, kind in _kinds(conn, answer) if kind == JSON.word)
 
 
 def _kinds(conn: sqlite3.Connection, answer: QueryResult) -> Iterator[tuple[str, str]]:
@@ -58,34 +58,19 @@ def _kinds(conn: sqlite3.Connection, answer: QueryResult) -> Iterator[tuple[str,
         yield name, known[table].get(column, "") if table else ""
 
 
-def _look(shapes: list[tuple[int, Shape]], rows: Iterable[tuple[Any, ...]]) -> None:
-    lookers = [(i, shape, {"decimal": _digits, "datetime": _zone}.get(shape.kind)) for i, shape in shapes]
+def _scan(columns: list[tuple[int, Contents]], rows: Iterable[tuple[Any, ...]]) -> None:
+    scans = [(i, column, kind.scan if (kind := kind_named(column.kind)) else None) for i, column in columns]
     for row in rows:
-        for i, shape, look in lookers:
+        for i, column, scan in scans:
             value = row[i]
             if value is not None:
-                shape.types.add(type(value))
-                if look is not None:
-                    look(shape, value)
+                column.types.add(type(value))
+                if scan is not None and column.kind:
+                    _look(column, scan, value)
 
 
-def _digits(shape: Shape, value: Any) -> None:
+def _look(column: Contents, scan: Callable[[Scan, Any], None], value: Any) -> None:
     try:
-        _, digits, exponent = decimal_of(value).as_tuple()
-    except ArithmeticError:
-        shape.kind = ""
-        return
-    if isinstance(exponent, int):
-        shape.digits = max(shape.digits, -exponent)
-        shape.whole = max(shape.whole, len(digits) + exponent)
-
-
-def _zone(shape: Shape, value: Any) -> None:
-    zoned = isinstance(value, str) and value.endswith("Z")
-    shape.zoned |= zoned
-    shape.naive |= not zoned
-
-
-def decimal_of(value: Any) -> Decimal:
-    """The decimal that was stored: NUMERIC keeps one as the integer or float that comes back exactly."""
-    return Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+        scan(column.scan, value)
+    except (TypeError, ValueError, ArithmeticError):
+        column.kind = ""  # something wrote another thing there: then it is what its values are

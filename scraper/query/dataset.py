@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from scraper.core.sql_names import quoted
 from scraper.errors import QueryError
-from scraper.items import restore, table_name
+from scraper.items import item_from_row, table_name
 from scraper.query.connection import InlineReader, Reader, ThreadReader
 from scraper.query.database import Parameters, QueryResult, ask
 from scraper.query.tables import TableInfo, fill_rates, list_tables
@@ -81,7 +81,7 @@ class Dataset:
         async with aclosing(self.table(table_name(item), rest, *parameters)) as rows:
             async for row in rows:
                 try:
-                    made: T = restore(item, row)
+                    made: T = item_from_row(item, row)
                 except ValueError as error:
                     raise QueryError(str(error)) from error
                 yield made

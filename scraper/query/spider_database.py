@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from scraper.core.codec import fields_of
 from scraper.core.sql_names import quoted
 from scraper.errors import QueryError
-from scraper.items import restore, rule_of, table_name
+from scraper.items import column_type_of, item_from_row, table_name
 from scraper.query.database import ask, open_readonly
 from scraper.query.dataset import Dataset, Row
 from scraper.settings import did_you_mean
@@ -43,7 +43,7 @@ class Past:
         """The item with these values as it is stored, or None."""
         row = self._first(item, values)
         try:
-            return None if row is None else restore(item, row)
+            return None if row is None else item_from_row(item, row)
         except ValueError as error:
             raise QueryError(str(error)) from error
 
@@ -96,9 +96,9 @@ def _stored(item: type, values: dict[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         if name not in fields:
             raise QueryError(f"{item.__name__} has no field {name!r}{did_you_mean(name, fields)}")
-        rule = rule_of(fields[name].annotation, fields[name].exact)
+        column = column_type_of(fields[name].annotation, fields[name].exact)
         try:
-            made[name] = None if value is None else rule.convert(value)
+            made[name] = None if value is None else column.convert(value)
         except (TypeError, ValueError, ArithmeticError) as error:
             raise QueryError(f"{item.__name__}.{name}: {error}") from error
     return made

@@ -19,7 +19,7 @@ _BY_TYPE = {"TEXT": "text", "INTEGER": "integer", "REAL": "real"}
 
 @dataclass(frozen=True, slots=True)
 class ColumnInfo:
-    """A column. `kind` is what its values are (`scraper.core.codec.kind_of`), empty when several things may be.
+    """A column. `kind` says what its values are, in a word of `scraper.core.codec.value_kinds`; empty for several things.
 
     `filled` is the share of rows with a value that is neither NULL nor empty; None where nothing was counted.
     """

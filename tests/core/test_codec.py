@@ -40,8 +40,8 @@ from scraper.core.codec import (
     encode,
     encode_arguments,
     fields_of,
-    fits,
     is_typed,
+    is_valid,
     values_of,
 )
 from scraper.errors import SpiderError
@@ -310,7 +310,7 @@ def test_every_type_survives_the_text(
     back = decode_arguments(encode_arguments("parse", {"x": value}), {"x": annotation})["x"]
     assert back == value
     assert type(back) is type(value)
-    assert fits(value, annotation)
+    assert is_valid(value, annotation)
 
 
 def test_a_class_of_everything_survives() -> None:
@@ -415,5 +415,5 @@ def test_arguments_that_are_no_object_are_refused() -> None:
     ((1, 2), tuple[int], False), ((), tuple[int, ...], True), ([], Dict, False), ({1}, set[str], False),
 ])  # fmt: skip
 def test_fits_agrees_with_a_type_checker(value: Any, annotation: Any, expected: bool) -> None:
-    """`fits` looks inside containers and classes; a datetime is no date."""
-    assert fits(value, annotation) is expected
+    """`is_valid` looks inside containers and classes; a datetime is no date."""
+    assert is_valid(value, annotation) is expected

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from scraper import Page, Spider
 from scraper.core.codec import Exact, Key
 from scraper.errors import ItemError
-from scraper.items import Items, restore, table
+from scraper.items import Items, item_from_row, table
 from scraper.store.file.schema import prepare
 from scraper.store.rows.tables import ItemTables, Provenance
 from scraper.testing import Site, simulate
@@ -138,7 +138,7 @@ def test_every_type_comes_back_into_its_class(
     """An item written through the store and read back with its class is equal; so is one with None."""
     thing = make_dataclass("Thing", [("x", annotation), ("y", annotation | None, None)])
     item = thing(source.draw(values), source.draw(st.none() | values))
-    back = restore(thing, stored(item))
+    back = item_from_row(thing, stored(item))
     assert back == item
     assert type(back.x) is type(item.x) or isinstance(item.x, (int, float))
 
@@ -152,7 +152,7 @@ def test_every_type_comes_back_into_its_class(
 def test_a_moment_of_a_zone_with_summer_time_comes_back(moment: datetime) -> None:
     """The instant is kept, in the hours that a clock shows twice too. (Python calls those equal to nothing.)"""
     thing = make_dataclass("Thing", [("x", datetime)])
-    assert restore(thing, stored(thing(moment))).x == moment.astimezone(UTC)
+    assert item_from_row(thing, stored(thing(moment))).x == moment.astimezone(UTC)
 
 
 @attrs.define
@@ -192,14 +192,14 @@ def test_classes_of_every_library_come_back(make: Callable[..., Any], maker: Mak
     if maker or make is not Mapping:
         given["maker"] = maker
     item = make(**given)
-    assert restore(make, stored(item, make)) == item  # type: ignore[arg-type]  # each of them is a class
+    assert item_from_row(make, stored(item, make)) == item  # type: ignore[arg-type]  # each of them is a class
 
 
 def test_a_row_from_before_a_field_takes_its_default() -> None:
     """NULL where the class has no None is a field that was not there yet: its default, or None."""
     cls = make_dataclass("Thing", [("a", int), ("b", int), ("c", int, 7), ("d", int | None, 8)])
-    assert restore(cls, {"a": 1, "b": None, "c": None, "_run": 3}) == cls(1, None, 7, 8)
-    assert restore(cls, {"a": 1, "b": 2, "c": 3, "d": None}) == cls(1, 2, 3, None)
+    assert item_from_row(cls, {"a": 1, "b": None, "c": None, "_run": 3}) == cls(1, None, 7, 8)
+    assert item_from_row(cls, {"a": 1, "b": 2, "c": 3, "d": None}) == cls(1, 2, 3, None)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_row_from_before_a_field_takes_its_default() -> None:
 def test_a_value_of_another_type_is_named(annotation: Any, value: Any) -> None:
     """A stored value that is none of the annotated type is a ValueError with class, field and value."""
     with pytest.raises(ValueError, match=rf"Thing\.x: .*{value}.* cannot be read"):
-        restore(make_dataclass("Thing", [("x", annotation)]), {"x": value})
+        item_from_row(make_dataclass("Thing", [("x", annotation)]), {"x": value})
 
 
 def test_a_time_whose_offset_depends_on_the_date_is_refused() -> None:

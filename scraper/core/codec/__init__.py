@@ -1,6 +1,5 @@
 """Typed classes, whatever library made them, and JSON that keeps their types."""
 
-from scraper.core.codec.checks import fits
 from scraper.core.codec.classes import (
     Exact,
     Field,
@@ -9,10 +8,11 @@ from scraper.core.codec.classes import (
     getter_of,
     is_typed,
     members_of,
-    show,
+    short_repr,
     values_of,
 )
 from scraper.core.codec.json_codec import build, decode, decode_arguments, encode, encode_arguments
+from scraper.core.codec.type_checks import is_valid
 
 __all__ = [
     "Exact",
@@ -24,10 +24,10 @@ __all__ = [
     "encode",
     "encode_arguments",
     "fields_of",
-    "fits",
     "getter_of",
     "is_typed",
+    "is_valid",
     "members_of",
-    "show",
+    "short_repr",
     "values_of",
 ]

@@ -28,7 +28,7 @@ __all__ = [
     "is_typed",
     "members_of",
     "names_of",
-    "show",
+    "short_repr",
     "strip",
     "values_of",
 ]
@@ -272,11 +272,11 @@ def cached(function: Callable[[Any], Made]) -> Callable[[Any], Made]:
     return call
 
 
-def show(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """The repr of a value for a message, cut to 80 characters."""
     try:
         text = repr(value)
-    except Exception:  # a repr of somebody else's class; an int of more digits than Python prints
+    except Exception:  # a repr that raises; an int of more digits than Python prints
         text = f"<{type(value).__name__}>"
     text = text if len(text) <= 80 else text[:79] + "…"
     return text.encode(errors="backslashreplace").decode()

@@ -8,16 +8,11 @@ specific members are tried before `str`, so a text that reads like a date comes 
 from __future__ import annotations
 
 import json
-import math
-from base64 import b64decode, b64encode
 from collections import abc
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
 from enum import Enum
 from functools import partial
 from typing import Any, Literal, get_args, get_origin, get_type_hints
-from uuid import UUID
 
 from scraper.core.codec.classes import (
     Field,
@@ -28,17 +23,18 @@ from scraper.core.codec.classes import (
     is_typed,
     members_of,
     names_of,
-    show,
+    short_repr,
 )
+from scraper.core.codec.value_conversions import mismatch
+from scraper.core.codec.value_kinds import KINDS, kind_of_type, kind_of_value
 
-__all__ = ["DECODABLE", "build", "decode", "decode_arguments", "encode", "encode_arguments"]
+__all__ = ["CONTAINERS", "build", "decode", "decode_arguments", "encode", "encode_arguments"]
 
 #: Deeper values are refused: a cycle never ends, and nothing real is nested so deep.
 MAX_DEPTH = 100
 
-#: Seconds a timedelta can hold; rounding its maximum to a float would exceed it.
-_LONGEST = timedelta.max.total_seconds()
-_PLAIN = frozenset({str, int, bool, type(None)})
+#: What has a value of one of these types as it is, in JSON too.
+_PLAIN = frozenset({kind.python_type for kind in KINDS if kind.as_in_json} | {type(None)})
 _dumps = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 # ---------------------------------------------------------------------------------------------- to JSON
@@ -68,55 +64,26 @@ def encode(value: Any, depth: int = 0) -> Any:
 def _encode_dict(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     for name in value:
         if not isinstance(name, str):
-            raise TypeError(f"a dict with the key {show(name)} cannot be stored; keys must be str")
+            raise TypeError(f"a dict with the key {short_repr(name)} cannot be stored; keys must be str")
     return {str.__str__(name): encode(item, depth + 1) for name, item in value.items()}
 
 
 def _encode_other(value: Any, depth: int) -> Any:
-    for kind, encoder in _ENCODERS:
-        if isinstance(value, kind):
-            return encoder(value, depth)
+    if isinstance(value, Enum):
+        return encode(value.value, depth + 1)
+    if kind := kind_of_value(value):
+        return kind.to_json(value)
+    if isinstance(value, (list, tuple)):
+        return [encode(item, depth + 1) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return _encode_set(value, depth)
     name = type(value).__name__
     article = "an" if name[:1].lower() in "aeiou" else "a"
     raise TypeError(f"{article} {name} cannot be stored; pass str, int, Decimal, date, list, dict")
 
 
-def _encode_float(value: float, depth: int) -> float:
-    if not math.isfinite(value):
-        raise TypeError(f"{value!r} cannot be stored: it is no number")
-    return float(value)
-
-
-def _encode_decimal(value: Decimal, depth: int) -> str:
-    if not value.is_finite():
-        raise TypeError(f"{value!r} cannot be stored: it is no number")
-    return str(value)
-
-
-def _encode_timedelta(value: timedelta, depth: int) -> float:
-    seconds = value.total_seconds()
-    if abs(seconds) >= _LONGEST or timedelta(seconds=seconds) != value:
-        raise TypeError(f"{value!r} cannot be stored: too long to keep its microseconds")
-    return seconds
-
-
 def _encode_set(value: Iterable[Any], depth: int) -> list[Any]:
     return sorted((encode(item, depth + 1) for item in value), key=_dumps)
-
-
-_ENCODERS: tuple[tuple[Any, Callable[[Any, int], Any]], ...] = (
-    (Enum, lambda value, depth: encode(value.value, depth + 1)),
-    (str, lambda value, depth: str.__str__(value)),
-    (int, lambda value, depth: int(value)),
-    (float, _encode_float),
-    (Decimal, _encode_decimal),
-    ((date, time), lambda value, depth: value.isoformat()),  # datetime is a date
-    (timedelta, _encode_timedelta),
-    (UUID, lambda value, depth: str(value)),
-    (bytes, lambda value, depth: b64encode(value).decode()),
-    ((list, tuple), lambda value, depth: [encode(item, depth + 1) for item in value]),
-    ((set, frozenset), _encode_set),
-)
 
 
 def encode_arguments(callback_name: str, args: Mapping[str, Any]) -> str:
@@ -159,7 +126,7 @@ def decode_arguments(text: str, annotations: Mapping[str, Any]) -> dict[str, Any
     """
     args = json.loads(text)
     if not isinstance(args, dict):
-        raise ValueError(f"arguments must be an object, not {show(args)}")  # noqa: TRY004 - data, not code
+        raise ValueError(f"arguments must be an object, not {short_repr(args)}")  # noqa: TRY004 - data, not code
     for name, value in args.items():
         if name in annotations:
             try:
@@ -180,7 +147,9 @@ def _decoder(annotation: Any) -> Callable[[Any], Any]:
     origin, args = get_origin(annotation) or annotation, get_args(annotation)
     if origin is Literal:
         return partial(_one_of, args)
-    for group, decoder in _DECODERS:
+    if kind := kind_of_type(origin):
+        return kind.from_json
+    for group, decoder in _CONTAINERS:
         if origin in group:
             return partial(decoder, origin, args)
     if is_typed(origin):
@@ -197,7 +166,7 @@ def _unknown(annotation: Any, raw: Any) -> Any:
 
 
 def _misfit(expected: Any, raw: Any) -> ValueError:
-    return ValueError(f"{getattr(expected, '__name__', expected)} expected, not {show(raw)}")
+    return ValueError(mismatch(expected, raw))
 
 
 def _union(members: list[Any], raw: Any) -> Any:
@@ -233,37 +202,9 @@ def _is_form_of(value: Any, raw: Any) -> bool:
     return (type(value) is type(raw) and value == raw) or (type(value) not in _PLAIN and encode(value) == raw)
 
 
-def _scalar(cls: type, args: Any, raw: Any) -> Any:
-    """JSON's own types stay as they are; as for a type checker, a bool is an int and an int is a float."""
-    if isinstance(raw, (int, float) if cls is float else cls):
-        return raw
-    raise _misfit(cls, raw)
-
-
-def _text(cls: Any, args: Any, raw: Any) -> Any:
-    if not isinstance(raw, str):
+def _none(cls: type, args: Any, raw: Any) -> None:
+    if raw is not None:
         raise _misfit(cls, raw)
-    try:
-        if cls is bytes:
-            return b64decode(raw, validate=True)
-        if cls is Decimal:
-            return _finite(raw)
-        return UUID(raw) if cls is UUID else cls.fromisoformat(raw)
-    except (ValueError, InvalidOperation):
-        raise _misfit(cls, raw) from None
-
-
-def _finite(raw: str) -> Decimal:
-    value = Decimal(raw)
-    if not value.is_finite():
-        raise ValueError(raw)
-    return value
-
-
-def _timedelta(cls: Any, args: Any, raw: Any) -> timedelta:
-    if isinstance(raw, bool) or not isinstance(raw, (int, float)) or not abs(raw) < _LONGEST:
-        raise _misfit(cls, raw)
-    return timedelta(seconds=raw)
 
 
 def _many(cls: type, args: tuple[Any, ...], raw: Any) -> Any:
@@ -297,17 +238,15 @@ def _dict(cls: type, args: tuple[Any, ...], raw: Any) -> dict[Any, Any]:
 
 
 _ANY = (Any, object)
-_DECODERS: tuple[tuple[Any, Callable[[Any, tuple[Any, ...], Any], Any]], ...] = (
-    ((str, int, float, bool, type(None)), _scalar),
-    ((Decimal, datetime, date, time, UUID, bytes), _text),
-    ((timedelta,), _timedelta),
+_CONTAINERS: tuple[tuple[Any, Callable[[Any, tuple[Any, ...], Any], Any]], ...] = (
+    ((type(None),), _none),
     ((list, abc.Sequence, abc.MutableSequence, abc.Iterable, abc.Collection), _many),
     ((set, frozenset, abc.Set, abc.MutableSet), _many),
     ((tuple,), _tuple),
     ((dict, abc.Mapping, abc.MutableMapping), _dict),
 )
-#: The origins, besides classes and enums, that `decode` knows.
-DECODABLE = frozenset(origin for group, _ in _DECODERS for origin in group)
+#: The types, besides those of the table of kinds, classes and enums, that `decode` knows.
+CONTAINERS = frozenset(origin for group, _ in _CONTAINERS for origin in group)
 
 
 def build(cls: type, mapping: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ __all__ = ["Column", "ItemRow", "Rejected", "Table"]
 class Column:
     """One column of an item table. `type` is an SQLite type name: TEXT, INTEGER, REAL, NUMERIC, BLOB.
 
-    `kind` says what the values are (`scraper.core.codec.kind_of`): a datetime is TEXT as well.
+    `kind` says what the values are (`scraper.core.codec.value_kinds`): a datetime is TEXT as well.
     """
 
     name: str

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections import abc
 from collections.abc import Callable
-from datetime import date, datetime
 from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
 from scraper.core.codec.classes import cached, fields_of, getter_of, is_typed, members_of
+from scraper.core.codec.value_kinds import kind_of_type
 
-__all__ = ["fits"]
+__all__ = ["is_valid"]
 
 Check = Callable[[Any], bool]
 
 _GROUPS = (list, set, frozenset, abc.Set, abc.Sequence, abc.Iterable, abc.Collection)
 
 
-def fits(value: Any, annotation: Any) -> bool:
+def is_valid(value: Any, annotation: Any) -> bool:
     """Whether `value`, with everything inside it, is of the annotated type."""
     return _check(annotation)(value)
 
@@ -30,7 +30,7 @@ def fits(value: Any, annotation: Any) -> bool:
 def _check(annotation: Any) -> Check:
     members = members_of(annotation)
     if len(members) > 1:
-        return lambda value: any(fits(value, member) for member in members)
+        return lambda value: any(is_valid(value, member) for member in members)
     origin, args = get_origin(members[0]) or members[0], get_args(members[0])
     if origin is Literal:
         return lambda value: any(type(value) is type(one) and value == one for one in args)
@@ -48,10 +48,8 @@ def _check(annotation: Any) -> Check:
 def _plain(cls: Any) -> Check:
     if cls is Any:
         return lambda value: True
-    if cls is float:
-        return lambda value: isinstance(value, (int, float))
-    if cls is date:
-        return lambda value: isinstance(value, date) and not isinstance(value, datetime)
+    if (kind := kind_of_type(cls)) and (kind.accepted or kind.excluded):
+        return kind.holds
     if isinstance(cls, type):
         return lambda value: isinstance(value, cls)
     return lambda value: True  # what typing adds; whether it can be stored is another question
@@ -59,7 +57,7 @@ def _plain(cls: Any) -> Check:
 
 def _instance(cls: Any, value: Any) -> bool:
     return isinstance(value, cls) and all(
-        fits(inner, field.annotation)
+        is_valid(inner, field.annotation)
         for inner, field in zip(getter_of(cls)(value), fields_of(cls), strict=True)
     )
 
@@ -70,24 +68,24 @@ def _typed_dict(cls: Any, value: Any) -> bool:
     fields = {field.name: field for field in fields_of(cls)}
     if any(field.required and name not in value for name, field in fields.items()):
         return False
-    return all(name in fields and fits(inner, fields[name].annotation) for name, inner in value.items())
+    return all(name in fields and is_valid(inner, fields[name].annotation) for name, inner in value.items())
 
 
 def _tuple(args: tuple[Any, ...], value: Any) -> bool:
     if not isinstance(value, tuple):
         return False
     if not args or args[-1] is Ellipsis:
-        return not args or all(fits(item, args[0]) for item in value)
-    return len(value) == len(args) and all(fits(v, arg) for v, arg in zip(value, args, strict=True))
+        return not args or all(is_valid(item, args[0]) for item in value)
+    return len(value) == len(args) and all(is_valid(v, arg) for v, arg in zip(value, args, strict=True))
 
 
 def _mapping(args: tuple[Any, ...], value: Any) -> bool:
     if not isinstance(value, dict):
         return False
-    return not args or all(fits(k, args[0]) and fits(v, args[1]) for k, v in value.items())
+    return not args or all(is_valid(k, args[0]) and is_valid(v, args[1]) for k, v in value.items())
 
 
 def _group(cls: Any, args: tuple[Any, ...], value: Any) -> bool:
     if isinstance(value, (str, bytes)) or not isinstance(value, cls):
         return False
-    return not args or all(fits(item, args[0]) for item in value)
+    return not args or all(is_valid(item, args[0]) for item in value)
