@@ -237,7 +237,9 @@ class Crawl:
         spider = instantiate(self.definition, self.options.arguments)
         lend(spider, past := Past(self.database, inline=self._inline))
         items = Items(self.definition.name, self.definition.items)
-        politeness = Politeness(self.settings, clock, user_agent(self.settings))
+        politeness = Politeness(
+            self.settings, clock, user_agent(self.settings), member.workers, resumed=self.resumed
+        )
         links = Links(self.settings, politeness)
         identity = Identity(self.settings, clock, (getattr(spider, n) for n in self.definition.secrets))
         if identity.uses_proxies and member.seeds:

@@ -21,7 +21,7 @@ from scraper.errors import FetchError
 from scraper.net.downloader import Limits, Reply, Sink, always
 from scraper.net.retry import retry_after
 from scraper.net.robots import MAX_ROBOTS
-from scraper.politeness import PAUSE, Turn
+from scraper.politeness import Turn
 from scraper.spider.scope import netlocs, start_of
 
 __all__ = [
@@ -86,7 +86,7 @@ class Traveller:
         """Ask robots.txt. Raises Disallowed, or FetchError while it cannot be read."""
         domain = lane.domain
         if not domain.robots:
-            domain.probing = False
+            domain.end_probe()
             return
         context = self.context
         origin = split(url).origin
@@ -100,8 +100,7 @@ class Traveller:
             if delay is not None:
                 await self._slow_down(lane, delay)
             await self._store_rules(lane, rules.facts)
-        if domain.probing:
-            domain.probing = False
+        if domain.end_probe():
             context.control.room_changed(lane)
         if not rules.allows(url, context.user_agent):
             raise Disallowed(f"robots.txt of {origin} does not allow it")
@@ -179,6 +178,7 @@ class Traveller:
                 request.extensions["after_send"] = lambda: self._left(turn, sending)
                 await turn.approach()
                 context.identity.dress(request, parts, options, lane.name)
+                turn.take_proxy(request.extensions.get("proxy"))
                 try:
                     reply = await context.downloader.fetch(
                         request,
@@ -196,7 +196,7 @@ class Traveller:
                 await self._heed(lane, sending, reply)
         except FetchError as error:
             context.identity.failed(request, error)
-            domain.unanswered(sending.mono or began, error.kind)
+            domain.note_failure(sending.mono or began, error.kind)
             await self._remember(lane)
             raise
         return reply
@@ -207,7 +207,8 @@ class Traveller:
         domain.is_open(now := clock.mono())
         if domain.send_at - now <= PATIENCE:
             return
-        why, _ = domain.waits(now) or ("", now)
+        waits = domain.waits(now)
+        why = waits.why if waits else ""
         if kind == "page" and all(send.kind == "robots" for send in self.sends):
             raise Later(clock.to_unix(domain.send_at), f"{lane.name} waits: {why}")
         if domain.held_until - now > max(PATIENCE, domain.pause):
@@ -224,7 +225,7 @@ class Traveller:
 
     def _left(self, turn: Turn, sending: _Sending) -> None:
         """The transport says that the request has left: now, and not when it was allowed to."""
-        turn.left()
+        turn.mark_sent()
         sending.at, sending.mono = self.context.clock.unix(), self.context.clock.mono()
 
     def _record(self, kind: SendKind, domain: str, url: str, sending: _Sending, reply: Reply | None) -> Send:
@@ -246,7 +247,7 @@ class Traveller:
         """What an answer says about its domain; before anything else may be sent there."""
         domain, context = lane.domain, self.context
         if reply.status not in {429, 503}:
-            domain.answered(sending.mono, reply.status)
+            domain.note_answer(sending.mono, reply.status)
             if domain.unsaved:
                 await self._remember(lane)
             return
@@ -255,9 +256,9 @@ class Traveller:
         too_long = asked is not None and asked > now + longest
         until = None if asked is None or too_long else context.clock.to_mono(asked)
         backoff = context.retry.pause(domain.pushbacks + 1)
-        too_often = domain.pushed_back(sending.mono, until, backoff, why)
+        too_often = domain.push_back(sending.mono, until, backoff, why)
         if too_long:
-            domain.away_until = min(asked or 0.0, now + LONGEST_HOLD)
+            domain.stay_away(min(asked or 0.0, now + LONGEST_HOLD))
             why = f"{why} with a Retry-After beyond {longest:g} s (retry_after_max)"
         if too_long or too_often:
             await context.control.park(lane, why if too_long else f"{why} {domain.pushbacks} times in a row")
@@ -266,7 +267,7 @@ class Traveller:
     async def _remember(self, lane: Lane) -> None:
         """Store what was learned of a domain, so that a restart knows it, and offer it at its new time."""
         if lane.domain.unsaved:
-            lane.domain.unsaved = False
+            lane.domain.mark_saved()
             facts = self.context.politeness.facts(lane.name)
             self.context.control.room_changed(lane)
             await self.context.frontier.put_facts(lane.lease, facts, now=self.context.clock.unix())
@@ -293,10 +294,7 @@ class Traveller:
                 lane, f"robots.txt asks for {delay:g} s between requests (crawl_delay_max is {longest:g} s)"
             )
             raise FetchError("robots-unreachable", "Crawl-delay is longer than crawl_delay_max")
-        lane.domain.crawl_delay = max(delay, lane.domain.crawl_delay or 0.0)
-        lane.domain.hold(
-            self.context.clock.mono() + lane.domain.pause, PAUSE
-        )  # from the end of robots.txt on
+        lane.domain.slow_down(delay)
 
     async def _store_rules(self, lane: Lane, facts: OriginFacts) -> None:
         known = self.context.politeness.facts(lane.name)

@@ -41,7 +41,7 @@ class Lanes:
     def __init__(self, context: Context, owner: str) -> None:
         self._context = context
         self._owner = owner
-        self.schedule = Schedule()
+        self.schedule = Schedule(context.politeness.total)
         self.feed = asyncio.Event()
         self.ready = asyncio.Event()
         self.claim_at: float | None = context.clock.mono()
@@ -292,7 +292,7 @@ class Lanes:
         """Send nothing more to a domain in this run; its requests stay queued for a resume."""
         if lane.domain.parked is not None:
             return
-        lane.domain.parked = why
+        lane.domain.park(why)
         self.empty([lane])
         facts = self._context.politeness.facts(lane.name)
         await self._context.frontier.put_facts(lane.lease, facts, now=self._context.clock.unix())

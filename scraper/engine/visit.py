@@ -167,7 +167,7 @@ class Visit:
         """A response is here: note what it says about the domain, then accept or refuse it."""
         status, domain = reply.status, self._lane.domain
         if status in {401, 403}:
-            if domain.refused():
+            if domain.count_refusal():
                 await self._context.control.park(
                     self._lane, f"HTTP {status} {domain.refusals} times in a row"
                 )
@@ -175,7 +175,7 @@ class Visit:
                     Outcome.retry(self._context.clock.unix(), "http", f"HTTP {status}", status)
                 )
         elif status not in {429, 503}:
-            domain.welcomed()
+            domain.end_refusals()
         if self._not_modified:
             outcome = Outcome("ok", why="not modified", status=status)
             return self._ending.spared(outcome, self._revisit.kept(asked=True))
