@@ -37,8 +37,8 @@ class Domain:
 
     __slots__ = (
         "_agent", "_clock", "_gate", "_hours", "_pace", "_pushed_at", "_rates", "_shared", "_spacing", "active", "auto",
-        "away_until", "crawl_delay", "delay", "held_for", "name", "next_at", "not_before", "parked", "probing",
-        "pushbacks", "refusals", "robots", "unsaved",
+        "away_until", "concurrency", "crawl_delay", "delay", "gap", "held_for", "name", "next_at",
+        "not_before", "parked", "pause", "probing", "pushbacks", "refusals", "robots", "unsaved",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,10 @@ class Domain:
         #: Its robots.txt is not known yet.
         self.probing = self.robots
         self.crawl_delay: float | None = None
+        #: Least seconds from one send to the next; 0 without a rate.
+        self.gap = 0.0
+        #: Seconds from the end of a response to the next send: `delay` or `crawl_delay`; 0 when only the rate counts.
+        self.pause = 0.0
         self.next_at = self.not_before = self.away_until = 0.0
         self.parked: str | None = None
         self.held_for = ""
@@ -74,9 +78,11 @@ class Domain:
         """Take over other limits, at any time: what is under way or waiting is held to the new ones."""
         rate = Rate.parse(limit.rate) if limit.rate is not None else settings.rate
         self.delay = settings.delay if limit.delay is None else limit.delay
+        self._set_crawl_delay(self.crawl_delay)
         hours = Hours.parse(limit.hours) if limit.hours is not None else settings.hours
         self._hours = OpenHours(hours, self._clock)
-        self._gate.slots.resize(limit.concurrency or settings.concurrency)
+        self.concurrency = limit.concurrency or settings.concurrency
+        self._gate.slots.resize(self.concurrency)
         if rate is not None and rate.auto:
             if self.auto is None:
                 self.auto = AutoRate(rate.per_second, self._clock.mono())
@@ -92,31 +98,14 @@ class Domain:
     # ------------------------------------------------------------------ what it is now
 
     @property
-    def gap(self) -> float:
-        """Least seconds from one send to the next; 0 without a rate."""
-        return self._spacing.gap
-
-    @property
     def last_send(self) -> float | None:
         """When a request was last sent (loop time), as far as this process knows."""
         return self._spacing.last_send
 
-    @property
-    def concurrency(self) -> int:
-        return self._gate.slots.size
-
-    @property
-    def pause(self) -> float:
-        """Seconds from the end of a response to the next send; 0 when only the rate counts."""
-        return max(self.delay, self.crawl_delay or 0.0)
-
-    @property
-    def capacity(self) -> int:
-        """Visits that may be under way: one while robots.txt is unknown or a pause is kept."""
-        return 1 if self.probing or self.pause else self.concurrency
-
     def has_room(self) -> bool:
-        return self.active < self.capacity and self.parked is None
+        """Whether a further visit may start: one at a time while robots.txt is unknown or a pause is kept."""
+        capacity = 1 if self.probing or self.pause else self.concurrency
+        return self.active < capacity and self.parked is None
 
     @property
     def pace(self) -> Pace:
@@ -152,14 +141,14 @@ class Domain:
         """The loop time up to which it is held by more than its rate: Retry-After, backoff, pause, hours."""
         return max(self.not_before, self._hours.closed_until)
 
-    def held_now(self) -> float:
+    def held_at(self, now: float) -> float:
         """`held_until`, its hours looked at."""
-        self.is_open(self._clock.mono())
-        return self.held_until
+        self.is_open(now)
+        return max(self.not_before, self._hours.closed_until)
 
     def is_open(self, now: float) -> bool:
         """Whether the hours of the day allow sends; if not, the domain is held until they do."""
-        if self._hours.is_open(now):
+        if self._hours.hours is None or self._hours.is_open(now):
             return True
         self.next_at = max(self.next_at, self._hours.closed_until)
         return False
@@ -233,7 +222,7 @@ class Domain:
         """
         now, to_mono = self._clock.unix(), self._clock.to_mono
         if facts.crawl_delay is not None:
-            self.crawl_delay = min(facts.crawl_delay, longest_delay)
+            self._set_crawl_delay(min(facts.crawl_delay, longest_delay))
         if self.last_send is None:
             self.pushbacks, self.refusals = facts.pushbacks, facts.refusals
             if facts.rate is not None and self.auto is not None:
@@ -269,7 +258,7 @@ class Domain:
 
     def slow_down(self, delay: float) -> None:
         """robots.txt asks for a Crawl-delay, which counts from the end of robots.txt on."""
-        self.crawl_delay = max(delay, self.crawl_delay or 0.0)
+        self._set_crawl_delay(max(delay, self.crawl_delay or 0.0))
         self.hold(self._clock.mono() + self.pause, PAUSE)
 
     def push_back(self, sent: float, asked: float | None, backoff: float, why: str) -> bool:
@@ -314,12 +303,17 @@ class Domain:
         self._set_gap(1 / self.auto.rate)
         self.unsaved = True
 
+    def _set_crawl_delay(self, delay: float | None) -> None:
+        self.crawl_delay = delay
+        self.pause = max(self.delay, delay or 0.0)
+
     def _set_gap(self, gap: float) -> None:
         """Another gap, from the last send on."""
         if gap == self.gap:
             return
         if self.next_at > self._clock.mono():  # a visit that was reserved keeps its distance
             self.next_at += gap - self.gap
+        self.gap = gap
         self._spacing.set_gap(gap)
         self.next_at = max(self.next_at, self._own_send_at)
         self._pace = None
@@ -329,15 +323,14 @@ class Domain:
 
     def push(self) -> None:
         """One more request: the next visit starts a gap later."""
-        if gap := self.gap:
-            self.next_at = max(self.next_at, self._clock.mono()) + gap
+        # Without a gap too: the domain that was served last stands behind those that were ready before.
+        self.next_at = max(self.next_at, self._clock.mono()) + self.gap
         for rate in self._rates:
             rate.reserve()
 
     def note_sent(self) -> None:
         """A request was sent: the next visit starts no earlier than a gap after it."""
-        if self.gap:
-            self.next_at = max(self.next_at, self._spacing.next_at)
+        self.next_at = max(self.next_at, self._spacing.next_at)
 
     def start_pause(self) -> None:
         """A response ended: where there is a pause, it begins."""

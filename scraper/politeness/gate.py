@@ -23,10 +23,8 @@ APPROACH_SECONDS = 0.05
 class Conditions(Protocol):
     """What a domain says to its gate, and is told by it. Times are the loop's."""
 
-    @property
-    def pause(self) -> float:
-        """Seconds from the end of a response to the next send; then one request at a time."""
-        ...
+    #: Seconds from the end of a response to the next send; then one request at a time.
+    pause: float
 
     @property
     def send_at(self) -> float:
@@ -38,7 +36,7 @@ class Conditions(Protocol):
         """What is in force now."""
         ...
 
-    def held_now(self) -> float:
+    def held_at(self, now: float) -> float:
         """Up to when it is held by more than its rate, its hours looked at."""
         ...
 
@@ -76,22 +74,26 @@ class Gate:
 
     async def permit(self, on_wire: bool, through: SharedRate | None) -> None:
         """Wait until one request may be sent, and count it. `on_wire`: this turn has sent before."""
-        shared = [rate for rate in (through, self.shared.total) if rate is not None]
+        total = self.shared.total
+        shared = [] if through is None else [through]
+        if total is not None:
+            shared.append(total)
         async with self._order:  # one at a time, in order: whoever comes next sees what this one did
             await self._wait_for_own(on_wire)
             while shared and not await self._share(on_wire, shared):
                 await self._wait_for_own(on_wire)
             self._on_wire += not on_wire
             self.spacing.use_grant()
-            self._domain.note_sent()
+            if self.spacing.gap:
+                self._domain.note_sent()
 
     async def _wait_for_own(self, on_wire: bool) -> None:
         """Wait for all that the domain itself asks for: its hours, a hold, a pause, its rate."""
         spacing = self.spacing
         while True:
-            if self._has_to_pause(on_wire):
+            if self._on_wire > on_wire and self._domain.pause:
                 await self.change(None)
-            elif (wait := self._clear_at() - self._clock.mono()) > 0:
+            elif (wait := self._clear_in()) > 0:
                 await self.change(wait)
             elif spacing.gap and not spacing.has_grant:
                 await spacing.acquire()
@@ -104,7 +106,7 @@ class Gate:
         async with AsyncExitStack() as held:
             for rate in shared:
                 await held.enter_async_context(rate)
-            if self._has_to_pause(on_wire) or self._clear_at() > self._clock.mono():
+            if (self._on_wire > on_wire and self._domain.pause) or self._clear_in() > 0:
                 return False
             if self.spacing.gap and not self.spacing.has_grant:
                 return False  # its rate was changed
@@ -112,12 +114,10 @@ class Gate:
                 rate.use()
         return True
 
-    def _has_to_pause(self, on_wire: bool) -> bool:
-        return self._domain.pause > 0 and self._on_wire > on_wire
-
-    def _clear_at(self) -> float:
-        """The loop time up to which more than the limiter holds requests back."""
-        return max(self._domain.held_now(), self.spacing.clear_at)
+    def _clear_in(self) -> float:
+        """Seconds for which something else than the limiter holds requests back; 0 or less for nothing."""
+        now = self._clock.mono()
+        return max(self._domain.held_at(now), self.spacing.clear_at) - now
 
     async def change(self, wait: float | None) -> None:
         """Until something about the domain changes, `wait` seconds at most."""
@@ -140,13 +140,15 @@ class Gate:
     def mark_sent(self, permitted_at: float) -> None:
         """A request left just now that was permitted at `permitted_at`."""
         self.spacing.mark_sent(permitted_at)
-        self._domain.note_sent()
+        if self.spacing.gap:
+            self._domain.note_sent()
 
     def end_turn(self, *, sent: bool) -> None:
         """A turn is over, in which something was sent or not."""
         self._on_wire -= sent
         self.slots.release()
-        self._domain.start_pause()
+        if self._domain.pause:
+            self._domain.start_pause()
         if self._waiters:
             self.wake()
 
@@ -203,7 +205,7 @@ class Turn:
         if not reserved:
             domain.push()
         await self._gate.permit(self.sends > 0, self._through)
-        self._permitted_at = self._clock.mono()
+        self._permitted_at = self._gate.spacing.last_send or 0.0
         self.sends += 1
         return domain.pace
 

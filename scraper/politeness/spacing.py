@@ -71,7 +71,9 @@ class Spacing:
     def use_grant(self) -> None:
         """The request that was let through is sent now."""
         self.has_grant = False
-        self.mark_sent(self.granted_at)
+        self.last_send = now = self._clock.mono()
+        if self.gap and now - self.granted_at > LATE_SECONDS:
+            self.clear_at = now + self.gap
 
     def mark_sent(self, granted_at: float) -> None:
         """A request left just now that was let through at `granted_at`."""
