@@ -333,16 +333,13 @@ class Visit:
             case Skip():
                 return self._ending.done(Outcome.skipped("skip", verdict.why))
             case Retry():
-                wait = (
-                    verdict.after
-                    if verdict.after is not None
-                    else self._context.retry.backoff(self._request.attempts + 1)
-                )
-                if wait is None or self._request.attempts >= self._context.settings.retries:
+                backoff = self._context.retry.backoff(self._request.attempts + 1)
+                if backoff is None:
                     error = FetchError("callback", f"retried too often: {verdict.why}")
                     if good.name == "failed":
                         return self._ending.done(Outcome.failed(error.kind, str(error)))
                     return await self._finally_failed(error)
+                wait = backoff if verdict.after is None else verdict.after
                 return self._ending.again(now + wait, "retry", verdict.why)
             case Blocked():
                 await self._context.control.park(self._lane, f"blocked: {verdict.why}")
