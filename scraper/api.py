@@ -230,6 +230,10 @@ class Crawl:
 
     # ------------------------------------------------------------------ within
 
+    def _politeness(self, clock: Clock, member: Member) -> Politeness:
+        agent = user_agent(self.settings)
+        return Politeness(self.settings, clock, agent, member.workers, resumed=self.resumed)
+
     async def _crawl(
         self, frontier: SqliteFrontier, database: Database, run: Run, downloader: Downloader, clock: Clock,
         member: Member,
@@ -237,9 +241,7 @@ class Crawl:
         spider = instantiate(self.definition, self.options.arguments)
         lend(spider, past := Past(self.database, inline=self._inline))
         items = Items(self.definition.name, self.definition.items)
-        politeness = Politeness(
-            self.settings, clock, user_agent(self.settings), member.workers, resumed=self.resumed
-        )
+        politeness = self._politeness(clock, member)
         links = Links(self.settings, politeness)
         identity = Identity(self.settings, clock, (getattr(spider, n) for n in self.definition.secrets))
         if identity.uses_proxies and member.seeds:

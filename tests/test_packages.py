@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def tries(status: int) -> list[float]:
 
 
 def waits(at: Sequence[float]) -> list[int]:
-    return [int(after - before) for before, after in zip(at, at[1:], strict=False)]
+    return [int(after - before) for before, after in pairwise(at)]
 
 
 def test_tenacity_decides_how_often() -> None:

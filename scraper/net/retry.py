@@ -56,7 +56,7 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _IMF_FIXDATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
 
 
-class Failure(Exception):
+class _Failure(Exception):
     """A try that failed, as tenacity looks at it: `kind` and `status` of the FetchError, the request's method."""
 
     def __init__(self, kind: str, status: int | None = None, method: str = "GET") -> None:
@@ -67,14 +67,14 @@ class Failure(Exception):
 
 
 def _may_pass(error: BaseException) -> bool:
-    if not isinstance(error, Failure):
+    if not isinstance(error, _Failure):
         return False
     return error.status in RETRY_STATUSES if error.kind == "http" else error.kind in RETRY_KINDS
 
 
 def _is_safe(error: BaseException) -> bool:
     """Whether a second time changes nothing on the server: by its method, or because it did not take the first."""
-    return isinstance(error, Failure) and (error.method in IDEMPOTENT or error.status in {429, 503})
+    return isinstance(error, _Failure) and (error.method in IDEMPOTENT or error.status in {429, 503})
 
 
 class _StopSooner(stop_base):
@@ -85,7 +85,7 @@ class _StopSooner(stop_base):
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         error = retry_state.outcome.exception() if retry_state.outcome is not None else None
-        stop = self._stops.get(error.kind) if isinstance(error, Failure) else None
+        stop = self._stops.get(error.kind) if isinstance(error, _Failure) else None
         return stop is not None and stop(retry_state)
 
 
@@ -128,28 +128,28 @@ class RetryPolicy:
         self, attempt: int, *, kind: str, status: int | None = None, method: str = "GET"
     ) -> float | None:
         """Seconds until the next try after `attempt` tries (1 = the first failed), None when there is none."""
-        return _decide(self._fetches, attempt, Failure(kind, status, method))
+        return _decide(self._fetches, attempt, _Failure(kind, status, method))
 
     def backoff(self, attempt: int) -> float | None:
         """The wait after `attempt` tries, whatever their reason; None when the tries are used up."""
-        return _decide(self._verdicts, attempt, Failure("retry"))
+        return _decide(self._verdicts, attempt, _Failure("retry"))
 
     def held(self) -> float:
         """The wait for a domain that another worker has; at random, so that two who wait for each other do not
         come back together for ever.
         """
-        return _decide(self._holders, 1, Failure("domain-held")) or 0.0
+        return _decide(self._holders, 1, _Failure("domain-held")) or 0.0
 
     def pause(self, attempt: int) -> float:
         """The wait of a whole domain that said "later" this many times in a row; it never runs out."""
-        return _decide(self._domains, attempt, Failure("http")) or 0.0
+        return _decide(self._domains, attempt, _Failure("http")) or 0.0
 
 
-def _decide(policy: Retrying, attempt: int, failure: Failure) -> float | None:
+def _decide(policy: Retrying, attempt: int, failure: _Failure) -> float | None:
     """What a policy says after `attempt` tries, the last of which ended with `failure`: how long to wait, or None."""
     state = RetryCallState(policy, None, (), {})
     state.attempt_number = attempt
-    state.set_exception((Failure, failure, None))
+    state.set_exception((_Failure, failure, None))
     if not policy.retry(state) or policy.stop(state):
         return None
     return float(policy.wait(state))

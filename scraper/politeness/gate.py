@@ -20,7 +20,7 @@ __all__ = ["Gate", "Turn"]
 APPROACH_SECONDS = 0.05
 
 
-class Conditions(Protocol):
+class _Conditions(Protocol):
     """What a domain says to its gate, and is told by it. Times are the loop's."""
 
     #: Seconds from the end of a response to the next send; then one request at a time.
@@ -62,7 +62,7 @@ class Gate:
 
     __slots__ = ("_clock", "_domain", "_on_wire", "_order", "_waiters", "shared", "slots", "spacing")
 
-    def __init__(self, domain: Conditions, clock: Clock, slots: int, shared: Shared) -> None:
+    def __init__(self, domain: _Conditions, clock: Clock, slots: int, shared: Shared) -> None:
         self._domain = domain
         self._clock = clock
         self._on_wire = 0
@@ -167,7 +167,7 @@ class Turn:
 
     __slots__ = ("_clock", "_domain", "_gate", "_permitted_at", "_through", "sends")
 
-    def __init__(self, domain: Conditions, gate: Gate, clock: Clock) -> None:
+    def __init__(self, domain: _Conditions, gate: Gate, clock: Clock) -> None:
         self._domain = domain
         self._gate = gate
         self._clock = clock
