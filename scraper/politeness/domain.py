@@ -70,7 +70,7 @@ class Domain:
         self._shared, self._rates = shared, shared.rates
         self._pushed_at = 0.0
         self._pace: Pace | None = None
-        self._gate = Gate(self, clock, limit.concurrency or settings.concurrency, shared)
+        self._gate = Gate(clock, limit.concurrency or settings.concurrency, shared)
         self._spacing = self._gate.spacing
         self.adjust(settings, limit)
 

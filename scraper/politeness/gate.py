@@ -58,12 +58,12 @@ class Gate:
 
     Invariants: nothing passes before `spacing` grants it, nor while the domain is held; at most `slots.size` turns are
     held, and only one is on the wire while a pause is kept; who waits for a shared rate is first in line here.
+    It holds no reference to its domain, which would be a cycle: a domain that is forgotten is freed at once.
     """
 
-    __slots__ = ("_clock", "_domain", "_on_wire", "_order", "_waiters", "shared", "slots", "spacing")
+    __slots__ = ("_clock", "_on_wire", "_order", "_waiters", "shared", "slots", "spacing")
 
-    def __init__(self, domain: _Conditions, clock: Clock, slots: int, shared: Shared) -> None:
-        self._domain = domain
+    def __init__(self, clock: Clock, slots: int, shared: Shared) -> None:
         self._clock = clock
         self._on_wire = 0
         self._order = asyncio.Lock()
@@ -72,41 +72,41 @@ class Gate:
         self.slots = Slots(slots)
         self.spacing = Spacing(clock)
 
-    async def permit(self, on_wire: bool, through: SharedRate | None) -> None:
+    async def permit(self, domain: _Conditions, on_wire: bool, through: SharedRate | None) -> None:
         """Wait until one request may be sent, and count it. `on_wire`: this turn has sent before."""
         total = self.shared.total
         shared = [] if through is None else [through]
         if total is not None:
             shared.append(total)
         async with self._order:  # one at a time, in order: whoever comes next sees what this one did
-            await self._wait_for_own(on_wire)
-            while shared and not await self._share(on_wire, shared):
-                await self._wait_for_own(on_wire)
+            await self._wait_for_own(domain, on_wire)
+            while shared and not await self._share(domain, on_wire, shared):
+                await self._wait_for_own(domain, on_wire)
             self._on_wire += not on_wire
             self.spacing.use_grant()
             if self.spacing.gap:
-                self._domain.note_sent()
+                domain.note_sent()
 
-    async def _wait_for_own(self, on_wire: bool) -> None:
+    async def _wait_for_own(self, domain: _Conditions, on_wire: bool) -> None:
         """Wait for all that the domain itself asks for: its hours, a hold, a pause, its rate."""
         spacing = self.spacing
         while True:
-            if self._on_wire > on_wire and self._domain.pause:
+            if self._on_wire > on_wire and domain.pause:
                 await self.change(None)
-            elif (wait := self._clear_in()) > 0:
+            elif (wait := self._clear_in(domain)) > 0:
                 await self.change(wait)
             elif spacing.gap and not spacing.has_grant:
                 await spacing.acquire()
             else:
                 return
 
-    async def _share(self, on_wire: bool, shared: Sequence[SharedRate]) -> bool:
+    async def _share(self, domain: _Conditions, on_wire: bool, shared: Sequence[SharedRate]) -> bool:
         """Wait for the shared rates, one inside the other, and use them; not if the domain must wait meanwhile: then
         the next in line has what they granted."""
         async with AsyncExitStack() as held:
             for rate in shared:
                 await held.enter_async_context(rate)
-            if (self._on_wire > on_wire and self._domain.pause) or self._clear_in() > 0:
+            if (self._on_wire > on_wire and domain.pause) or self._clear_in(domain) > 0:
                 return False
             if self.spacing.gap and not self.spacing.has_grant:
                 return False  # its rate was changed
@@ -114,10 +114,10 @@ class Gate:
                 rate.use()
         return True
 
-    def _clear_in(self) -> float:
+    def _clear_in(self, domain: _Conditions) -> float:
         """Seconds for which something else than the limiter holds requests back; 0 or less for nothing."""
         now = self._clock.mono()
-        return max(self._domain.held_at(now), self.spacing.clear_at) - now
+        return max(domain.held_at(now), self.spacing.clear_at) - now
 
     async def change(self, wait: float | None) -> None:
         """Until something about the domain changes, `wait` seconds at most."""
@@ -137,18 +137,18 @@ class Gate:
         for future in self._waiters:
             _settle(future)
 
-    def mark_sent(self, permitted_at: float) -> None:
+    def mark_sent(self, domain: _Conditions, permitted_at: float) -> None:
         """A request left just now that was permitted at `permitted_at`."""
         self.spacing.mark_sent(permitted_at)
         if self.spacing.gap:
-            self._domain.note_sent()
+            domain.note_sent()
 
-    def end_turn(self, *, sent: bool) -> None:
+    def end_turn(self, domain: _Conditions, *, sent: bool) -> None:
         """A turn is over, in which something was sent or not."""
         self._on_wire -= sent
         self.slots.release()
-        if self._domain.pause:
-            self._domain.start_pause()
+        if domain.pause:
+            domain.start_pause()
         if self._waiters:
             self.wake()
 
@@ -184,7 +184,7 @@ class Turn:
     ) -> None:
         if self._through is not None and not self.sends:
             self._through.unreserve()
-        self._gate.end_turn(sent=self.sends > 0)
+        self._gate.end_turn(self._domain, sent=self.sends > 0)
 
     async def approach(self) -> None:
         """Wait until the domain may soon be sent to, so that no connection stands idle for its permit."""
@@ -204,14 +204,14 @@ class Turn:
             domain.start_pause()
         if not reserved:
             domain.push()
-        await self._gate.permit(self.sends > 0, self._through)
+        await self._gate.permit(domain, self.sends > 0, self._through)
         self._permitted_at = self._gate.spacing.last_send or 0.0
         self.sends += 1
         return domain.pace
 
     def mark_sent(self) -> None:
         """The request left just now: a process that was held up after its permit keeps the gap all the same."""
-        self._gate.mark_sent(self._permitted_at)
+        self._gate.mark_sent(self._domain, self._permitted_at)
         for rate in (self._through, self._gate.shared.total):
             if rate is not None:
                 rate.mark_sent(self._permitted_at)
