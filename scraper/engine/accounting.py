@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from scraper.core.clock import local_time
 from scraper.core.models import CrawlStatus, DomainStatus
@@ -18,7 +18,7 @@ from scraper.engine.common import Common
 from scraper.engine.lanes import Lanes
 from scraper.engine.schedule import Lane
 from scraper.events import Stalled
-from scraper.politeness import RATE
+from scraper.politeness import RATE, Wait
 
 __all__ = ["Load", "Waits"]
 
@@ -32,6 +32,16 @@ LOOKED_AT, SHOWN = 256, 32
 NETWORK, CALLBACKS, DATABASE = "network", "callbacks", "database"
 PARSING, OVERALL, LATER = "parsing", "in_flight limit", "retries"
 IDLE = "start and end"
+
+
+_NOTHING = Wait("")
+
+
+class _Waiting(NamedTuple):
+    """A domain that waits, and until when (unix; None where no time is known)."""
+
+    domain: str
+    until: float | None
 
 
 class Load(Protocol):
@@ -86,7 +96,7 @@ class Waits:
         passed, self._looked = now - self._looked, now
         busy, self._parsing = min(self._parsing, passed), 0.0
         self.spent[PARSING] += busy
-        found = Counter(self._cause(lane, now)[0] for lane in islice(self._held(), LOOKED_AT))
+        found = Counter(self._cause(lane, now).why for lane in islice(self._held(), LOOKED_AT))
         found.pop("", None)
         total = found.total()
         for cause, count in found.items() if total else [(self._between(now), 1)]:
@@ -112,22 +122,22 @@ class Waits:
     def _held(self) -> Sequence[Lane]:
         return list(self._lanes.schedule.lanes.values())
 
-    def _cause(self, lane: Lane, now: float) -> tuple[str, float | None]:
-        """What keeps a domain's next request back, and until when (loop time)."""
+    def _cause(self, lane: Lane, now: float) -> Wait:
+        """What keeps a domain's next request back; an empty reason for a domain without work."""
         domain = lane.domain
         if domain.parked is not None:
-            return "", None
+            return _NOTHING
         if lane.queue and domain.has_room():
             if (wait := domain.waits(now)) is not None:
                 return wait
             if self._load.free_slots:
-                return RATE, now  # it goes with the next turn of the loop
-            return (DATABASE, None) if self._load.committing else (OVERALL, None)
+                return Wait(RATE, now)  # it goes with the next turn of the loop
+            return Wait(DATABASE if self._load.committing else OVERALL)
         if domain.active:
-            return NETWORK, None
+            return Wait(NETWORK)
         if lane.open_visits:
-            return (DATABASE, None) if self._load.committing else (CALLBACKS, None)
-        return "", None
+            return Wait(DATABASE if self._load.committing else CALLBACKS)
+        return _NOTHING
 
     # ------------------------------------------------------------------ a standstill
 
@@ -135,13 +145,13 @@ class Waits:
         """The causes of a standstill, most domains first, in one line."""
         now, clock = self._common.clock.mono(), self._common.clock
         upcoming = await self._common.frontier.upcoming(LOOKED_AT, now=clock.unix())
-        waiting: defaultdict[str, list[tuple[str, float | None]]] = defaultdict(list)
+        waiting: defaultdict[str, list[_Waiting]] = defaultdict(list)
         for lane in self._held():
             cause, until = self._cause(lane, now)
             if cause:
-                waiting[cause].append((lane.name, None if until is None else clock.to_unix(until)))
+                waiting[cause].append(_Waiting(lane.name, None if until is None else clock.to_unix(until)))
         for later in upcoming:
-            waiting[later.why].append((later.domain, later.at))
+            waiting[later.why].append(_Waiting(later.domain, later.at))
         told = [
             _told(cause, who, clock.unix())
             for cause, who in sorted(waiting.items(), key=lambda pair: -len(pair[1]))
@@ -157,11 +167,10 @@ _SAID = {
 }
 
 
-def _told(cause: str, who: list[tuple[str, float | None]], now: float) -> str:
-    names = [name for name, _ in who]
-    some = names[0] if len(names) == 1 else f"{len(names)} domains"
+def _told(cause: str, who: list[_Waiting], now: float) -> str:
+    some = who[0].domain if len(who) == 1 else f"{len(who)} domains"
     said = _SAID.get(cause, "{who} {wait}: " + cause).format(
-        who=some, wait="waits" if len(names) == 1 else "wait"
+        who=some, wait="waits" if len(who) == 1 else "wait"
     )
-    due = [until for _, until in who if until is not None]
+    due = [waiting.until for waiting in who if waiting.until is not None]
     return f"{said} until {local_time(min(due), now)}" if due else said

@@ -13,7 +13,6 @@ from scraper.engine.sending import Ask, Sender
 from scraper.errors import FetchError
 from scraper.net.downloader import Limits, Reply
 from scraper.net.robots import MAX_ROBOTS
-from scraper.politeness import PAUSE
 from scraper.spider.scope import check_url
 
 __all__ = ["Disallowed", "admit"]
@@ -31,7 +30,7 @@ async def admit(sender: Sender, url: str, lane: Lane) -> None:
     """Ask robots.txt. Raises Disallowed, or FetchError while it cannot be read."""
     domain = lane.domain
     if not domain.robots:
-        domain.probing = False
+        domain.end_probe()
         return
     context = sender.context
     origin = split(url).origin
@@ -45,8 +44,7 @@ async def admit(sender: Sender, url: str, lane: Lane) -> None:
         if delay is not None:
             await _slow_down(sender, lane, delay)
         await _store(sender, lane, rules.facts)
-    if domain.probing:
-        domain.probing = False
+    if domain.end_probe():
         context.lanes.room_changed(lane)
     if not rules.allows(url, context.user_agent):
         raise Disallowed(f"robots.txt of {origin} does not allow it")
@@ -60,8 +58,7 @@ async def _slow_down(sender: Sender, lane: Lane, delay: float) -> None:
             lane, f"robots.txt asks for {delay:g} s between requests (crawl_delay_max is {longest:g} s)"
         )
         raise FetchError("robots-unreachable", "Crawl-delay is longer than crawl_delay_max")
-    lane.domain.crawl_delay = max(delay, lane.domain.crawl_delay or 0.0)
-    lane.domain.hold(common.clock.mono() + lane.domain.pause, PAUSE)  # from the end of robots.txt on
+    lane.domain.slow_down(delay)
 
 
 async def _store(sender: Sender, lane: Lane, facts: OriginFacts) -> None:

@@ -29,20 +29,23 @@ __all__ = ["Plan", "reading_of", "sending_of"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A spider about to crawl. `inline`: nothing runs in a thread, for simulation; `seed` fixes what is drawn."""
+    """A spider about to crawl. `inline`: nothing runs in a thread, for simulation; `seed` fixes what is drawn;
+    `resumed`: the run goes on, so that another process may have sent for it a moment ago.
+    """
 
     spider: Spider[Any]
     definition: Definition
     files: Files
     inline: bool = False
     seed: int | None = None
+    resumed: bool = False
 
 
 def sending_of(plan: Plan, common: Common, member: Member, downloader: Downloader) -> Sending:
     """What sends. Raises SettingsError when the variable of a credential is not set."""
     settings, clock = common.settings, common.clock
     agent = user_agent(settings)
-    politeness = Politeness(settings, clock, agent)
+    politeness = Politeness(settings, clock, agent, member.workers, resumed=plan.resumed)
     identity = Identity(settings, clock, (getattr(plan.spider, name) for name in plan.definition.secrets))
     robots = Robots(clock.unix, threads=not plan.inline)
     plain = request_headers(settings, CARRIED - settings.secret_headers)

@@ -175,16 +175,13 @@ class Judge:
             case Skip():
                 return self.ending.done(Outcome.skipped("skip", verdict.why))
             case Retry():
-                wait = (
-                    verdict.after
-                    if verdict.after is not None
-                    else self.sending.retry.backoff(self.ending.request.attempts + 1)
-                )
-                if wait is None or self.ending.request.attempts >= self.sending.common.settings.retries:
+                backoff = self.sending.retry.backoff(self.ending.request.attempts + 1)
+                if backoff is None:
                     error = FetchError("callback", f"retried too often: {verdict.why}")
                     if good.name == "failed":
                         return self.ending.done(Outcome.failed(error.kind, str(error)))
                     return await self._finally_failed(error)
+                wait = backoff if verdict.after is None else verdict.after
                 return self.ending.again(now + wait, "retry", verdict.why)
             case Blocked():
                 await self.sending.lanes.park(self.lane, f"blocked: {verdict.why}")

@@ -57,7 +57,7 @@ class Lanes:
         self._identity = identity
         self._owner = owner
         self._workers = workers
-        self.schedule = Schedule()
+        self.schedule = Schedule(politeness.total)
         self.feed = asyncio.Event()
         self.ready = asyncio.Event()
         self.claim_at: float | None = common.clock.mono()
@@ -313,7 +313,7 @@ class Lanes:
         """Send nothing more to a domain in this run; its requests stay queued for a resume."""
         if lane.domain.parked is not None:
             return
-        lane.domain.parked = why
+        lane.domain.park(why)
         self.empty([lane])
         facts = self._politeness.facts(lane.name)
         await self._common.frontier.put_facts(lane.lease, facts, now=self._common.clock.unix())

@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 from scraper.core.models import DomainLease, QueuedRequest
-from scraper.politeness import Domain
+from scraper.politeness import Domain, SharedRate
 
 __all__ = ["MOST_HELD", "Lane", "Schedule"]
 
@@ -71,10 +71,12 @@ class Schedule:
     """The lanes of this process and the heap that orders them.
 
     Invariant: a lane has a valid heap entry if and only if it holds requests, its domain has room, and its
-    lease was not lost. `offer` restores that after any change; outdated entries are skipped when met.
+    lease was not lost. `offer` restores that after any change; outdated entries are skipped when met. Where there is
+    a rate of all domains together (`total`), nothing is picked before its time; then the domain that was ready first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, total: SharedRate | None = None) -> None:
+        self._total = total
         self.lanes: dict[str, Lane] = {}
         self._held = 0
         self._changed: dict[Lane, None] = {}
@@ -111,22 +113,24 @@ class Schedule:
         lane.queue.clear()
 
     def offer(self, lane: Lane) -> None:
-        """Put a lane where its domain's `next_at` says, or out of the heap."""
+        """Put a lane where its domain's `ready_at` says, or out of the heap."""
         if not lane.queue or lane.lost or not lane.domain.has_room():
             lane.entry = None
             return
-        at = lane.domain.next_at
+        at = lane.domain.ready_at
         if lane.entry is None or lane.entry[0] != at:
             lane.entry = (at, next(self._ticket))
             heappush(self._heap, (*lane.entry, lane))
 
     def pick(self, now: float) -> Lane | None:
         """A lane whose domain may be sent to now. The caller takes its first request and offers it again."""
+        if self._total is not None and self._total.next_at > now:
+            return None
         while self._heap:
             at, ticket, lane = self._heap[0]
             if lane.entry != (at, ticket):
                 heappop(self._heap)
-            elif lane.domain.next_at > at or not lane.domain.has_room():
+            elif lane.domain.ready_at > at or not lane.domain.has_room():
                 heappop(self._heap)
                 lane.entry = None
                 self.offer(lane)
@@ -142,7 +146,10 @@ class Schedule:
 
     def next_at(self) -> float | None:
         """The loop time at which some lane may go; None when none will by itself."""
-        return self._heap[0][0] if self._heap else None
+        if not self._heap:
+            return None
+        at = self._heap[0][0]
+        return at if self._total is None else max(at, self._total.next_at)
 
     def batch(self, lane: Lane) -> int:
         """How many requests to hold for a lane: enough for some seconds at its domain's pace, and a share of all."""

@@ -136,13 +136,14 @@ class Sender:
                 request.extensions["after_send"] = lambda: self._left(turn, underway)
                 await turn.approach()
                 self.cookies_sent = identity.dress(request, parts, ask.options, lane.name)
+                turn.take_proxy(request.extensions.get("proxy"))
                 reply = await self._download(request, ask, lane, turn, underway)
                 identity.worked(request)
                 self.records.cookies.extend(identity.learn(parts, reply.headers))
                 await self._heed(lane, underway, reply)
         except FetchError as error:
             identity.failed(request, error)
-            domain.unanswered(underway.mono or began, error.kind)
+            domain.note_failure(underway.mono or began, error.kind)
             await self._remember(lane)
             raise
         return reply
@@ -172,7 +173,8 @@ class Sender:
         domain.is_open(now := clock.mono())
         if domain.send_at - now <= PATIENCE:
             return
-        why, _ = domain.waits(now) or ("", now)
+        waits = domain.waits(now)
+        why = waits.why if waits else ""
         if kind in {"page", "redirect"} and all(send.kind == "robots" for send in self.records.sends):
             raise Later(clock.to_unix(domain.send_at), f"{lane.name} waits: {why}")
         if domain.held_until - now > max(PATIENCE, domain.pause):
@@ -189,7 +191,7 @@ class Sender:
 
     def _left(self, turn: Turn, underway: _Underway) -> None:
         """The transport says that the request has left: now, and not when it was allowed to."""
-        turn.left()
+        turn.mark_sent()
         clock = self.context.common.clock
         underway.at, underway.mono = clock.unix(), clock.mono()
 
@@ -212,7 +214,7 @@ class Sender:
         """What an answer says about its domain; before anything else may be sent there."""
         domain, context, clock = lane.domain, self.context, self.context.common.clock
         if reply.status not in {429, 503}:
-            domain.answered(underway.mono, reply.status)
+            domain.note_answer(underway.mono, reply.status)
             if domain.unsaved:
                 await self._remember(lane)
             return
@@ -221,9 +223,9 @@ class Sender:
         too_long = asked is not None and asked > now + longest
         until = None if asked is None or too_long else clock.to_mono(asked)
         backoff = context.retry.pause(domain.pushbacks + 1)
-        too_often = domain.pushed_back(underway.mono, until, backoff, why)
+        too_often = domain.push_back(underway.mono, until, backoff, why)
         if too_long:
-            domain.away_until = min(asked or 0.0, now + LONGEST_HOLD)
+            domain.stay_away(min(asked or 0.0, now + LONGEST_HOLD))
             why = f"{why} with a Retry-After beyond {longest:g} s (retry_after_max)"
         if too_long or too_often:
             await context.lanes.park(lane, why if too_long else f"{why} {domain.pushbacks} times in a row")
@@ -232,7 +234,7 @@ class Sender:
     async def _remember(self, lane: Lane) -> None:
         """Store what was learned of a domain, so that a restart knows it, and offer it at its new time."""
         if lane.domain.unsaved:
-            lane.domain.unsaved = False
+            lane.domain.mark_saved()
             context = self.context
             context.lanes.room_changed(lane)
             await context.common.frontier.put_facts(

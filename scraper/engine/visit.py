@@ -205,11 +205,11 @@ class Visit:
         status, domain, lane = reply.status, self._lane.domain, self._lane
         sending, settings = self._visiting.sending, self._visiting.sending.common.settings
         if status in {401, 403}:
-            if domain.refused():
+            if domain.count_refusal():
                 await sending.lanes.park(lane, f"HTTP {status} {domain.refusals} times in a row")
                 return self._ending.done(Outcome.retry(self._now(), "http", f"HTTP {status}", status))
         elif status not in {429, 503}:
-            domain.welcomed()
+            domain.end_refusals()
         if self._not_modified:
             return await self._spared(Outcome("ok", why="not modified", status=status))
         request = self._ending.request

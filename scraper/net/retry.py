@@ -1,4 +1,4 @@
-"""Which failures are worth another try, and when. tenacity supplies the arithmetic, nobody sleeps here.
+"""Which failures are worth another try, how often, and when: tenacity decides, and nothing sleeps here.
 
 A try that must wait is put back into the frontier with its due time (`Outcome.retry`); no worker holds it.
 """
@@ -7,10 +7,24 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_all,
+    retry_always,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_any,
+    stop_never,
+    wait_combine,
+    wait_exponential,
+)
+from tenacity.stop import stop_base
+from tenacity.wait import wait_base
 
 __all__ = ["RETRY_KINDS", "RETRY_STATUSES", "RetryPolicy", "retry_after"]
 
@@ -42,59 +56,103 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 _IMF_FIXDATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
 
 
+class _Failure(Exception):
+    """A try that failed, as tenacity looks at it: `kind` and `status` of the FetchError, the request's method."""
+
+    def __init__(self, kind: str, status: int | None = None, method: str = "GET") -> None:
+        super().__init__(kind)
+        self.kind = kind
+        self.status = status
+        self.method = method
+
+
+def _may_pass(error: BaseException) -> bool:
+    if not isinstance(error, _Failure):
+        return False
+    return error.status in RETRY_STATUSES if error.kind == "http" else error.kind in RETRY_KINDS
+
+
+def _is_safe(error: BaseException) -> bool:
+    """Whether a second time changes nothing on the server: by its method, or because it did not take the first."""
+    return isinstance(error, _Failure) and (error.method in IDEMPOTENT or error.status in {429, 503})
+
+
+class _StopSooner(stop_base):
+    """Fewer tries for some kinds of failure."""
+
+    def __init__(self, tries: Mapping[str, int]) -> None:
+        self._stops = {kind: stop_after_attempt(number) for kind, number in tries.items()}
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        stop = self._stops.get(error.kind) if isinstance(error, _Failure) else None
+        return stop is not None and stop(retry_state)
+
+
+class _WaitDrawn(wait_base):
+    """tenacity's `wait_random`, drawn from a generator that a seed makes repeatable."""
+
+    def __init__(self, least: float, most: float, source: random.Random) -> None:
+        self._least, self._most, self._source = least, most, source
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        return self._source.uniform(self._least, self._most)
+
+
 class RetryPolicy:
     """Exponential backoff with jitter: 1, 2, 4 … seconds plus up to one, at most `retries` further tries.
 
-    `seed` makes the jitter repeatable (simulation).
+    Three tenacity objects decide: `fetches` (what failed on the way), `verdicts` (what a callback wants again) and
+    `domains` (that said "later"). Each is asked for its answer and never runs anything, so nothing sleeps. `seed`
+    makes the jitter repeatable (simulation).
     """
 
     def __init__(
         self, retries: int, *, initial: float = 1.0, longest: float = 120.0, seed: int | None = None
     ) -> None:
-        self._random = random.Random(seed)
-        self._jitter = min(1.0, initial)
-        self._retrying = Retrying(
-            stop=stop_after_attempt(retries + 1),
-            wait=wait_exponential_jitter(initial=initial, max=longest, jitter=0),
+        source = random.Random(seed)
+        tries = stop_after_attempt(retries + 1)
+        wait = wait_combine(
+            wait_exponential(multiplier=initial, max=longest), _WaitDrawn(0, min(1.0, initial), source)
         )
+        self._fetches = Retrying(
+            retry=retry_all(retry_if_exception(_may_pass), retry_if_exception(_is_safe)),
+            stop=stop_any(tries, _StopSooner(FEWER_TRIES)),
+            wait=wait,
+        )
+        self._verdicts = Retrying(retry=retry_always, stop=tries, wait=wait)
+        self._domains = Retrying(retry=retry_always, stop=stop_never, wait=wait)
+        self._holders = Retrying(retry=retry_always, stop=stop_never, wait=_WaitDrawn(*HELD, source))
 
     def delay(
         self, attempt: int, *, kind: str, status: int | None = None, method: str = "GET"
     ) -> float | None:
         """Seconds until the next try after `attempt` tries (1 = the first failed), None when there is none."""
-        if method not in IDEMPOTENT and status not in {429, 503}:
-            return None
-        if kind == "http" and status not in RETRY_STATUSES:
-            return None
-        if kind not in RETRY_KINDS and kind != "http":
-            return None
-        if attempt >= FEWER_TRIES.get(kind, attempt + 1):
-            return None
-        return self.backoff(attempt)
+        return _decide(self._fetches, attempt, _Failure(kind, status, method))
 
     def backoff(self, attempt: int) -> float | None:
         """The wait after `attempt` tries, whatever their reason; None when the tries are used up."""
-        if self._retrying.stop(state := self._state(attempt)):
-            return None
-        return self._wait(state)
+        return _decide(self._verdicts, attempt, _Failure("retry"))
 
     def held(self) -> float:
         """The wait for a domain that another worker has; at random, so that two who wait for each other do not
         come back together for ever.
         """
-        return self._random.uniform(*HELD)
+        return _decide(self._holders, 1, _Failure("domain-held")) or 0.0
 
     def pause(self, attempt: int) -> float:
-        """The wait of a whole domain that said "later" so many times in a row; it never runs out."""
-        return self._wait(self._state(attempt))
+        """The wait of a whole domain that said "later" this many times in a row; it never runs out."""
+        return _decide(self._domains, attempt, _Failure("http")) or 0.0
 
-    def _state(self, attempt: int) -> RetryCallState:
-        state = RetryCallState(self._retrying, None, (), {})
-        state.attempt_number = attempt
-        return state
 
-    def _wait(self, state: RetryCallState) -> float:
-        return float(self._retrying.wait(state)) + self._random.uniform(0, self._jitter)
+def _decide(policy: Retrying, attempt: int, failure: _Failure) -> float | None:
+    """What a policy says after `attempt` tries, the last of which ended with `failure`: how long to wait, or None."""
+    state = RetryCallState(policy, None, (), {})
+    state.attempt_number = attempt
+    state.set_exception((_Failure, failure, None))
+    if not policy.retry(state) or policy.stop(state):
+        return None
+    return float(policy.wait(state))
 
 
 def retry_after(value: str | None, now: float) -> float | None:

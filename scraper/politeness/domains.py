@@ -1,15 +1,17 @@
-"""All domains a process may send to, by their key."""
+"""All domains a process may send to, by their key, and the rates they share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, overload
 
 from scraper.core.clock import Clock
-from scraper.core.models import LONGEST_HOLD, DomainFacts, Limit
+from scraper.core.models import DomainFacts, Limit, Proxy, Rate, read_proxies
 from scraper.core.urls import domain_of
-from scraper.politeness.domain import RETRY_AFTER, Domain
+from scraper.politeness.domain import Domain
+from scraper.politeness.reasons import PROXY_RATE, TOTAL_RATE
+from scraper.politeness.shared_rate import ProxyRates, Shared, SharedRate
 from scraper.settings import Settings
 
 __all__ = ["Politeness"]
@@ -18,15 +20,24 @@ __all__ = ["Politeness"]
 class Politeness:
     """All domains this process holds a lease on. State leaves with `facts` and returns with `restore`.
 
-    `agent` is the name robots.txt is read for.
+    `agent` is the name robots.txt is read for. `workers` processes share the crawl, and its `total_rate` and
+    `proxy_rate` evenly; one that was `resumed` may follow a process that sent a moment ago.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, agent: str = "") -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, agent: str = "", workers: int = 1, *, resumed: bool = False
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._agent = agent
+        self._workers = workers
+        self._resumed = resumed
         self._domains: dict[str, Domain] = {}
         self._adjusted: dict[str, Limit] = {}
+        self._proxies: dict[Proxy, SharedRate] = {}
+        self._lines: dict[tuple[Proxy, ...], ProxyRates] = {}
+        #: The rate of all domains together, None without one.
+        self.total = self._shared_rate(settings.total_rate, TOTAL_RATE)
 
     def key(self, host: str) -> str:
         """The politeness key of a host: an entry of `limits` it belongs to, else its registrable domain."""
@@ -40,9 +51,39 @@ class Politeness:
         """The state of a domain; made from settings and limits when this process has none."""
         found = self._domains.get(key)
         if found is None:
-            found = Domain(key, self._settings, self._limit(key), self._clock, self._agent)
+            shared = Shared(self.total, self._proxy_rates(key))
+            found = Domain(key, self._settings, self._limit(key), self._clock, self._agent, shared)
             self._domains[key] = found
         return found
+
+    def _proxy_rates(self, key: str) -> ProxyRates | None:
+        """What domains with the same proxies share; None without proxies or without `proxy_rate`."""
+        rate, own = self._settings.proxy_rate, self._settings.limit_for(key)[1].proxy
+        proxies = self._settings.proxy if own is None else read_proxies(own)
+        if rate is None or not proxies:
+            return None
+        if proxies not in self._lines:
+            rates = [(proxy, self._rate_of(proxy, rate)) for proxy in proxies]
+            self._lines[proxies] = ProxyRates(self._clock, rates)
+        return self._lines[proxies]
+
+    def _rate_of(self, proxy: Proxy, rate: Rate) -> SharedRate:
+        if proxy not in self._proxies:
+            self._proxies[proxy] = self._shared_rate(rate, PROXY_RATE)
+        return self._proxies[proxy]
+
+    @overload
+    def _shared_rate(self, rate: Rate, why: str) -> SharedRate: ...
+    @overload
+    def _shared_rate(self, rate: Rate | None, why: str) -> SharedRate | None: ...
+    def _shared_rate(self, rate: Rate | None, why: str) -> SharedRate | None:
+        """This process's share of a rate."""
+        if rate is None:
+            return None
+        made = SharedRate(self._clock, rate.gap * self._workers, why)
+        if self._resumed:
+            made.sent_before(self._clock.mono())
+        return made
 
     def adjust(self, key: str, changes: Mapping[str, Any]) -> None:
         """Other limits for a domain from now on, also where it is given back and leased again."""
@@ -54,31 +95,16 @@ class Politeness:
         return self._adjusted.get(key) or self._settings.limit_for(key)[1]
 
     def restore(self, key: str, facts: DomainFacts) -> Domain:
-        """Take over a domain from what is stored: wait out the gap after its last possible send.
-
-        Stored times are clamped to what a correct clock could have written.
-        """
+        """Take over a domain from what is stored: wait out the gap after its last possible send."""
         domain = self.domain(key)
-        now = self._clock.unix()
-        if domain.last_send is None:
-            domain.pushbacks, domain.refusals = facts.pushbacks, facts.refusals
-        if facts.crawl_delay is not None:
-            domain.crawl_delay = min(facts.crawl_delay, self._settings.crawl_delay_max)
-        if facts.rate is not None and domain.auto is not None and domain.last_send is None:
-            domain.auto.restore(facts.rate, facts.ceiling, facts.why)
-            domain._set_gap(1 / domain.auto.rate)
-        if facts.used_until and domain.last_send is None:
-            domain.sent_before(self._clock.to_mono(min(facts.used_until, now)))
-        if facts.not_before > now:
-            until = min(facts.not_before, now + LONGEST_HOLD)
-            domain.hold(self._clock.to_mono(until), facts.waits_for or RETRY_AFTER)
+        domain.restore(facts, self._settings.crawl_delay_max)
         return domain
 
     def facts(self, key: str) -> DomainFacts:
         """What must be stored of a domain when its lease is given back."""
         domain, now = self.domain(key), self._clock.mono()
         to_unix = self._clock.to_unix
-        waits, auto = domain.waits(now), domain.auto
+        waits, auto = domain.waits_itself(now), domain.auto
         return DomainFacts(
             used_until=to_unix(domain.last_send) if domain.last_send is not None else 0.0,
             not_before=to_unix(domain.not_before) if domain.not_before > now else 0.0,
@@ -89,7 +115,7 @@ class Politeness:
             rate=auto.rate if auto else None,
             ceiling=auto.ceiling if auto else None,
             why=auto.why if auto else "",
-            waits_for=waits[0] if waits else "",
+            waits_for=waits.why if waits else "",
             # Who is parked has a new chance in the next run.
             pushbacks=0 if domain.parked else domain.pushbacks,
             refusals=0 if domain.parked else domain.refusals,
@@ -98,7 +124,7 @@ class Politeness:
     def forget(self, key: str) -> None:
         """Drop the state of a domain whose lease was given back with its facts."""
         domain = self._domains.get(key)
-        if domain is not None and not domain.active and not domain._turns:
+        if domain is not None and not domain.in_use:
             del self._domains[key]
 
     def __len__(self) -> int:

@@ -26,6 +26,7 @@ __all__ = [
     "read_auth",
     "read_cookies",
     "read_count",
+    "read_fixed_rate",
     "read_flag",
     "read_headers",
     "read_hours_text",
@@ -217,6 +218,18 @@ def read_limit(host: str, value: Any) -> Limit:
 
 def read_rate(value: Any) -> Rate | None:
     return Rate.parse(value if value is None or isinstance(value, (Rate, str, int, float)) else "")
+
+
+def read_fixed_rate(value: Any) -> Rate | None:
+    """A rate that is not adaptive: that of many domains together has no one domain to learn from."""
+    expected = 'a rate such as "10/s", "300/min", "1000/h", a number per second, or none'
+    try:
+        rate = read_rate(value)
+    except ValueError:
+        raise ValueError(expected) from None
+    if rate is not None and rate.auto:
+        raise ValueError(expected)
+    return rate
 
 
 def read_rate_text(value: Any) -> Any:

@@ -16,6 +16,7 @@ from scraper.settings.parsers import (
     read_auth,
     read_cookies,
     read_count,
+    read_fixed_rate,
     read_flag,
     read_headers,
     read_limits,
@@ -70,6 +71,10 @@ class Settings:
     """
 
     rate: Rate | None = _setting(Rate(2), read_rate, "requests per domain: 5/s, 30/min, auto<=5/s, none")
+    total_rate: Rate | None = _setting(
+        None, read_fixed_rate, "requests of the whole crawl, over all domains together: 10/s, none"
+    )
+    proxy_rate: Rate | None = _setting(None, read_fixed_rate, "requests through each proxy: 5/s, none")
     concurrency: int = _setting(2, read_positive, "requests in flight per domain")
     delay: float = _setting(
         0.0, read_seconds, "pause from the end of a response to the next request of its domain"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from scraper.api import Crawl
 from scraper.core.sql_names import quoted
 from scraper.query import ask, open_readonly
@@ -40,7 +42,7 @@ class Simulation:
 
 def simulate(
     spider: type[Spider[Any]],
-    site: Site,
+    site: httpx.AsyncBaseTransport,
     *,
     db: str | Path | None = None,
     seed: int = 0,
@@ -48,7 +50,8 @@ def simulate(
     kill: Sequence[float] = (),
     **options: Any,
 ) -> Simulation:
-    """Crawl `site` with `spider` under virtual time, deterministic for equal arguments.
+    """Crawl `site` with `spider` under virtual time, deterministic for equal arguments. Any other transport that opens no
+    sockets will do, such as `httpx.MockTransport`; it has no log.
 
     `db` keeps the database; otherwise it is temporary. `begins` is when the crawl begins: give a later time when a
     database is crawled into again. At each time in `kill` the process dies as by `kill -9` and is resumed at once on
@@ -66,7 +69,8 @@ def simulate(
             finally:
                 loop.close()
             if summary is not None:
-                return Simulation(summary, site.hits, _tables(path), now - begins, kills)
+                hits = site.hits if isinstance(site, Site) else ()
+                return Simulation(summary, hits, _tables(path), now - begins, kills)
             options["resume"] = "continue"  # or begin: it may have died before the run was stored
         raise AssertionError("the last crawl has no time to be killed at: it ends")
 

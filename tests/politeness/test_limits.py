@@ -553,7 +553,7 @@ def test_a_pause_that_comes_up_leaves_one_request_on_the_wire() -> None:
         it, times = domain(rate=None, concurrency=3), []
         workers = [asyncio.create_task(sends(it, times, 2, 1.0)) for _ in range(3)]
         await asyncio.sleep(0.5)
-        it.crawl_delay = 2.0
+        it.slow_down(2.0)
         await asyncio.gather(*workers)
         return times
 

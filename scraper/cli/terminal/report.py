@@ -211,7 +211,13 @@ class Reporter:
 
 def _first_line(crawl: Crawl, run: int, resumed: bool) -> str:
     settings = crawl.settings
-    rate = f"{str(settings.rate).replace('/', ' req/', 1)} per domain" if settings.rate else "no rate limit"
+    rates = (
+        (settings.rate, "per domain"),
+        (settings.total_rate, "in all"),
+        (settings.proxy_rate, "per proxy"),
+    )
+    said = [f"{str(rate).replace('/', ' req/', 1)} {of}" for rate, of in rates if rate]
+    rate = ", ".join(said) or "no rate limit"
     robots = "robots.txt obeyed" if settings.robots else "robots.txt ignored"
     again = " goes on" if resumed else ""
     return f"{crawl.definition.name} → {crawl.database}   run {run}{again} · {rate} · {robots}"

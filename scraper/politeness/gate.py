@@ -1,0 +1,217 @@
+"""How requests to a domain are let through: in order, at the moment of the send, a number of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Protocol
+
+from scraper.core.clock import Clock
+from scraper.core.models import Pace, Proxy
+from scraper.politeness.shared_rate import Shared, SharedRate
+from scraper.politeness.slots import Slots
+from scraper.politeness.spacing import Spacing
+
+__all__ = ["Gate", "Turn"]
+
+#: Seconds before its permit a request may take a connection.
+APPROACH_SECONDS = 0.05
+
+
+class _Conditions(Protocol):
+    """What a domain says to its gate, and is told by it. Times are the loop's."""
+
+    #: Seconds from the end of a response to the next send; then one request at a time.
+    pause: float
+
+    @property
+    def send_at(self) -> float:
+        """Before this no permit is given."""
+        ...
+
+    @property
+    def pace(self) -> Pace:
+        """What is in force now."""
+        ...
+
+    def held_at(self, now: float) -> float:
+        """Up to when it is held by more than its rate, its hours looked at."""
+        ...
+
+    def start_pause(self) -> None:
+        """A response ended: where there is a pause, it begins."""
+        ...
+
+    def push(self) -> None:
+        """One more request: the next visit starts a gap later."""
+        ...
+
+    def note_sent(self) -> None:
+        """A request was sent: the next visit starts no earlier than a gap after it."""
+        ...
+
+
+class Gate:
+    """Lets requests to one domain through, one by one.
+
+    Invariants: nothing passes before `spacing` grants it, nor while the domain is held; at most `slots.size` turns are
+    held, and only one is on the wire while a pause is kept; who waits for a shared rate is first in line here.
+    It holds no reference to its domain, which would be a cycle: a domain that is forgotten is freed at once.
+    """
+
+    __slots__ = ("_clock", "_on_wire", "_order", "_waiters", "shared", "slots", "spacing")
+
+    def __init__(self, clock: Clock, slots: int, shared: Shared) -> None:
+        self._clock = clock
+        self._on_wire = 0
+        self._order = asyncio.Lock()
+        self._waiters: list[asyncio.Future[None]] = []
+        self.shared = shared
+        self.slots = Slots(slots)
+        self.spacing = Spacing(clock)
+
+    async def permit(self, domain: _Conditions, on_wire: bool, through: SharedRate | None) -> None:
+        """Wait until one request may be sent, and count it. `on_wire`: this turn has sent before."""
+        total = self.shared.total
+        shared = [] if through is None else [through]
+        if total is not None:
+            shared.append(total)
+        async with self._order:  # one at a time, in order: whoever comes next sees what this one did
+            await self._wait_for_own(domain, on_wire)
+            while shared and not await self._share(domain, on_wire, shared):
+                await self._wait_for_own(domain, on_wire)
+            self._on_wire += not on_wire
+            self.spacing.use_grant()
+            if self.spacing.gap:
+                domain.note_sent()
+
+    async def _wait_for_own(self, domain: _Conditions, on_wire: bool) -> None:
+        """Wait for all that the domain itself asks for: its hours, a hold, a pause, its rate."""
+        spacing = self.spacing
+        while True:
+            if self._on_wire > on_wire and domain.pause:
+                await self.change(None)
+            elif (wait := self._clear_in(domain)) > 0:
+                await self.change(wait)
+            elif spacing.gap and not spacing.has_grant:
+                await spacing.acquire()
+            else:
+                return
+
+    async def _share(self, domain: _Conditions, on_wire: bool, shared: Sequence[SharedRate]) -> bool:
+        """Wait for the shared rates, one inside the other, and use them; not if the domain must wait meanwhile: then
+        the next in line has what they granted."""
+        async with AsyncExitStack() as held:
+            for rate in shared:
+                await held.enter_async_context(rate)
+            if (self._on_wire > on_wire and domain.pause) or self._clear_in(domain) > 0:
+                return False
+            if self.spacing.gap and not self.spacing.has_grant:
+                return False  # its rate was changed
+            for rate in shared:
+                rate.use()
+        return True
+
+    def _clear_in(self, domain: _Conditions) -> float:
+        """Seconds for which something else than the limiter holds requests back; 0 or less for nothing."""
+        now = self._clock.mono()
+        return max(domain.held_at(now), self.spacing.clear_at) - now
+
+    async def change(self, wait: float | None) -> None:
+        """Until something about the domain changes, `wait` seconds at most."""
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        self._waiters.append(future)
+        timer = None if wait is None else loop.call_later(wait, _settle, future)
+        try:
+            await future
+        finally:
+            self._waiters.remove(future)
+            if timer is not None:
+                timer.cancel()
+
+    def wake(self) -> None:
+        """Something about the domain changed: who waits looks again."""
+        for future in self._waiters:
+            _settle(future)
+
+    def mark_sent(self, domain: _Conditions, permitted_at: float) -> None:
+        """A request left just now that was permitted at `permitted_at`."""
+        self.spacing.mark_sent(permitted_at)
+        if self.spacing.gap:
+            domain.note_sent()
+
+    def end_turn(self, domain: _Conditions, *, sent: bool) -> None:
+        """A turn is over, in which something was sent or not."""
+        self._on_wire -= sent
+        self.slots.release()
+        if domain.pause:
+            domain.start_pause()
+        if self._waiters:
+            self.wake()
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Turn:
+    """The right to have one request in flight at a domain, as a context manager.
+
+    `await turn.permit()` immediately before each send; the first permit of a dispatched visit was reserved
+    by the scheduler, further ones (redirects, robots.txt, `page.fetch`) push the domain's next start back.
+    """
+
+    __slots__ = ("_clock", "_domain", "_gate", "_permitted_at", "_through", "sends")
+
+    def __init__(self, domain: _Conditions, gate: Gate, clock: Clock) -> None:
+        self._domain = domain
+        self._gate = gate
+        self._clock = clock
+        self._through: SharedRate | None = None
+        self._permitted_at = 0.0
+        self.sends = 0
+
+    async def __aenter__(self) -> Turn:
+        await self._gate.slots.acquire()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._through is not None and not self.sends:
+            self._through.unreserve()
+        self._gate.end_turn(self._domain, sent=self.sends > 0)
+
+    async def approach(self) -> None:
+        """Wait until the domain may soon be sent to, so that no connection stands idle for its permit."""
+        while (wait := self._domain.send_at - self._clock.mono()) > APPROACH_SECONDS:
+            await self._gate.change(wait - APPROACH_SECONDS / 2)
+
+    def take_proxy(self, proxy: Proxy | None) -> None:
+        """The request goes through this proxy, and waits for its rate too."""
+        proxies = self._gate.shared.proxies
+        if proxies is not None and proxy is not None:
+            self._through = proxies.take(proxy)
+
+    async def permit(self, *, reserved: bool = False) -> Pace:
+        """Wait until the domain may be sent to once; returns at that moment, with what is in force."""
+        domain = self._domain
+        if self.sends:
+            domain.start_pause()
+        if not reserved:
+            domain.push()
+        await self._gate.permit(domain, self.sends > 0, self._through)
+        self._permitted_at = self._gate.spacing.last_send or 0.0
+        self.sends += 1
+        return domain.pace
+
+    def mark_sent(self) -> None:
+        """The request left just now: a process that was held up after its permit keeps the gap all the same."""
+        self._gate.mark_sent(self._domain, self._permitted_at)
+        for rate in (self._through, self._gate.shared.total):
+            if rate is not None:
+                rate.mark_sent(self._permitted_at)
