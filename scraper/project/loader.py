@@ -31,7 +31,7 @@ GROUP = "scraper.spiders"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownSpider:
     """A spider that has a name. `origin` is its file:line, or the plugin's package and version.
 
     Without a start of its own it is not `listed`: a base class, or one that is crawled with `--start`.
