@@ -129,7 +129,7 @@ CASES = {
         "politeness DB",
         "verdict.sends verdict.domains proofs.0.sends proofs.0.may_open",
     ),
-    "failures": Case(lambda c: c.reading.read(problems_of, 2), "errors DB", "0.status 0.count 0.url 1.place"),
+    "failures": Case(lambda c: c.reading.read(problems_of, 2), "errors DB", "0.status 0.count 0.url 1.why"),
     "findings": Case(
         lambda c: [c.reading.read(failures_of, 2), findings_of(c.summary)],
         "errors DB",
