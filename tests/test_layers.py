@@ -7,6 +7,7 @@ in a string for a lazy import (`"scraper.cli.commands.crawl:crawl"`).
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -228,6 +229,47 @@ def test_a_library_is_known_in_one_place(package: list[Source]) -> None:
         if (home := HOMES.get(i.imported.partition(".")[0])) and not is_within(i.importer, f"scraper.{home}")
     ]
     assert not found, "\n" + "\n".join(found)
+
+
+#: Modules of the command line that know the database's library, and those that know the store, with the reason.
+KNOW_SQLITE = {
+    "scraper.cli.commands.bench": "names SQLite's version in its head",
+    "scraper.cli.commands.demo": "looks whether a database is the demo's before it writes",
+    "scraper.cli.commands.diff": "undo writes",
+    "scraper.cli.commands.hosts": "--set writes",
+    "scraper.cli.running": "finds the run to go on with",
+}
+KNOW_THE_STORE = {
+    "scraper.cli.commands.diff": "undo writes",
+    "scraper.cli.commands.hosts": "--set writes",
+    "scraper.cli.commands.maintenance": "writes",
+    "scraper.cli.commands.stop": "writes an order",
+    "scraper.cli.running": "finds the run to go on with",
+}
+SQL = re.compile(
+    r"\b(SELECT\b.+\bFROM|INSERT\s+INTO|UPDATE\s+\S+\s+SET|DELETE\s+FROM|PRAGMA\s+\w|CREATE\s+(TABLE|VIEW|INDEX))\b",
+    re.DOTALL,
+)
+
+
+def test_commands_read_through_reports_and_query(package: list[Source]) -> None:
+    """The command line has no SQL and does not know SQLite or the store: what it prints comes as data."""
+    modules = {source.name for source in package}
+    cli = [source for source in package if is_within(source.name, "scraper.cli")]
+    imports = [i for source in cli for i in imports_of(source, modules)]
+    sqlite = {i.importer for i in imports if i.imported == "sqlite3"}
+    sqlite |= {source.name for source in cli if any(SQL.search(text) for text in texts_of(source))}
+    store = {i.importer for i in imports if is_within(i.imported, "scraper.store")}
+    assert (sqlite, store) == (KNOW_SQLITE.keys(), KNOW_THE_STORE.keys())
+
+
+def texts_of(source: Source) -> Iterator[str]:
+    """The literal texts of a module; those that stand side by side are one."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
 
 
 def is_within(module: str, place: str) -> bool:

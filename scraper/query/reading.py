@@ -91,7 +91,9 @@ class Reading:
 
     def _told(self, message: str) -> str:
         """What SQLite says, or why it says so: reading never alters a database, so an older one lacks something."""
+        if not message.startswith("no such"):
+            return message  # a locked or damaged file would not tell its version either
         version = self._conn.execute("PRAGMA user_version").fetchone()[0]
-        if message.startswith("no such") and 0 < version < VERSION:
+        if 0 < version < VERSION:
             return "an older version wrote this database; its next crawl, or scraper prune, updates it"
         return message

@@ -278,7 +278,7 @@ def test_json_events_are_data_on_stdout(tmp_path: Path, shop: str) -> None:
 
 def test_status_of_a_live_a_dead_and_a_finished_crawl(tmp_path: Path, shop: str) -> None:
     """From another terminal: running with its numbers, died with the next command, complete; as text and as JSON."""
-    (tmp_path / "counting.py").write_text(SPIDER.format(url=f"{shop}/", rate="40/s"))
+    (tmp_path / "counting.py").write_text(SPIDER.format(url=f"{shop}/", rate="15/s"))
     command, env = process_of(tmp_path, "crawl", "counting.py")
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
