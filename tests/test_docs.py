@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import sqlite3
@@ -22,7 +23,9 @@ from test_layers import ROWS
 import scraper
 from scraper import Key, Page, Spider
 from scraper.cli.group import cli
+from scraper.cli.terminal import json_events
 from scraper.errors import KINDS, QueryError
+from scraper.net.wire.wire import Wire
 from scraper.query import ask, list_tables, open_readonly
 from scraper.reports.summary import EXIT_CODES
 from scraper.settings import Settings
@@ -168,6 +171,34 @@ def test_exit_codes_are_documented() -> None:
     """The table of exit codes in docs/cli.md is that of the program, in its order."""
     documented = [(int(code), text) for code, text in rows(ROOT / "docs" / "cli.md", "code", "meaning")]
     assert documented == list(EXIT_CODES.items())
+    helped = re.findall(r"^  (\d+) +(.+)$", cli.epilog or "", re.MULTILINE)
+    plain = [(code, re.sub(r"\W+", " ", text).strip()) for code, text in documented]
+    assert [(int(code), re.sub(r"\W+", " ", text).strip()) for code, text in helped] == plain
+
+
+CHANGELOG = ROOT / "CHANGELOG.md"
+
+
+def test_commands_of_the_changelog_are_those_there_are() -> None:
+    """The line of commands in CHANGELOG.md has each command once; what is "not yet" there is not."""
+    text = re.sub(r"\n +", " ", CHANGELOG.read_text())
+    there, later = (
+        set(re.split(r", ", found)) for found in re.findall(r"^- Commands: ([\w, ]+)[;.]", text, re.M)
+    )
+    assert there == set(commands())
+    assert not later & there
+    not_there = (ROOT / "README.md").read_text().partition("## Not there yet")[2]
+    assert f"- commands: {', '.join(sorted(later))}\n" in not_there
+
+
+@pytest.mark.parametrize("path", DOCS, ids=IDS)
+def test_nothing_stands_twice(path: Path) -> None:
+    """A document has no heading and no entry of a list twice."""
+    text = BLOCK.sub("", path.read_text())
+    heads = re.findall(r"^#+ .+$", text, re.MULTILINE)
+    assert len(heads) == len(set(heads)) or path == CHANGELOG, heads
+    entries = re.findall(r"^- .{20,}$", text, re.MULTILINE)
+    assert [entry for entry in entries if entries.count(entry) > 1] == []
 
 
 # ------------------------------------------------------------------------------------------- tables
@@ -207,11 +238,65 @@ def test_kinds_of_failure_are_documented() -> None:
 
 
 def test_layers_are_documented() -> None:
-    """The table of layers in docs/architecture.md is the one the package is held to."""
-    found = rows(ROOT / "docs" / "architecture.md", "row", "modules")
-    assert {int(row): set(re.findall(r"`(\w+)`", cell)) for row, cell in found} == {
-        row: set(units.split()) for row, units in enumerate(ROWS["scraper"])
+    """The tables of layers in docs/architecture.md are those the package, and each package in it, is held to."""
+    path = ROOT / "docs" / "architecture.md"
+    top = [f"| {row} | {_ticked(units, ', ')} |" for row, units in enumerate(ROWS["scraper"])]
+    inner = [
+        f"| `{name.removeprefix('scraper.')}/` | {' → '.join(_ticked(units, ' ') for units in table)} |"
+        for name, table in ROWS.items()
+        if name != "scraper"
+    ]
+    missing = [line for line in [*top, *inner] if line not in path.read_text().splitlines()]
+    assert not missing, "docs/architecture.md should have:\n" + "\n".join(missing)
+    assert (len(rows(path, "row", "modules")), len(rows(path, "package", "rows"))) == (len(top), len(inner))
+
+
+def _ticked(units: str, between: str) -> str:
+    return between.join(f"`{unit}`" for unit in units.split())
+
+
+def test_the_map_shows_every_folder() -> None:
+    """The map of docs/architecture.md has every entry of the package, in the order of its layers, and their folders."""
+    (drawn,) = [b.text for b in blocks(ROOT / "docs" / "architecture.md") if b.text.startswith("scraper/\n")]
+    entries: dict[str, list[str]] = {}
+    for line in drawn.splitlines()[1:]:
+        indent = len(line) - len(line.lstrip())
+        names = [name.strip(" /") for name in re.split(r"  +", line.strip())[0].split(",")]
+        if indent == 2:
+            entries |= {name: [] for name in names}
+        else:
+            entries[list(entries)[-1]] += names
+    order = {unit: row for row, units in enumerate(ROWS["scraper"]) for unit in units.split()}
+    assert sorted(entries, key=lambda name: order[name]) == list(entries)
+    assert set(entries) == {name for name in order if not name.startswith("__")}
+    for folder in ("page", "net", "store", "cli"):
+        inside = {path.parent.name for path in (ROOT / "scraper" / folder).glob("*/__init__.py")}
+        assert set(entries[folder]) == inside, folder
+
+
+def test_extensions_are_documented() -> None:
+    """docs/architecture.md lists every extension of requests and responses that the package reads or sets."""
+    pattern = re.compile(r'extensions(?:\[|\.get\()"(\w+)"|"(\w+)" in \w+\.extensions|extensions = \{"(\w+)"')
+    sources = [path.read_text() for path in (ROOT / "scraper").rglob("*.py")]
+    used = {next(filter(None, found)) for text in sources for found in pattern.findall(text)}
+    documented = {
+        unticked(name): meaning
+        for name, _, meaning in rows(ROOT / "docs" / "architecture.md", "name", "of", "meaning")
     }
+    assert set(documented) == used
+    (line,) = [
+        line
+        for line in (ROOT / "docs" / "architecture.md").read_text().splitlines()
+        if line.startswith("`guarantees` is")
+    ]
+    assert set(re.findall(r"`([\w-]+)`", line)) - {"guarantees", "Wire"} == Wire.guarantees
+
+
+def test_events_are_documented() -> None:
+    """docs/cli.md lists every event that `--json` writes, and no other."""
+    written = re.findall(r'_write\("(\w+)"', inspect.getsource(json_events))
+    documented = [unticked(name) for name, _ in rows(ROOT / "docs" / "cli.md", "event", "other keys")]
+    assert sorted(documented) == sorted(set(written))
 
 
 def test_internal_columns_are_documented() -> None:
@@ -371,8 +456,46 @@ def _anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads}
 
 
+#: What a document may name below these folders though it is not there: made by a command, or a pattern.
+MADE = {"tests/cases/"}
+
+
 @pytest.mark.parametrize("path", DOCS, ids=IDS)
 def test_documents_speak_of_files_that_exist(path: Path) -> None:
-    """A path below scraper/, tests/ or docs/ that a document names is there."""
-    for name in re.findall(r"`((?:scraper|tests|docs|benchmarks)/[\w./-]+\.[a-z]+)`", path.read_text()):
-        assert (ROOT / name).exists(), f"{path.name}: {name}"
+    """A file or folder below scraper/, tests/, docs/ or benchmarks/ that a document names is there."""
+    for name in re.findall(r"`((?:scraper|tests|docs|benchmarks)/[\w./-]+(?:\.[a-z]+|/))`", path.read_text()):
+        assert (ROOT / name).exists() or name in MADE, f"{path.name}: {name}"
+
+
+def test_the_code_speaks_of_files_that_exist() -> None:
+    """A file of the project that a docstring or comment of the package names is there."""
+    pattern = re.compile(r"(?<![\w/.:<-])((?:scraper|tests|docs|benchmarks)/[\w/-]+\.(?:py|md|txt|sql))\b")
+    missing = [
+        f"{path.relative_to(ROOT)}:{number} {name}"
+        for path in sorted((ROOT / "scraper").rglob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        for name in pattern.findall(line)
+        if not (ROOT / name).exists()
+    ]
+    assert not missing, missing
+
+
+def test_documents_speak_of_names_that_exist() -> None:
+    """A word in backticks that looks like code (snake_case, CamelCase or with a dot) stands in the package or its tests."""
+    folders = ("scraper", "tests", "benchmarks", "spiders")
+    known = {
+        word for folder in folders for path in (ROOT / folder).rglob("*.py") for word in _code_words(path)
+    }
+    known |= {path.stem for folder in folders for path in (ROOT / folder).rglob("*.py")}
+    missing = [
+        f"{path.name}: `{code}` has {word}"
+        for path in DOCS
+        for code in re.findall(r"`([^`\n]+)`", BLOCK.sub("", path.read_text()))
+        for word in re.findall(r"\b(?:[a-z]+_[a-z_]+|[A-Z][a-z]+[A-Z]\w+)\b", code)
+        if word not in known
+    ]
+    assert not missing, missing
+
+
+def _code_words(path: Path) -> list[str]:
+    return re.findall(r"\w+", path.read_text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from conftest import ROOT, Source, read_sources
@@ -26,7 +28,7 @@ IGNORE = re.compile(r"#\s*type:\s*ignore")
 GOOD_IGNORE = re.compile(r"#\s*type: ignore\[[a-z-]+(, ?[a-z-]+)*\]\s+(#|-)\s*\w+.+")
 NOQA = re.compile(r"#\s*noqa", re.IGNORECASE)
 GOOD_NOQA = re.compile(r"#\s*noqa: [A-Z]+\d+(, ?[A-Z]+\d+)* - \w+.+")
-#: A folder of somebody's machine. A path in a URL has a host before it.
+#: A folder of one person's machine. A path in a URL has a host before it.
 MACHINE_PATH = re.compile(r"(?<![\w.:/-])/(?:home|Users|root|work)/\w|\b[A-Z]:\\\\?(?:Users|work)\b")
 
 
@@ -272,3 +274,110 @@ def is_this(source: Source) -> bool:
 def test_the_check_of_paths_sees(line: str, seen: bool) -> None:
     """A folder of a person is seen, a path in a URL is not taken for one."""
     assert bool(MACHINE_PATH.search(line)) is seen
+
+
+# ------------------------------------------------------------------------------------------- English
+
+#: Words and phrases that read as translated, and what to write instead. They are patterns, matched as whole words in any
+#: case.
+TRANSLATED = {
+    "nobody": "no one, or name who",
+    "nobody's": "no one's",
+    "somebody": "a person, or name who",
+    "somebody's": "a person's, or name whose",
+    "whoever": "the person who, or name it",
+    "so many": "that many, or the number",
+    "so much": "that much, or the amount",
+    r"(?<!there\s)(?:is|are|was|were) no (?!longer|more|less|better|worse|other|doubt)\w+": "is not a …",
+    "as ever": "as always, or leave it out",
+    "of (?:ours|theirs)": "our, their",
+    "(?:the|an|this) aside": "a thread, or name it",
+    "said of": "said about",
+    "what (?:has |had )?becom(?:e|es) of": "the outcome of, or what happens to",
+    "what became of": "the outcome of, or what happened to",
+    "(?:take|takes|taken|took) back": "undo, undone",
+    "told apart": "distinguished",
+}
+#: How many of them each file may have. `python tests/test_style.py` lowers the numbers; a file without one may have none.
+STYLE_WORDS = ROOT / "tests" / "style_words.json"
+
+
+class Hit(NamedTuple):
+    """A phrase of TRANSLATED at a place."""
+
+    path: str
+    line: int
+    found: str
+    instead: str
+
+    def __str__(self) -> str:
+        return f'{self.path}:{self.line} "{self.found}": write {self.instead}'
+
+
+def prose() -> Iterator[tuple[str, str]]:
+    """Every text that readers of the project see: paths and contents."""
+    paths = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    for path in sorted([*paths, *(ROOT / "scraper").rglob("*.py")]):
+        yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+
+
+def translated(path: str, text: str) -> list[Hit]:
+    """Where a text reads as translated. A phrase that is broken over two lines counts at its first."""
+    joined = re.sub(r"\n[ #]*", lambda gap: "\n".ljust(len(gap[0])), text)
+    return [
+        Hit(path, text.count("\n", 0, match.start()) + 1, " ".join(match[0].split()), instead)
+        for phrase, instead in TRANSLATED.items()
+        for match in re.finditer(rf"\b{phrase.replace(' ', chr(92) + 's+')}\b", joined, re.IGNORECASE)
+    ]
+
+
+def test_new_text_reads_as_english() -> None:
+    """No file has more translated phrases than `tests/style_words.json` allows it: a file without a number has none."""
+    allowed = json.loads(STYLE_WORDS.read_text())
+    found = [hit for path, text in prose() for hit in over(translated(path, text), allowed.get(path, 0))]
+    assert not found, listed([str(hit) for hit in found])
+
+
+def over(hits: list[Hit], allowed: int) -> list[Hit]:
+    """All hits of a file that has more than it may, so that the new one is among them; none otherwise."""
+    return hits if len(hits) > allowed else []
+
+
+def test_the_count_of_phrases_only_goes_down() -> None:
+    """Where a file got better, its number is lowered, so that it cannot get worse again."""
+    counts = {path: len(hits) for path, text in prose() if (hits := translated(path, text))}
+    stale = [
+        f"{path}: {allowed} allowed, {counts.get(path, 0)} found"
+        for path, allowed in json.loads(STYLE_WORDS.read_text()).items()
+        if counts.get(path, 0) < allowed
+    ]
+    assert not stale, listed([*stale, "lower them: python tests/test_style.py"])
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Nobody asks.", ["Nobody"]),
+        ("what is no URL", ["is no URL"]),
+        ("a name that\n# is no host", ["is no host"]),
+        ("It is no longer there, and there are no others.", []),
+        ("This text is not a URL.", []),
+    ],
+)
+def test_the_check_of_english_sees(text: str, found: list[str]) -> None:
+    """A phrase is seen in any case and over the end of a line; what is good English passes."""
+    assert [hit.found for hit in translated("x.md", text)] == found
+
+
+def lower_counts() -> None:
+    """Write the counts of today. A file that is new or has moved gets its own, unless the sum would go up."""
+    before: dict[str, int] = json.loads(STYLE_WORDS.read_text())
+    counts = {path: len(hits) for path, text in prose() if (hits := translated(path, text))}
+    kept = {path: min(count, before.get(path, count)) for path, count in counts.items()}
+    if sum(kept.values()) > sum(before.values()):
+        raise SystemExit(f"{sum(kept.values())} phrases, {sum(before.values())} before: rewrite some first")
+    STYLE_WORDS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    lower_counts()

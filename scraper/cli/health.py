@@ -96,7 +96,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _extras() -> Iterator[Finding]:
-    """Extras are a matter of taste: one that is missing is no fault."""
+    """A missing extra is not a fault."""
     for extra, module in EXTRAS.items():
         there = present(extra)
         yield Finding(f"[{extra}]", f"{module} {'present' if there else f'missing: {pip_command(extra)}'}")

@@ -83,7 +83,7 @@ def _doctor(folder: str) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    """What is said of an error that should not happen: the package to blame, where one is missing or broken."""
+    """Report an error that should not happen: a package that is missing or broken, or else a fault in scraper."""
     from scraper.cli.installation import package_findings
 
     faults = [f"{finding.name} {finding.value}" for finding in package_findings() if finding.code]
