@@ -101,7 +101,7 @@ def _tables(path: str) -> dict[str, list[dict[str, Any]]]:
     with closing(open_readonly(path)) as conn:
         answers = {
             name: ask(conn, f"SELECT * FROM {quoted(name)} ORDER BY rowid") for name in own_tables(conn)
-        }  # noqa: S608 - quoted
+        }
         return {
             name: [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
             for name, answer in answers.items()
