@@ -20,6 +20,7 @@ from tests.support.raw_server import answering, ok, serve
 #: Where a name that is no literal may be looked up, and whose name it is.
 NAMED_BY_US = {
     "scraper/__init__.py": "our own exports",
+    "scraper/api/__init__.py": "our own exports",
     "scraper/api/crawling.py": "the spider's own arguments",
     "scraper/engine/lanes.py": "fields of Limit",
     "scraper/core/extras.py": "an optional package we name",

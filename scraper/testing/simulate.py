@@ -13,7 +13,7 @@ from typing import Any
 
 from scraper.api import Crawl
 from scraper.core.sql_names import quoted
-from scraper.query import ask, open_readonly
+from scraper.query import Answer, ask, open_readonly
 from scraper.query.tables import own_tables
 from scraper.reports.summary import Summary
 from scraper.spider import Spider
@@ -99,10 +99,9 @@ def _die(loop: VirtualLoop, task: asyncio.Task[Summary], database: str, folder: 
 
 def _tables(path: str) -> dict[str, list[dict[str, Any]]]:
     with closing(open_readonly(path)) as conn:
-        answers = {
-            name: ask(conn, f"SELECT * FROM {quoted(name)} ORDER BY rowid") for name in own_tables(conn)
-        }
-        return {
-            name: [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
-            for name, answer in answers.items()
-        }
+        asked = {name: f"SELECT * FROM {quoted(name)} ORDER BY rowid" for name in own_tables(conn)}  # noqa: S608 - quoted
+        return {name: _rows(ask(conn, sql)) for name, sql in asked.items()}
+
+
+def _rows(answer: Answer) -> list[dict[str, Any]]:
+    return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
