@@ -103,6 +103,40 @@ HOMES = {
 }
 
 
+#: Who may speak SQL, and know the library that does. Everything else knows `Frontier`, `Ledger` and `Maintenance`,
+#: and what stands in `reports`.
+SPEAKERS = ("scraper.store", "scraper.query", "scraper.reports")
+#: The only place above them that imports `scraper.store`.
+DOOR = "scraper.api.database"
+#: What else does one or the other, and why.
+EXCEPTIONS = {
+    "scraper.profiling.profile": "times the writer's transactions by standing in for the function that runs them",
+    "scraper.testing.simulate": "shows the rows of a simulated crawl in the order in which they were stored",
+    # The half of the command line that reads; it is moving over to `reports`.
+    "scraper.cli.commands.diff": "reads two runs at one moment",
+    "scraper.cli.commands.errors": "reads a run",
+    "scraper.cli.commands.explain": "reads a run",
+    "scraper.cli.commands.politeness": "reads a run",
+    "scraper.cli.commands.query": "reads tables",
+    "scraper.cli.commands.status": "reads a run",
+    "scraper.cli.completion": "reads names for a shell",
+    "scraper.cli.database": "opens a database for reading",
+    "scraper.cli.health": "names the version of SQLite",
+    "scraper.cli.terminal.findings": "shows selectors",
+    "scraper.cli.terminal.report": "reads the numbers of a running crawl",
+}
+
+#: Text that changes a database, and text that is SQL at all. The words of a statement are in capitals.
+_WRITES = (
+    r"\b(INSERT|REPLACE) (OR \w+ )?INTO\b|\bDELETE FROM\b|\bUPDATE\b.+\bSET\b|^VACUUM\b"
+    r"|\b(CREATE|ALTER|DROP) (UNIQUE )?(TABLE|INDEX|VIEW|TRIGGER)\b"
+)
+WRITING = re.compile(_WRITES, re.DOTALL)
+SQL = re.compile(
+    rf"{_WRITES}|\bSELECT\b.+\bFROM\b|\bPRAGMA \w|^(BEGIN|COMMIT|ROLLBACK|ATTACH)( \w+)*$", re.DOTALL
+)
+
+
 @dataclass(frozen=True)
 class Import:
     """`importer` (a module of the package) imports `imported` (dotted, of any package) at `path:line`."""
@@ -231,6 +265,7 @@ def test_a_library_is_known_in_one_place(package: list[Source]) -> None:
     assert not found, "\n" + "\n".join(found)
 
 
+<<<<<<< HEAD
 #: Modules of the command line that know the database's library, and those that know the store, with the reason.
 KNOW_SQLITE = {
     "scraper.cli.commands.bench": "names SQLite's version in its head",
@@ -270,6 +305,82 @@ def texts_of(source: Source) -> Iterator[str]:
             yield node.value
         elif isinstance(node, ast.JoinedStr):
             yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+=======
+def texts_of(source: Source) -> Iterator[tuple[int, str]]:
+    """(line, text) of every string of a module but docstrings; of an f-string its fixed parts, a blank between them."""
+    skipped = {id(node.value) for node in ast.walk(source.tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(source.tree):
+        match node:
+            case ast.JoinedStr(parts):
+                fixed = [part for part in parts if isinstance(part, ast.Constant)]
+                skipped |= {id(part) for part in fixed}
+                yield node.lineno, " ".join(str(part.value) for part in fixed)
+            case ast.Constant(str(text)) if id(node) not in skipped:
+                yield node.lineno, text
+
+
+def sql_outside(sources: list[Source], places: Iterable[str]) -> list[str]:
+    """One line for each import of sqlite3 and each SQL text in a module that is not within `places`."""
+    known, modules = tuple(places), {source.name for source in sources}
+    outside = [source for source in sources if not any(is_within(source.name, place) for place in known)]
+    found = [
+        f"{i.path}:{i.line} imports {i.imported}"
+        for source in outside
+        for i in imports_of(source, modules)
+        if i.imported.partition(".")[0] == "sqlite3"
+    ]
+    return found + [
+        f"{source.path}:{line} holds SQL: {text[:60]!r}"
+        for source in outside
+        for line, text in texts_of(source)
+        if SQL.search(text)
+    ]
+
+
+def openers_of(sources: list[Source], package: str) -> dict[str, str]:
+    """The modules outside of a package that import from it, each with a place where it does."""
+    modules = {source.name for source in sources}
+    return {
+        source.name: f"{i.path}:{i.line} imports {i.imported}"
+        for source in sources
+        if not is_within(source.name, package)
+        for i in imports_of(source, modules)
+        if is_within(i.imported, package)
+    }
+
+
+def test_sql_is_spoken_in_three_packages(package: list[Source]) -> None:
+    """Only `store`, `query` and `reports` know sqlite3 or hold SQL, but for what the exceptions name."""
+    found = sql_outside(package, [*SPEAKERS, *EXCEPTIONS])
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_the_store_has_one_door(package: list[Source]) -> None:
+    """Above `query` and `reports` one module alone imports `scraper.store`, but for what the exceptions name."""
+    openers = openers_of(package, "scraper.store")
+    allowed = (*SPEAKERS, DOOR, *EXCEPTIONS)
+    found = [at for name, at in openers.items() if not any(is_within(name, place) for place in allowed)]
+    assert not found, "\n" + "\n".join(found)
+    assert DOOR in openers
+
+
+def test_only_the_store_writes(package: list[Source]) -> None:
+    """No statement that changes a database stands outside of `store`."""
+    found = [
+        f"{source.path}:{line} {text[:60]!r}"
+        for source in package
+        if not is_within(source.name, "scraper.store")
+        for line, text in texts_of(source)
+        if WRITING.search(text)
+    ]
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_the_exceptions_are_needed(package: list[Source]) -> None:
+    """An exception names a module that is there and needs to be excepted."""
+    needed = {source.name for source in package if sql_outside([source], SPEAKERS)}
+    assert set(EXCEPTIONS) <= needed | set(openers_of(package, "scraper.store"))
+>>>>>>> wt-ledger
 
 
 def is_within(module: str, place: str) -> bool:
@@ -386,3 +497,34 @@ def test_a_module_without_a_row_is_seen(tmp_path: Path) -> None:
     (found,) = offenders(written(tmp_path, new="from pkg.group import O"), "pkg", TABLE)
     assert found.startswith("new is in no row: add it to ROWS in tests/test_layers.py")
     assert "in row 2 or higher" in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import sqlite3",
+        "def f():\n    from sqlite3 import Row",
+        "ASK = 'SELECT id FROM _runs'",
+        "def f(name):\n    return f'DELETE FROM {name}'",
+        "ASK = 'WITH x AS (SELECT 1)\\nSELECT *\\nFROM x'",
+    ],
+)
+def test_sql_outside_is_seen(tmp_path: Path, text: str) -> None:
+    """An import of sqlite3, or a statement in any string, is named with its file; in a place that may, it is not."""
+    sources = written(tmp_path, low=text)
+    assert [line.partition(":")[0] for line in sql_outside(sources, [])] == ["pkg/low.py"]
+    assert sql_outside(sources, ["pkg.low"]) == []
+
+
+def test_prose_is_not_sql(tmp_path: Path) -> None:
+    """A docstring may quote a statement, and a sentence may select one thing from another."""
+    text = (
+        'def f():\n    """Runs SELECT id FROM _runs."""\n    return "select one from these, update the set"'
+    )
+    assert sql_outside(written(tmp_path, low=text), []) == []
+
+
+def test_a_second_door_is_seen(tmp_path: Path) -> None:
+    """A module outside of a package that imports from it is named, one inside is not."""
+    sources = written(tmp_path, high="from pkg.group.one import O")
+    assert set(openers_of(sources, "pkg.group")) == {"pkg.high"}

@@ -196,6 +196,34 @@ def test_budgets_are_exact_over_workers(tmp_path: Path) -> None:
         assert summary.pages == pages
 
 
+def test_items_are_counted_over_workers(tmp_path: Path) -> None:
+    """Workers stop once all of them together have `max_items` rows, though none has so many itself."""
+
+    async def scene() -> None:
+        team = Team(Shops, shops(), tmp_path / "a.db", 3, settings={"max_items": 40, "rate": "1/s"})
+        run = await team.begin()
+        for number in range(3):
+            team.start(run, number)
+        ends = await asyncio.gather(*team.tasks.values())
+        assert [ended.reason for ended in ends] == ["max_items 40 reached"] * 3
+
+    loop = VirtualLoop()
+    try:
+        loop.run_until_complete(scene())
+    finally:
+        loop.close()
+    with closing(sqlite3.connect(tmp_path / "a.db")) as conn:
+        ((rows,),) = conn.execute("SELECT count(*) FROM shops").fetchall()
+    assert 40 <= rows <= 40 + 2 * len(HOSTS)  # at most what was under way
+
+
+def test_max_items_ends_a_crawl_of_processes(person: Person, shop: tuple[str, list[str]]) -> None:
+    """The supervisor hears from any worker that the run has its rows, and the crawl ends well and says why."""
+    ran = person.runs("crawl", "shop.py", "--workers", "2", "--max-items", "5")
+    assert ran.code == 0
+    assert "max_items 5 reached" in ran.err
+
+
 def test_start_is_run_by_one_worker(tmp_path: Path) -> None:
     """Three workers, one `start()`; the others learn from the database that it is through."""
 
