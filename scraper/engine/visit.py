@@ -16,7 +16,7 @@ import httpx
 
 from scraper.core.codec import decode_arguments
 from scraper.core.models import Done, Options, Outcome, QueuedRequest, Request, SendKind
-from scraper.core.tracebacks import stands_in_source
+from scraper.core.tracebacks import forget, stands_in_source
 from scraper.core.urls import split
 from scraper.engine.callbacks import (
     BLOCKED,
@@ -276,7 +276,10 @@ class Visit:
                 raise  # we are cancelled, not something the callback waited for
             return self._ending.raised(error, collector.name, place, good.status)
         except BaseException as error:
-            return await self._chosen(only_error(error), collector, good, place)
+            try:
+                return await self._chosen(only_error(error), collector, good, place)
+            finally:
+                forget(error)
         finally:
             if not is_async(function):
                 self._context.control.parsed(watch.longest)
