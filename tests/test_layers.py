@@ -36,7 +36,7 @@ ROWS: dict[str, list[str]] = {
         "__init__ __main__",
     ],
     "scraper.core": [
-        "clock charsets extras sql_names urls codec",
+        "clock charsets extras json_depth sql_names urls codec",
         "credentials models",
         "frontier tracebacks",
         "__init__",

@@ -93,7 +93,8 @@ async def consume(result: Any, collector: Collector, place: str) -> None:
         for thing in result:
             # Its frame is never kept in a name: one that outlives its generator holds its callers from Python 3.12
             # on, this function among them, and only the garbage collector would free the page.
-            collector.take(thing, f"{file}:{result.gi_frame.f_lineno}")
+            line = getattr(result.gi_frame, "f_lineno", 0)
+            collector.take(thing, f"{file}:{line}" if line else place)
     elif isinstance(result, AsyncIterator):
         async for thing in result:
             collector.take(thing, place)

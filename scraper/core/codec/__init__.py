@@ -12,9 +12,10 @@ from scraper.core.codec.classes import (
     show,
     values_of,
 )
-from scraper.core.codec.json_codec import build, decode, decode_arguments, encode, encode_arguments
+from scraper.core.codec.json_codec import TOO_DEEP, build, decode, decode_arguments, encode, encode_arguments
 
 __all__ = [
+    "TOO_DEEP",
     "Exact",
     "Field",
     "Key",

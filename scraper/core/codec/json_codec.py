@@ -31,10 +31,11 @@ from scraper.core.codec.classes import (
     show,
 )
 
-__all__ = ["DECODABLE", "build", "decode", "decode_arguments", "encode", "encode_arguments"]
+__all__ = ["DECODABLE", "TOO_DEEP", "build", "decode", "decode_arguments", "encode", "encode_arguments"]
 
 #: Deeper values are refused: a cycle never ends, and nothing real is nested so deep.
 MAX_DEPTH = 100
+TOO_DEEP = f"a value nested deeper than {MAX_DEPTH} levels cannot be stored"
 
 #: Seconds a timedelta can hold; rounding its maximum to a float would exceed it.
 _LONGEST = timedelta.max.total_seconds()
@@ -54,7 +55,7 @@ def encode(value: Any, depth: int = 0) -> Any:
     if kind in _PLAIN:
         return value
     if depth > MAX_DEPTH:
-        raise TypeError(f"a value nested deeper than {MAX_DEPTH} levels cannot be stored")
+        raise TypeError(TOO_DEEP)
     if kind is list or kind is tuple:
         return [encode(item, depth + 1) for item in value]
     if isinstance(value, dict):
