@@ -37,7 +37,8 @@ ROWS: dict[str, list[str]] = {
         "__init__ __main__",
     ],
     "scraper.core": [
-        "clock charsets codec extras sql_names timing urls",
+        "clock charsets extras json_depth sql_names timing urls",
+        "codec",
         "credentials models",
         "frontier journal maintenance tracebacks",
         "ledger",
@@ -110,20 +111,8 @@ SPEAKERS = ("scraper.store", "scraper.query", "scraper.reports")
 DOOR = "scraper.api.database"
 #: What else does one or the other, and why.
 EXCEPTIONS = {
-    "scraper.profiling.profile": "times the writer's transactions by standing in for the function that runs them",
     "scraper.testing.simulate": "shows the rows of a simulated crawl in the order in which they were stored",
-    # The half of the command line that reads; it is moving over to `reports`.
-    "scraper.cli.commands.diff": "reads two runs at one moment",
-    "scraper.cli.commands.errors": "reads a run",
-    "scraper.cli.commands.explain": "reads a run",
-    "scraper.cli.commands.politeness": "reads a run",
-    "scraper.cli.commands.query": "reads tables",
-    "scraper.cli.commands.status": "reads a run",
-    "scraper.cli.completion": "reads names for a shell",
-    "scraper.cli.database": "opens a database for reading",
-    "scraper.cli.health": "names the version of SQLite",
-    "scraper.cli.terminal.findings": "shows selectors",
-    "scraper.cli.terminal.report": "reads the numbers of a running crawl",
+    "scraper.version": "asks SQLite's library for its version, and opens nothing",
 }
 
 #: Text that changes a database, and text that is SQL at all. The words of a statement are in capitals.
@@ -265,47 +254,6 @@ def test_a_library_is_known_in_one_place(package: list[Source]) -> None:
     assert not found, "\n" + "\n".join(found)
 
 
-<<<<<<< HEAD
-#: Modules of the command line that know the database's library, and those that know the store, with the reason.
-KNOW_SQLITE = {
-    "scraper.cli.commands.bench": "names SQLite's version in its head",
-    "scraper.cli.commands.demo": "looks whether a database is the demo's before it writes",
-    "scraper.cli.commands.diff": "undo writes",
-    "scraper.cli.commands.hosts": "--set writes",
-    "scraper.cli.running": "finds the run to go on with",
-}
-KNOW_THE_STORE = {
-    "scraper.cli.commands.diff": "undo writes",
-    "scraper.cli.commands.hosts": "--set writes",
-    "scraper.cli.commands.maintenance": "writes",
-    "scraper.cli.commands.stop": "writes an order",
-    "scraper.cli.running": "finds the run to go on with",
-}
-SQL = re.compile(
-    r"\b(SELECT\b.+\bFROM|INSERT\s+INTO|UPDATE\s+\S+\s+SET|DELETE\s+FROM|PRAGMA\s+\w|CREATE\s+(TABLE|VIEW|INDEX))\b",
-    re.DOTALL,
-)
-
-
-def test_commands_read_through_reports_and_query(package: list[Source]) -> None:
-    """The command line has no SQL and does not know SQLite or the store: what it prints comes as data."""
-    modules = {source.name for source in package}
-    cli = [source for source in package if is_within(source.name, "scraper.cli")]
-    imports = [i for source in cli for i in imports_of(source, modules)]
-    sqlite = {i.importer for i in imports if i.imported == "sqlite3"}
-    sqlite |= {source.name for source in cli if any(SQL.search(text) for text in texts_of(source))}
-    store = {i.importer for i in imports if is_within(i.imported, "scraper.store")}
-    assert (sqlite, store) == (KNOW_SQLITE.keys(), KNOW_THE_STORE.keys())
-
-
-def texts_of(source: Source) -> Iterator[str]:
-    """The literal texts of a module; those that stand side by side are one."""
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
-        elif isinstance(node, ast.JoinedStr):
-            yield "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
-=======
 def texts_of(source: Source) -> Iterator[tuple[int, str]]:
     """(line, text) of every string of a module but docstrings; of an f-string its fixed parts, a blank between them."""
     skipped = {id(node.value) for node in ast.walk(source.tree) if isinstance(node, ast.Expr)}
@@ -380,7 +328,6 @@ def test_the_exceptions_are_needed(package: list[Source]) -> None:
     """An exception names a module that is there and needs to be excepted."""
     needed = {source.name for source in package if sql_outside([source], SPEAKERS)}
     assert set(EXCEPTIONS) <= needed | set(openers_of(package, "scraper.store"))
->>>>>>> wt-ledger
 
 
 def is_within(module: str, place: str) -> bool:

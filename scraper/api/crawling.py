@@ -48,8 +48,8 @@ class Crawl:
     """One crawl: prepared when made (errors of usage come then), run once.
 
     `spider` is a class. `arguments` are its own attributes by name; `start` replaces its start URLs;
-    `settings` win over the spider's, and `layers` stand around it: what a configuration says, which nobody here
-    reads. `failed` is the kind of failures that `resume="failed"` does again, None for all. `target` is stored,
+    `settings` win over the spider's, and `layers` stand around it: what a configuration says, which is not
+    read here. `failed` is the kind of failures that `resume="failed"` does again, None for all. `target` is stored,
     so that `scraper resume` finds the spider again. `observers` are told what happens. `transport` replaces the
     default wire; `inline` and `loop`'s virtual time are for simulation.
     """
@@ -175,7 +175,7 @@ class Crawl:
         return Ended(reason, self._engine.to_requeue if self._engine is not None else [])
 
     async def conclude(self, ledger: Ledger, run: Run, ended: Ended, clock: Clock, seconds: float) -> Summary:
-        """Read what became of the run, and end it."""
+        """Read the numbers of the run, and end it."""
         facts = RunFacts(
             database=self.database, seconds=seconds, reason=ended.reason, max_failed=self.settings.max_failed,
             declared=[table.name for table in self._tables()], expect=self.definition.expect,
@@ -313,7 +313,7 @@ class CrawlOptions(TypedDict, total=False):
 
 
 async def crawl(spider: type[Spider[Any]], **options: Unpack[CrawlOptions]) -> Summary:
-    """Crawl with a spider class and return what became of it; `options` are those of `Crawl`."""
+    """Crawl with a spider class and return its summary; `options` are those of `Crawl`."""
     return await Crawl(spider, **options).run()
 
 

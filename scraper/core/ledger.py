@@ -150,5 +150,5 @@ class Membership(Protocol):
         ...
 
     def leave(self) -> None:
-        """This process is no worker any more."""
+        """This process stops being a worker."""
         ...

@@ -12,7 +12,7 @@ from types import TracebackType
 from scraper.core.models import ErrorRecord
 from scraper.errors import ScraperError
 
-__all__ = ["describe", "printable", "stands_in_source", "storable", "user_frames"]
+__all__ = ["describe", "forget", "printable", "stands_in_source", "storable", "user_frames"]
 
 #: Characters of one line that are shown.
 LONGEST = 4_000
@@ -54,6 +54,25 @@ def describe(error: BaseException, kind: str, callback: str, fallback: str = "")
     return ErrorRecord(
         kind, message, f"{last.filename}:{last.lineno} in {last.name}", storable("\n".join(shown))
     )
+
+
+def forget(error: BaseException) -> None:
+    """Drop the tracebacks of an error and of the errors behind it, once all of them are told.
+
+    A frame that keeps its error in a variable (a callback's, that of asyncio.TaskGroup) forms a cycle with it: only
+    the garbage collector would free what the frame holds, the page for one.
+    """
+    left: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while left:
+        one = left.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        one.__traceback__ = None
+        left += (one.__cause__, one.__context__)
+        if isinstance(one, BaseExceptionGroup):
+            left += one.exceptions
 
 
 def stands_in_source(trace: TracebackType | None, text: str) -> bool:

@@ -76,6 +76,8 @@ class _Stepped:
                     awaited = step()
             except StopIteration:
                 return
+            finally:
+                del step  # it may hold an error, whose traceback holds this frame
             try:
                 answer = yield awaited
             except BaseException as error:

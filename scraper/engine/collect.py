@@ -94,8 +94,10 @@ async def consume(result: Any, collector: Collector, place: str) -> None:
     if inspect.isgenerator(result):
         file = result.gi_code.co_filename
         for thing in result:
-            frame = result.gi_frame
-            collector.take(thing, f"{file}:{frame.f_lineno}" if frame is not None else place)
+            # Its frame is never kept in a name: one that outlives its generator holds its callers from Python 3.12
+            # on, this function among them, and only the garbage collector would free the page.
+            line = getattr(result.gi_frame, "f_lineno", 0)
+            collector.take(thing, f"{file}:{line}" if line else place)
     elif isinstance(result, AsyncIterator):
         async for thing in result:
             collector.take(thing, place)

@@ -10,7 +10,7 @@ from typing import Any
 
 from scraper.core.codec import decode_arguments
 from scraper.core.models import Done, Options, Outcome, Request
-from scraper.core.tracebacks import stands_in_source
+from scraper.core.tracebacks import forget, stands_in_source
 from scraper.engine.callbacks import (
     BLOCKED,
     Call,
@@ -118,7 +118,10 @@ class Judge:
                 raise  # we are cancelled, not something the callback waited for
             return self.ending.raised(error, collector.name, place, good.status)
         except BaseException as error:
-            return await self._chosen(only_error(error), collector, good, place)
+            try:
+                return await self._chosen(only_error(error), collector, good, place)
+            finally:
+                forget(error)
         finally:
             if not is_async(function):
                 self.control.parsed(watch.longest)
@@ -203,7 +206,7 @@ class Judge:
             return await self._finally_failed(error)
         if not sub and error.status in {429, 503} and self.lane.domain.parked is not None:
             return self.ending.done(Outcome.retry(now, "http", str(error), error.status))
-        if error.kind == "domain-held":  # its holder is at work: that is no failed try of ours
+        if error.kind == "domain-held":  # its holder is at work, so this try did not fail
             return self.ending.done(Outcome.retry(now + retry.held(), error.kind, str(error)))
         if delay is None:
             return await self._finally_failed(error)

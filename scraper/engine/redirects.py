@@ -60,7 +60,7 @@ class Redirects:
     async def leave(
         self, lane: Lane, ending: Ending, chain: Chain, hop: Hop, status: int
     ) -> Hop | Outcome | QueuedRequest | Stored | None:
-        """What becomes of a chain that redirects to `hop`.
+        """Where a chain goes that redirects to `hop`.
 
         None: it is followed. A hop: that is asked instead. An outcome ends the visit, `Stored` has ended it. A request
         was taken in place of the visit's own, and the visit goes on with it.

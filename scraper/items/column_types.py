@@ -86,7 +86,7 @@ def _common(types: Iterable[ColumnType], convert: Convert) -> ColumnType:
 
 
 def _not_stored(member: Any) -> TypeError:
-    return TypeError(f"{getattr(member, '__name__', member)} is no type that can be stored")
+    return TypeError(f"{getattr(member, '__name__', member)} is not a type that can be stored")
 
 
 # ---------------------------------------------------------------------------------------------- composed

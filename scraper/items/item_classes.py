@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from scraper.core.codec import Field, fields_of, getter_of, is_typed, members_of, short_repr
+from scraper.core.codec import TOO_DEEP, Field, fields_of, getter_of, is_typed, members_of, short_repr
 from scraper.core.models import Column, ItemRow, Table
 from scraper.core.sql_names import fold
 from scraper.errors import ItemError, SpiderError
@@ -351,7 +351,7 @@ def _refused(plan: _Plan, obj: Any, place: int, exc: Exception) -> ItemError:
     if isinstance(exc, UnicodeEncodeError):
         why = f"half a character (a lone surrogate) in {value}"
     elif isinstance(exc, RecursionError):
-        why = f"nested too deep: {value}"
+        why = f"{TOO_DEEP}: {value}"  # how deep Python itself looks differs from version to version
     else:
         why = str(exc) if value in str(exc) else f"{exc}: {value}"
     return ItemError(f"{field}: {why}", item=plan.table.name, field=field)

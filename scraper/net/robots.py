@@ -102,7 +102,8 @@ class Robots:
         self._rules: OrderedDict[str, Rules] = OrderedDict()
         self._size = 0
         self._flights: dict[str, asyncio.Future[None]] = {}
-        self._refusals: OrderedDict[str, FetchError] = OrderedDict()
+        #: What is said about an origin, and until when (unix time). No errors: each has the frames it was raised in.
+        self._refusals: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     def known(self, origin: str) -> Rules | None:
         """The rules of an origin while they are fresh."""
@@ -131,8 +132,8 @@ class Robots:
         while True:
             if (rules := self.known(origin)) is not None:
                 return rules
-            if (refusal := self._refusals.get(origin)) is not None and (refusal.retry_at or 0) > self._now():
-                raise refusal
+            if (refusal := self._refusals.get(origin)) is not None and refusal[1] > self._now():
+                raise FetchError("robots-unreachable", refusal[0], retry_at=refusal[1])
             if (flight := self._flights.get(origin)) is None:
                 return await self._fly(origin, fetch)
             await asyncio.shield(flight)
@@ -159,11 +160,11 @@ class Robots:
 
     def _unreachable(self, origin: str, why: str) -> FetchError:
         message = f"{origin}/robots.txt: {why}; nothing may be fetched until it answers"
-        error = FetchError("robots-unreachable", message, retry_at=self._now() + KEEP_UNREACHABLE)
-        self._refusals[origin] = error
+        until = self._now() + KEEP_UNREACHABLE
+        self._refusals[origin] = (message, until)
         if len(self._refusals) > CACHE:
             self._refusals.popitem(last=False)
-        return error
+        return FetchError("robots-unreachable", message, retry_at=until)
 
     def _store(self, facts: OriginFacts) -> Rules:
         self._drop(self._rules.pop(facts.origin, None))

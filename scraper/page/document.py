@@ -100,7 +100,7 @@ class Document:
         self._decode = decode
         self._source: str | None = None
         self._parsed = False
-        self._refusal: FetchError | None = None
+        self._refusal: tuple[str, str] | None = None
         self._root: LexborNode | None = None
         self._slow: Slow | None = None
         self._texts: Texts | None = None
@@ -142,7 +142,7 @@ class Document:
     @timed("reading HTML")
     def _parse(self) -> None:
         if self._refusal is not None:
-            raise self._refusal
+            raise FetchError(*self._refusal)
         html = self.source()
         if html and (_TAG_FIRST.match(html) or is_markup(self.headers.get("content-type", ""))):
             self._root = LexborHTMLParser(html).root
@@ -188,8 +188,11 @@ class Document:
         return self._texts.of(node)
 
     def refuse(self, error: FetchError) -> None:
-        """Never parse it: whoever asks for an element gets this error."""
-        self._refusal = error
+        """Never parse it: whoever asks for an element gets an error like this one, which itself is not kept.
+
+        An error holds the frames that it went through, and the page.
+        """
+        self._refusal = (error.kind, str(error))
 
     def base(self) -> str:
         """What links are relative to: the first `<base href>` where it is usable, else the page's URL.

@@ -78,7 +78,7 @@ class Gate:
         shared = [] if through is None else [through]
         if total is not None:
             shared.append(total)
-        async with self._order:  # one at a time, in order: whoever comes next sees what this one did
+        async with self._order:  # one at a time, in order: the next one sees what this one did
             await self._wait_for_own(domain, on_wire)
             while shared and not await self._share(domain, on_wire, shared):
                 await self._wait_for_own(domain, on_wire)

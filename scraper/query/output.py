@@ -13,6 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, TextIO
 
+from scraper.core.json_depth import check_depth
 from scraper.core.tracebacks import printable
 from scraper.errors import QueryError
 from scraper.query.database import QueryResult
@@ -54,7 +55,8 @@ def _nested(columns: Sequence[str], rows: Rows, nested: Set[str]) -> Iterator[tu
 def _parsed(value: Any) -> Any:
     """The list or object a text is; any other text, which an SQL function may have made of one, as it is."""
     if isinstance(value, str) and value.startswith(("[", "{")):
-        with suppress(ValueError, RecursionError):
+        with suppress(ValueError):
+            check_depth(value)
             return json.loads(value)
     return value
 

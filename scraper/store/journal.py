@@ -70,7 +70,7 @@ class JournalWriter:
         return await self._writer.submit(work)
 
     async def flush(self) -> None:
-        """Write what is counted of selectors and not written yet: whoever reads the runs next sees all of it."""
+        """Write what is counted of selectors and not written yet: the next reader of the runs sees all of it."""
         for run in self._runs.values():
             await self._writer.submit(run.pages.flush)
 

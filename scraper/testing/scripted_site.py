@@ -78,16 +78,18 @@ class Site(httpx.AsyncBaseTransport):
         self.open[host] = self.open.get(host, 0) + 1
         self.most_open[host] = max(self.most_open.get(host, 0), self.open[host])
         status = 0
+        answer: Answer | None = None
         try:
             answer = self._answer(request)
             await asyncio.sleep(answer.latency or self._random.uniform(*self._latency))
             if answer.error is not None:
-                raise answer.error
+                raise answer.error.with_traceback(None)  # it may be raised many times
             status = answer.status
             body = answer.body.encode() if isinstance(answer.body, str) else answer.body
             headers = {"Content-Type": "text/html; charset=utf-8", **answer.headers}
             return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
         finally:
+            answer = None  # its error holds this frame
             self.open[host] -= 1
             self.hits.append(Hit(at, loop.time(), request.method, str(request.url), status))
 

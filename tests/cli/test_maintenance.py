@@ -7,7 +7,8 @@ import sqlite3
 import subprocess
 import sys
 import tracemalloc
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -229,6 +230,13 @@ class Runs:
         ]
 
 
+@contextmanager
+def recorded() -> Iterator[Runs]:
+    runs = Runs()
+    with closing(runs.conn):
+        yield runs
+
+
 Row = make_dataclass("Row", [("key", Annotated[str, Key]), ("value", int)])
 contents = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 2), max_size=4)
 crawls = st.lists(st.tuples(contents, st.booleans()), min_size=2, max_size=5)
@@ -250,19 +258,22 @@ def test_a_diff_is_the_difference_of_the_states(
     crawled: list[tuple[dict[str, int], bool]], data: st.DataObject
 ) -> None:
     """Between any two runs the diff is what a dictionary of the rows at their ends differs in."""
-    runs, states, state = Runs(), [], {}
-    for rows, complete in crawled:
-        runs.add(rows, complete=complete)
-        state = dict(rows) if complete else {**state, **rows}
-        states.append(state)
-    old = data.draw(st.integers(1, len(states) - 1))
-    new = data.draw(st.integers(old + 1, len(states)))
-    before, after = states[old - 1], states[new - 1]
-    expected = {
-        key: (before.get(key), after.get(key)) for key in before | after if before.get(key) != after.get(key)
-    }
-    found = {c.key["key"]: value_in(c) for c in changes(runs.conn, Pair(old, new))}
-    assert found == expected
+    states, state = [], {}
+    with recorded() as runs:
+        for rows, complete in crawled:
+            runs.add(rows, complete=complete)
+            state = dict(rows) if complete else {**state, **rows}
+            states.append(state)
+        old = data.draw(st.integers(1, len(states) - 1))
+        new = data.draw(st.integers(old + 1, len(states)))
+        before, after = states[old - 1], states[new - 1]
+        expected = {
+            key: (before.get(key), after.get(key))
+            for key in before | after
+            if before.get(key) != after.get(key)
+        }
+        found = {c.key["key"]: value_in(c) for c in changes(runs.conn, Pair(old, new))}
+        assert found == expected
 
 
 @settings(max_examples=30)
@@ -272,27 +283,28 @@ def test_undo_is_the_inverse_of_a_run(crawled: list[tuple[dict[str, int], bool]]
 
     So is where each row was seen last, unless an incomplete run was at its page and did not see it.
     """
-    runs, before = Runs(), []
-    exact = all(complete for _, complete in crawled)
-    for rows, complete in crawled:
-        before.append(runs.dump(seen=exact))
-        runs.add(rows, complete=complete)
-    for run in range(len(crawled), 0, -1):
-        undo(runs.conn, run, "db")
-        assert runs.dump(seen=exact) == before[run - 1]
+    before = []
+    with recorded() as runs:
+        exact = all(complete for _, complete in crawled)
+        for rows, complete in crawled:
+            before.append(runs.dump(seen=exact))
+            runs.add(rows, complete=complete)
+        for run in range(len(crawled), 0, -1):
+            undo(runs.conn, run, "db")
+            assert runs.dump(seen=exact) == before[run - 1]
 
 
 def test_a_million_rows_are_compared_with_flat_memory() -> None:
     """The short version of `benchmarks/rows.py`: twelve times the rows take no more memory."""
     peaks = []
     for count in (1_000, 12_000):
-        runs = Runs()
-        for run in (1, 2):
-            runs.add({f"k{n}": n * run for n in range(count)})
-        tracemalloc.start()
-        assert sum(1 for _ in changes(runs.conn, Pair(1, 2))) == count - 1
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        with recorded() as runs:
+            for run in (1, 2):
+                runs.add({f"k{n}": n * run for n in range(count)})
+            tracemalloc.start()
+            assert sum(1 for _ in changes(runs.conn, Pair(1, 2))) == count - 1
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0] + 100_000
 
 

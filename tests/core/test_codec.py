@@ -378,7 +378,7 @@ def loop() -> list[Any]:
     (Data, "a type cannot be stored"),
     (object(), "an object cannot be stored"),
     (float("nan"), "nan cannot be stored"),
-    (Decimal("inf"), "cannot be stored: it is no number"),
+    (Decimal("inf"), "cannot be stored: it is not a number"),
     ({1: 2}, "the key 1 cannot be stored"),
     (loop(), "nested deeper than 100"),
     (timedelta.max, "too long to keep"),

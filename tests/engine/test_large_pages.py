@@ -22,6 +22,7 @@ from w3lib.encoding import to_unicode
 
 from scraper import Crawl, FetchError, Page, Skip, Spider
 from scraper.core.charsets import LONG, decode_text
+from scraper.core.json_depth import DEEPEST
 from scraper.engine import Parsing
 from scraper.page.readers import json_text
 from scraper.page.readers.json_text import read_json
@@ -322,15 +323,21 @@ def test_host_36_long_texts_are_decoded_as_short_ones(codec: str) -> None:
 
 
 def test_long_json_is_read_as_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same values, whichever scanner; and the same errors."""
-    monkeypatch.setattr(json_text, "MANY", many := 3_000)
-    values = [{"a": [1, 2.5, None, True, "x\n\u00e4"], "b": {}, "c": []}] * (many // 4)
+    """The same values, whichever scanner; and the same errors, also for what is nested too deep."""
+    values = [{"a": [1, 2.5, None, True, "x\n\u00e4"], "b": {}, "c": []}] * 750
     text = json.dumps(values)
+    deepest = "[" * DEEPEST + "]" * DEEPEST
+    broken = [text[:-1], text + "x", "[" * 3_001, f"[{deepest}]", "\ufeff" + text]
+    short = [_error_of(one) for one in broken]
+    monkeypatch.setattr(json_text, "MANY", 200)
     assert read_json(text) == values
     assert read_json(text.encode("utf-16")) == values
-    for broken in (text[:-1], text + "x", "[" * (many + 1), "\ufeff" + text):
-        with pytest.raises((ValueError, RecursionError)) as theirs:
-            json.loads(broken)
-        with pytest.raises(theirs.type) as ours:
-            read_json(broken)
-        assert str(ours.value)[:30] == str(theirs.value)[:30]
+    assert read_json(deepest) == json.loads(deepest)
+    assert [_error_of(one) for one in broken] == short
+    assert short[2:4] == [f"nested deeper than {DEEPEST} levels"] * 2
+
+
+def _error_of(text: str) -> str:
+    with pytest.raises(ValueError, match=r"\w") as error:
+        read_json(text)
+    return str(error.value)

@@ -240,7 +240,7 @@ class Line:
 BAD: dict[str, tuple[Any, str]] = {
     "surrogate": ("\ud800", r"value: half a character .*'\\ud800'"),
     "too large": (2**63, "value: 9223372036854775808 does not fit 64 bits"),
-    "nan": (float("nan"), "value: nan is no number"),
+    "nan": (float("nan"), "value: nan is not a number"),
     "no type": (object(), "value: an object cannot be stored"),
     "deep": ({1: 2}, "value: a dict with the key 1 cannot be stored"),
     "twice": ("twice", "code 'c1': another row has it"),

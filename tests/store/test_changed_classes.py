@@ -6,8 +6,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import make_dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -29,6 +29,13 @@ from scraper.store.rows.tables import ItemTables, Provenance
 from scraper.testing import Site, simulate
 
 UPC: tuple[str, Any] = ("upc", Annotated[str, Key])
+
+
+@contextmanager
+def opened(path: str = ":memory:") -> Iterator[Store]:
+    store = Store(path)
+    with closing(store.conn):
+        yield store
 
 
 def item_class(*fields: Any, **options: Any) -> Any:
@@ -73,8 +80,9 @@ class Store:
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store()
+def store() -> Iterator[Store]:
+    with opened() as store:
+        yield store
 
 
 def test_a_new_field_is_a_new_column(store: Store) -> None:
@@ -162,13 +170,15 @@ def test_a_type_that_loses_something_is_refused(
     tmp_path: Path, before: Any, after: Any, values: list[Any], reason: str
 ) -> None:
     """Nothing is altered; the message names table, column, types, how many values, and the command, quoted."""
-    store = Store(str(tmp_path / "my books.db"))
-    store.crawl(item_class(("x", before)), list(zip("ab", values, strict=True)))
-    dump = list(store.conn.iterdump())
-    with pytest.raises(StoreError, match=f"column x of table book is {reason}") as error:
-        store.crawl(item_class(("x", after)))
-    assert str(error.value).endswith(f"scraper migrate '{tmp_path}/my books.db' 'my books.py' --accept-loss")
-    assert list(store.conn.iterdump()) == dump
+    with opened(str(tmp_path / "my books.db")) as store:
+        store.crawl(item_class(("x", before)), list(zip("ab", values, strict=True)))
+        dump = list(store.conn.iterdump())
+        with pytest.raises(StoreError, match=f"column x of table book is {reason}") as error:
+            store.crawl(item_class(("x", after)))
+        assert str(error.value).endswith(
+            f"scraper migrate '{tmp_path}/my books.db' 'my books.py' --accept-loss"
+        )
+        assert list(store.conn.iterdump()) == dump
 
 
 def test_an_accepted_loss_keeps_what_can_be_kept(store: Store) -> None:
@@ -315,26 +325,26 @@ def test_sec_55_hostile_names_survive_a_rewrite(store: Store) -> None:
 @given(after=st.integers(1, 60))
 def test_a_change_that_is_interrupted_leaves_the_table_as_it_was(after: int) -> None:
     """Whatever instruction it dies at, rows, history, indexes and records are those of before."""
-    store = Store()
-    store.crawl(item_class(("x", int), index=["x"]), [(f"u{n}", n) for n in range(20)])
-    store.crawl(item_class(("x", int), index=["x"]), [("u1", 99)])
-    dump = list(store.conn.iterdump())
-    left = after
+    with opened() as store:
+        store.crawl(item_class(("x", int), index=["x"]), [(f"u{n}", n) for n in range(20)])
+        store.crawl(item_class(("x", int), index=["x"]), [("u1", 99)])
+        dump = list(store.conn.iterdump())
+        left = after
 
-    def interrupt() -> int:
-        nonlocal left
-        left -= 1
-        return left < 0
+        def interrupt() -> int:
+            nonlocal left
+            left -= 1
+            return left < 0
 
-    store.conn.set_progress_handler(interrupt, 100)
-    try:
-        store.crawl(item_class(("x", str), ("y", int | None), unique=["x"]))
-    except sqlite3.OperationalError:
-        store.conn.set_progress_handler(None, 0)
-        assert list(store.conn.iterdump()) == dump
-    else:
-        store.conn.set_progress_handler(None, 0)
-        assert store.columns() == {"upc": "TEXT", "x": "TEXT", "y": "INTEGER"}
+        store.conn.set_progress_handler(interrupt, 100)
+        try:
+            store.crawl(item_class(("x", str), ("y", int | None), unique=["x"]))
+        except sqlite3.OperationalError:
+            store.conn.set_progress_handler(None, 0)
+            assert list(store.conn.iterdump()) == dump
+        else:
+            store.conn.set_progress_handler(None, 0)
+            assert store.columns() == {"upc": "TEXT", "x": "TEXT", "y": "INTEGER"}
 
 
 KILLED = """
@@ -355,16 +365,15 @@ store.crawl(item_class(("x", str)))
 def test_cr_05_a_process_that_dies_in_a_rewrite_loses_nothing(tmp_path: Path) -> None:
     """Killed between dropping the old table and naming the new one: the next opening finds the old one."""
     db = tmp_path / "books.db"
-    store = Store(str(db))
-    store.crawl(item_class(("x", int)), [("a", 7)])
-    store.conn.close()
+    with opened(str(db)) as store:
+        store.crawl(item_class(("x", int)), [("a", 7)])
     code = KILLED.format(path=[str(Path(__file__).parent), str(ROOT / "tests"), str(ROOT)], db=str(db))
     done = subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ}, capture_output=True)
     assert done.returncode == 9, done.stderr
-    store = Store(str(db))
-    assert store.ask("SELECT upc, x FROM book") == [("a", 7)]
-    assert store.columns()["x"] == "INTEGER"
-    assert store.ask("PRAGMA integrity_check") == [("ok",)]
+    with opened(str(db)) as store:
+        assert store.ask("SELECT upc, x FROM book") == [("a", 7)]
+        assert store.columns()["x"] == "INTEGER"
+        assert store.ask("PRAGMA integrity_check") == [("ok",)]
 
 
 # ------------------------------------------------------------------------------------------- values

@@ -109,7 +109,8 @@ def test_an_old_database_can_be_read_as_it_is(old: Path) -> None:
 
 def test_an_unfinished_run_of_an_old_database_is_ended(old: Path, tmp_path: Path) -> None:
     """Killed under an older version, resumed under this one: the same items as an undisturbed crawl, and it is said."""
-    version = int(sqlite3.connect(old).execute("PRAGMA user_version").fetchone()[0])
+    with closing(sqlite3.connect(old)) as conn:
+        version = int(conn.execute("PRAGMA user_version").fetchone()[0])
     told: list[str] = []
     made = old_shop.crawl(
         old,

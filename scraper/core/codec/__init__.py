@@ -11,10 +11,11 @@ from scraper.core.codec.classes import (
     short_repr,
     values_of,
 )
-from scraper.core.codec.json_codec import build, decode, decode_arguments, encode, encode_arguments
+from scraper.core.codec.json_codec import TOO_DEEP, build, decode, decode_arguments, encode, encode_arguments
 from scraper.core.codec.type_checks import is_valid
 
 __all__ = [
+    "TOO_DEEP",
     "Exact",
     "Field",
     "Key",

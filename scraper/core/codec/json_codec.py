@@ -28,10 +28,11 @@ from scraper.core.codec.classes import (
 from scraper.core.codec.value_conversions import mismatch
 from scraper.core.codec.value_kinds import KINDS, kind_of_type, kind_of_value
 
-__all__ = ["CONTAINERS", "build", "decode", "decode_arguments", "encode", "encode_arguments"]
+__all__ = ["CONTAINERS", "TOO_DEEP", "build", "decode", "decode_arguments", "encode", "encode_arguments"]
 
 #: Deeper values are refused: a cycle never ends, and nothing real is nested so deep.
 MAX_DEPTH = 100
+TOO_DEEP = f"a value nested deeper than {MAX_DEPTH} levels cannot be stored"
 
 #: What has a value of one of these types as it is, in JSON too.
 _PLAIN = frozenset({kind.python_type for kind in KINDS if kind.as_in_json} | {type(None)})
@@ -50,7 +51,7 @@ def encode(value: Any, depth: int = 0) -> Any:
     if kind in _PLAIN:
         return value
     if depth > MAX_DEPTH:
-        raise TypeError(f"a value nested deeper than {MAX_DEPTH} levels cannot be stored")
+        raise TypeError(TOO_DEEP)
     if kind is list or kind is tuple:
         return [encode(item, depth + 1) for item in value]
     if isinstance(value, dict):

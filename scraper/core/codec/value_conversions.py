@@ -107,7 +107,7 @@ def float_to_sql(value: Any) -> float:
         raise TypeError(mismatch(float, value))
     number = float(value)
     if not math.isfinite(number):
-        raise ValueError(f"{number!r} is no number")
+        raise ValueError(f"{number!r} is not a number")
     if number != value:
         raise ValueError(f"{short_repr(value)} has more digits than a float keeps")
     return number
@@ -115,7 +115,7 @@ def float_to_sql(value: Any) -> float:
 
 def _finite(value: Decimal) -> Decimal:
     if not value.is_finite():
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
     return value
 
 
@@ -221,13 +221,13 @@ def isoformat(value: Any) -> Any:
 
 def float_to_json(value: float) -> float:
     if not math.isfinite(value):
-        raise TypeError(f"{value!r} cannot be stored: it is no number")
+        raise TypeError(f"{value!r} cannot be stored: it is not a number")
     return float(value)
 
 
 def decimal_to_json(value: Decimal) -> str:
     if not value.is_finite():
-        raise TypeError(f"{value!r} cannot be stored: it is no number")
+        raise TypeError(f"{value!r} cannot be stored: it is not a number")
     return str(value)
 
 

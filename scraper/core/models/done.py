@@ -1,4 +1,4 @@
-"""Everything a visit produced, and what became of it."""
+"""Everything a visit produced, and the answer of who stored it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What became of a `Done`. Not `written`: the lease was lost and nothing was stored.
+    """The answer to a `Done`. Not `written`: the lease was lost and nothing was stored.
 
     `due` names the domains that have new work, and from when (unix seconds).
     """

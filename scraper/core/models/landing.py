@@ -1,4 +1,4 @@
-"""What became of a request whose answer redirects to another URL."""
+"""How a request ended whose answer redirects to another URL."""
 
 from __future__ import annotations
 

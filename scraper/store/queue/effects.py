@@ -53,7 +53,7 @@ class QueueEffects:
             _end(conn, request, outcome, now)
         for name, value in effects.counts.items():
             deltas[name] += value
-        if outcome.kind != "waiting":  # put back unasked: that is no further try
+        if outcome.kind != "waiting":  # put back before it was asked: not a try
             deltas[_COUNTED[outcome.name]] += 1
         return due
 
