@@ -208,15 +208,15 @@ def test_every_type_has_its_column(annotation: Any, value: Any, kind: str, store
         (str, "\ud800", "lone surrogate"),
         (Decimal, Decimal("0.12345678901234567890"), "Annotated[Decimal, Exact]"),
         (Decimal, Decimal("1E+999999"), "Exact"),
-        (Annotated[Decimal, Exact], Decimal("inf"), "no number"),
+        (Annotated[Decimal, Exact], Decimal("inf"), "not a number"),
         (Annotated[Decimal, Exact], 1.5, "Decimal expected"),
         (Any, object(), "an object cannot be stored"),
-        (Any, 1j, "no type that can be stored"),
+        (Any, 1j, "not a type that can be stored"),
         (list, [object()], "an object cannot be stored"),
         (dict, {1: 2}, "key 1"),
         (list[str], ["\ud800"], "lone surrogate"),
-        (list[float], [float("nan")], "no number"),
-        (Any, float("nan"), "no number"),
+        (list[float], [float("nan")], "not a number"),
+        (Any, float("nan"), "not a number"),
         (datetime, datetime.min.replace(tzinfo=timezone(timedelta(hours=2))), "out of range"),
     ],
 )
@@ -331,7 +331,7 @@ def test_sec_55_hostile_names_that_quoting_makes_safe_are_columns(name: str) -> 
         ({"_rowid_": 1}, "used by the framework"),
         ({}, "empty dict"),
         ({"x": object()}, "an object cannot be stored"),
-        ({"x": 1j}, "no type that can be stored"),
+        ({"x": 1j}, "not a type that can be stored"),
     ],
 )
 def test_sec_55_names_sqlite_cannot_have_are_refused(item: Any, reason: str) -> None:

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import scraper.reports
 from scraper import Key, Page, Skip, Spider
-from scraper.cli.main import cli
+from scraper.cli.group import cli
 from scraper.query import Reading
 from scraper.reports.diff import Pair, choose_runs, compare
 from scraper.reports.explain import explain

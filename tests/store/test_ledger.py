@@ -18,7 +18,6 @@ from scraper.core.models import (
     Column,
     Command,
     DomainLease,
-    Done,
     Ending,
     ItemRow,
     NewRun,
@@ -29,6 +28,7 @@ from scraper.core.models import (
     Table,
 )
 from scraper.errors import DatabaseInUse, StoreError, TableError, UsageError
+from tests.support.finished_visit import finished
 
 NOW = 1_000_000.0
 BOOKS = NewRun("books", "books.py", "books", {"arguments": {}, "start": [], "settings": {}})
@@ -48,7 +48,7 @@ async def opened(path: Path | str, said: list[str] | None = None) -> AsyncIterat
         await ledger.close()
 
 
-async def finished(frontier: Frontier, outcome: Outcome, items: list[ItemRow], name: str = "1") -> None:
+async def end_page(frontier: Frontier, outcome: Outcome, items: list[ItemRow], name: str = "1") -> None:
     """One page of a domain of its own: queued, claimed, and ended as told."""
     host = f"{name}.example"
     request = QueuedRequest(
@@ -57,7 +57,7 @@ async def finished(frontier: Frontier, outcome: Outcome, items: list[ItemRow], n
     await frontier.add([request], now=NOW)
     (lease,) = await claimed(frontier)
     assert (
-        await frontier.complete(lease, Done(lease.requests[0], outcome, items=items), now=NOW + 1)
+        await frontier.complete(lease, finished(lease.requests[0], outcome, items=items), now=NOW + 1)
     ).written
     await frontier.release([lease], now=NOW + 1)
 
@@ -69,7 +69,7 @@ async def claimed(frontier: Frontier) -> list[DomainLease]:
 async def with_a_book(ledger: Ledger) -> Run:
     """A complete run that stored one row."""
     run = await ledger.begin(BOOKS, [BOOK], now=NOW)
-    await finished(ledger.frontier(run.id, Budget()), Outcome.ok(200), [ItemRow(BOOK, ("1", "One"), 0)])
+    await end_page(ledger.frontier(run.id, Budget()), Outcome.ok(200), [ItemRow(BOOK, ("1", "One"), 0)])
     await ledger.end(run.id, Ending("complete", None, 10), now=NOW + 2)
     return run
 
@@ -122,7 +122,7 @@ async def test_a_refused_table_leaves_a_run_as_it_was(tmp_path: Path) -> None:
     """A run that cannot go on because of its tables is not reopened, and nothing that failed is queued again."""
     async with opened(tmp_path / "a.db") as ledger:
         run = await with_a_book(ledger)
-        await finished(ledger.frontier(run.id, Budget()), Outcome.failed("http", "HTTP 500", 500), [], "2")
+        await end_page(ledger.frontier(run.id, Budget()), Outcome.failed("http", "HTTP 500", 500), [], "2")
         for going_on in (
             ledger.reopen(run, [NUMBERED], now=NOW + 3),
             ledger.requeue_failed(run, None, [NUMBERED], now=NOW + 3),
@@ -157,7 +157,7 @@ async def test_what_failed_is_queued_again(tmp_path: Path) -> None:
     async with opened(tmp_path / "a.db") as ledger:
         run = await ledger.begin(BOOKS, [], now=NOW)
         frontier = ledger.frontier(run.id, Budget())
-        await finished(frontier, Outcome.failed("http", "HTTP 500", 500), [])
+        await end_page(frontier, Outcome.failed("http", "HTTP 500", 500), [])
         await ledger.end(run.id, Ending("finished", "pages failed", 10), now=NOW + 2)
         with pytest.raises(UsageError, match="nothing failed with 'timeout' in run 1"):
             await ledger.requeue_failed(run, "timeout", [], now=NOW + 3)
@@ -172,7 +172,7 @@ async def test_chosen_requests_are_queued_again(tmp_path: Path) -> None:
     async with opened(tmp_path / "a.db") as ledger:
         run = await with_a_book(ledger)
         frontier = ledger.frontier(run.id, Budget())
-        await finished(frontier, Outcome.failed("callback", "ValueError", 200), [], "2")
+        await end_page(frontier, Outcome.failed("callback", "ValueError", 200), [], "2")
         await ledger.requeue(run.id, [1, 2, 77], now=NOW + 3)
         counted = await ledger.counters(run.id)
         assert (counted["pages"], counted["failed"], counted["queued"]) == (1, 0, 1)
@@ -198,9 +198,9 @@ async def test_items_are_counted_over_processes(tmp_path: Path) -> None:
         mate = await store.join(str(tmp_path / "a.db"), now=NOW, inline=True)
         try:
             books = [ItemRow(BOOK, (sku, "x"), n) for n, sku in enumerate(["1", "2", None])]
-            await finished(ledger.frontier(run.id, Budget()), Outcome.ok(200), books)
+            await end_page(ledger.frontier(run.id, Budget()), Outcome.ok(200), books)
             assert not await mate.has_items(run.id, 3)
-            await finished(mate.frontier(run.id, Budget()), Outcome.ok(200), books[:1], "2")
+            await end_page(mate.frontier(run.id, Budget()), Outcome.ok(200), books[:1], "2")
             assert [await ledger.has_items(run.id, n) for n in (1, 3, 4)] == [True, True, False]
         finally:
             await mate.close()
@@ -213,7 +213,7 @@ async def test_altered_tables_are_told_once_stored(tmp_path: Path) -> None:
         run = await with_a_book(ledger)
         frontier = ledger.frontier(run.id, Budget())
         for name in ("2", "3"):
-            await finished(frontier, Outcome.ok(200), [ItemRow(WIDER, (name, "x", 1), 0)], name)
+            await end_page(frontier, Outcome.ok(200), [ItemRow(WIDER, (name, "x", 1), 0)], name)
     assert said == ["table book: new column price, NULL in the rows stored before"]
 
 
@@ -239,7 +239,7 @@ async def test_the_end_prunes_old_runs(tmp_path: Path) -> None:
         await with_a_book(ledger)
         for _ in range(2):
             run = await ledger.begin(BOOKS, [BOOK], now=NOW + 3)
-            await finished(ledger.frontier(run.id, Budget()), Outcome.ok(200), [])
+            await end_page(ledger.frontier(run.id, Budget()), Outcome.ok(200), [])
             await ledger.end(run.id, Ending("finished", None, 1), now=NOW + 4)
     assert rows(tmp_path / "a.db", "SELECT DISTINCT run FROM _requests") == [(3,)]
     assert rows(tmp_path / "a.db", "SELECT id, pruned FROM _runs") == [(1, 1), (2, 1), (3, 0)]
@@ -339,7 +339,7 @@ async def test_an_undo_that_a_later_row_forbids_is_a_sentence(tmp_path: Path) ->
         for books in ([("1", "One")], [("1", "Other")], [("2", "One")]):
             run = await ledger.begin(BOOKS, [unique], now=NOW)
             rows_ = [ItemRow(unique, book, n) for n, book in enumerate(books)]
-            await finished(ledger.frontier(run.id, Budget()), Outcome.ok(200), rows_)
+            await end_page(ledger.frontier(run.id, Budget()), Outcome.ok(200), rows_)
             await ledger.end(run.id, Ending("finished", None, 10), now=NOW + 2)
     with pytest.raises(UsageError, match=r"run 2 cannot be undone: .*; a later row took a unique value"):
         store.maintain(str(path)).undo(2, shown="a", now=NOW)
