@@ -167,8 +167,8 @@ class Results:
         if (page := done.page) is not None:
             conn.execute(
                 "INSERT OR REPLACE INTO _pages (request, run, url, status, headers, body, place)"
-                " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7"
-                " WHERE (SELECT count(*) FROM _pages WHERE run = ?2 AND place = ?7 AND request <> ?1) < ?8",
+                " SELECT ?, ?, ?, ?, ?, ?, ?"
+                " WHERE (SELECT count(*) FROM _pages WHERE run = ? AND place = ? AND request <> ?) < ?",
                 (
                     request,
                     self._run,
@@ -177,6 +177,9 @@ class Results:
                     json.dumps(page.headers),
                     page.body,
                     error.place,
+                    self._run,
+                    error.place,
+                    request,
                     KEPT,
                 ),
             )
