@@ -326,8 +326,8 @@ def _plant(path: str, sends: int) -> None:
         conn.execute("BEGIN")
         conn.executemany(
             "INSERT INTO _sends (run, request, domain, kind, url, sent, ended, status, bytes, pace)"
-            " VALUES (1, 0, 1, 'page', 'https://a.test/' || ?1, 1e9 + ?1 * 0.2, 1e9 + ?1 * 0.2 + 0.1, 200, 1, 1)",
-            ((number,) for number in range(sends)),
+            " VALUES (1, 0, 1, 'page', 'https://a.test/' || :n, 1e9 + :n * 0.2, 1e9 + :n * 0.2 + 0.1, 200, 1, 1)",
+            ({"n": number} for number in range(sends)),
         )
         conn.execute("COMMIT")
 

@@ -192,7 +192,7 @@ for module, name, method in cases:
         text = text.encode() if isinstance(pattern.pattern, bytes) else text
         begun = time.process_time()
         call = getattr(pattern, method)
-        call("", text) if method == "sub" and isinstance(text, str) else sum(1 for _ in call(text)) if method == "finditer" else call(text)
+        call(type(text)(), text) if method == "sub" else sum(1 for _ in call(text)) if method == "finditer" else call(text)
         if (took := time.process_time() - begun) > size / 1e6:
             slow.append([module, name, method, start, unit, round(took, 3)])
 print(json.dumps(slow))

@@ -174,8 +174,8 @@ class _Keyed:
         order = ", ".join(map(quoted, self._keys))
         rows = self._conn.execute(
             f"SELECT {self._columns} FROM {quoted(self._table)}"  # noqa: S608 - quoted
-            f" WHERE {BEGUN} > ?1 OR _gone_run > ?1 ORDER BY {order}",
-            (self._pair.old,),
+            f" WHERE {BEGUN} > :old OR _gone_run > :old ORDER BY {order}",
+            {"old": self._pair.old},
         )
         for row in rows:
             before, after = self._at(row, self._pair.old), self._at(row, self._pair.new)
@@ -224,11 +224,11 @@ class _Keyed:
 
 def _keyless(conn: sqlite3.Connection, table: str, own: Sequence[str], pair: Pair) -> Iterator[Change]:
     columns = ", ".join(map(quoted, own))
-    old, new = (f"sum(_first_run <= {mark} AND _run >= {mark})" for mark in ("?1", "?2"))
+    old, new = (f"sum(_first_run <= {mark} AND _run >= {mark})" for mark in (":old", ":new"))
     rows = conn.execute(
         f"SELECT {columns}, {new} - {old} AS more FROM {quoted(table)}"  # noqa: S608 - quoted
-        f" WHERE _run >= ?1 AND _first_run <= ?2 GROUP BY {columns} HAVING more <> 0 ORDER BY {columns}",
-        (pair.old, pair.new),
+        f" WHERE _run >= :old AND _first_run <= :new GROUP BY {columns} HAVING more <> 0 ORDER BY {columns}",
+        {"old": pair.old, "new": pair.new},
     )
     for *values, more in rows:
         fields = dict(zip(own, values, strict=True))

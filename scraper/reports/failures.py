@@ -31,17 +31,17 @@ _PROBLEMS = """
 SELECT f.kind, f.status, f.count, r.url, coalesce(e.message, r.why, ''), coalesce(e.place, ''), coalesce(e.detail, '')
 FROM (
     SELECT kind, status, count(*) AS count, min(id) AS request, NULL AS error FROM _requests r
-    WHERE run = ?1 AND state = 2 AND NOT EXISTS (SELECT 1 FROM _errors WHERE request = r.id)
+    WHERE run = :run AND state = 2 AND NOT EXISTS (SELECT 1 FROM _errors WHERE request = r.id)
     GROUP BY kind, status
     UNION ALL
     SELECT e.kind, NULL, count(*), min(e.request), e.id FROM _errors e JOIN _requests r ON r.id = e.request
-    WHERE e.run = ?1 AND r.state IN (0, 2) AND e.id = (SELECT max(id) FROM _errors WHERE request = e.request)
+    WHERE e.run = :run AND r.state IN (0, 2) AND e.id = (SELECT max(id) FROM _errors WHERE request = e.request)
     GROUP BY e.kind, e.place
 ) f JOIN _requests r ON r.id = f.request LEFT JOIN _errors e ON e.id = f.error
-WHERE ?2 IS NULL OR f.kind = ?2 ORDER BY f.count DESC, f.request
+WHERE :kind IS NULL OR f.kind = :kind ORDER BY f.count DESC, f.request
 """
 
 
 def problems_of(conn: sqlite3.Connection, run: int, kind: str | None = None) -> Sequence[Problem]:
     """What failed in a run, of one kind or of any, most frequent first."""
-    return [Problem(*row) for row in conn.execute(_PROBLEMS, (run, kind))]
+    return [Problem(*row) for row in conn.execute(_PROBLEMS, {"run": run, "kind": kind})]

@@ -37,7 +37,7 @@ class Host:
 _HOSTS = """
 WITH gaps AS (
     SELECT id, domain, pace, ended - sent AS took, sent - lag(sent) OVER (PARTITION BY domain ORDER BY sent) AS gap
-    FROM _sends WHERE run = ?1),
+    FROM _sends WHERE run = :run),
 per AS (
     SELECT domain, count(*) AS sends, min(gap) AS smallest, avg(took) AS took, max(id) AS newest, pace
     FROM gaps GROUP BY domain)
@@ -45,13 +45,13 @@ SELECT d.name, coalesce(per.sends, 0), q.ok, round(per.smallest, 3), round(per.t
     p.gap, d.auto_rate, d.auto_why, q.parked, q.owner IS NOT NULL, q.ready_at, d.not_before, d.waits_for
 FROM _queues q JOIN _domains d ON d.id = q.domain LEFT JOIN per ON per.domain = q.domain
     LEFT JOIN _paces p ON p.id = per.pace
-WHERE q.run = ?1 ORDER BY coalesce(per.sends, 0) DESC, d.name
+WHERE q.run = :run ORDER BY coalesce(per.sends, 0) DESC, d.name
 """
 
 
 def hosts_of(conn: sqlite3.Connection, run: int, now: float) -> list[Host]:
     """The domains of a run, those asked most first, as they are at `now` (unix)."""
-    return [_host(row, now) for row in conn.execute(_HOSTS, (run,))]
+    return [_host(row, now) for row in conn.execute(_HOSTS, {"run": run})]
 
 
 def _host(row: tuple[Any, ...], now: float) -> Host:

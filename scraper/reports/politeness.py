@@ -170,7 +170,7 @@ _SENDS = """
 SELECT s.id, s.domain, s.run, s.request, s.kind, s.sent, s.ended, s.status, s.hold,
     p.gap, coalesce(p.pause, 0), coalesce(p.concurrency, 0), p.agent
 FROM _sends s LEFT JOIN _paces p ON p.id = s.pace
-WHERE ?1 IS NULL OR s.run = ?1
+WHERE :run IS NULL OR s.run = :run
 ORDER BY s.domain, s.sent, s.id
 """
 
@@ -198,7 +198,7 @@ def politeness_of(
 
 def prove(conn: sqlite3.Connection, run: int | None = None) -> Iterator[DomainProof]:
     """One proof for each domain that was sent to, in all runs of the database or in one."""
-    sends = map(_SendRow._make, conn.execute(_SENDS, (run,)))
+    sends = map(_SendRow._make, conn.execute(_SENDS, {"run": run}))
     rules = RulesThen(conn)
     for domain, of_domain in groupby(sends, key=lambda send: send.domain):
         (name,) = conn.execute("SELECT name FROM _domains WHERE id = ?", (domain,)).fetchone()

@@ -56,9 +56,9 @@ class RulesThen:
 
     def _read(self, origin: str) -> list[_Version]:
         rows = self._conn.execute(
-            "SELECT robots, since, NULL FROM _origins WHERE origin = ?1"
-            " UNION ALL SELECT robots, since, until FROM _robots WHERE origin = ?1 ORDER BY since DESC",
-            (origin,),
+            "SELECT robots, since, NULL FROM _origins WHERE origin = :origin"
+            " UNION ALL SELECT robots, since, until FROM _robots WHERE origin = :origin ORDER BY since DESC",
+            {"origin": origin},
         ).fetchall()
         return [
             _Version(since, float("inf") if until is None else until, Rules(OriginFacts(origin, robots, 0.0)))

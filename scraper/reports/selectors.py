@@ -34,18 +34,18 @@ class SelectorHits:
 _MISSED = """
 SELECT place, function, call, selector, sum(pages), sum(matched), min(first_miss), max(meant), max(meant_matches),
     (SELECT max(e.run) FROM _selectors e JOIN _runs o ON o.id = e.run JOIN _runs r ON r.series = o.series
-     WHERE r.id = ?1 AND e.run < ?1 AND e.matched > 0 AND e.selector = s.selector
+     WHERE r.id = :run AND e.run < :run AND e.matched > 0 AND e.selector = s.selector
      AND e.function IN (s.function, ''))
-FROM _selectors s WHERE run = ?1
+FROM _selectors s WHERE run = :run
 GROUP BY place, function, call, selector
-HAVING sum(matched) = 0 OR (?2 AND sum(matched) < sum(pages))
+HAVING sum(matched) = 0 OR (:partly AND sum(matched) < sum(pages))
 ORDER BY sum(matched) > 0, sum(pages) DESC, place
 """
 
 
 def missed_selectors(conn: sqlite3.Connection, run: int, *, partly: bool = False) -> Sequence[SelectorHits]:
     """The selectors of a run that never matched, most often asked first; `partly`: and those that sometimes did."""
-    return [SelectorHits(*row) for row in conn.execute(_MISSED, (run, partly))]
+    return [SelectorHits(*row) for row in conn.execute(_MISSED, {"run": run, "partly": partly})]
 
 
 @dataclass(frozen=True, slots=True)

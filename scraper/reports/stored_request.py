@@ -35,14 +35,14 @@ class StoredRequest:
 _FIND = """
 SELECT r.run, r.url, r.depth, r.callback, r.priority, r.options, r.body, o.options, p.url, p.status, p.headers, p.body
 FROM _requests r JOIN _runs o ON o.id = r.run LEFT JOIN _pages p ON p.request = r.id
-WHERE r.url = ?1 OR p.url = ?1 ORDER BY r.run DESC, p.url IS NULL, r.id DESC LIMIT 1
+WHERE r.url = :url OR p.url = :url ORDER BY r.run DESC, p.url IS NULL, r.id DESC LIMIT 1
 """
 
 
 def stored_request(conn: sqlite3.Connection, url: str) -> StoredRequest | None:
     """The request of the newest run that has this URL, one whose page was kept before others."""
     try:
-        row = conn.execute(_FIND, (normalize(url),)).fetchone()
+        row = conn.execute(_FIND, {"url": normalize(url)}).fetchone()
     except ValueError:
         return None
     if row is None:

@@ -18,12 +18,12 @@ from scraper.store.results import PageSink
 from scraper.store.rows.prune import prune_some
 from scraper.store.rows.shapes import Occasion, adapt
 
-__all__ = ["MEMORY", "SqliteLedger"]
+__all__ = ["MEMORY", "SqliteLedger", "Warn"]
 
 #: The path of a database that is not kept.
 MEMORY = ":memory:"
 
-_Warn = Callable[[str], None]
+Warn = Callable[[str], None]
 
 
 class SqliteLedger:
@@ -34,7 +34,7 @@ class SqliteLedger:
     stored), and that another program keeps the log from being folded.
     """
 
-    def __init__(self, database: Database, warn: _Warn) -> None:
+    def __init__(self, database: Database, warn: Warn) -> None:
         self._database = database
         self._writer = database.writer
         self._warn = warn
@@ -43,7 +43,7 @@ class SqliteLedger:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
-    async def open(cls, path: str, *, holder: str, now: float, inline: bool, warn: _Warn) -> SqliteLedger:
+    async def open(cls, path: str, *, holder: str, now: float, inline: bool, warn: Warn) -> SqliteLedger:
         """Open or create a database and lock it. Raises StoreError or DatabaseInUse.
 
         `holder` says in words whose crawl it is. `inline` runs all work in the loop's own thread, as virtual time needs.
@@ -60,7 +60,7 @@ class SqliteLedger:
         return made
 
     @classmethod
-    async def join(cls, path: str, *, now: float, inline: bool, warn: _Warn) -> SqliteLedger:
+    async def join(cls, path: str, *, now: float, inline: bool, warn: Warn) -> SqliteLedger:
         """Open a database that the crawl of this process has locked. Raises StoreError."""
         return cls(await Database.join(path, now=now, inline=inline), warn)
 

@@ -67,8 +67,8 @@ def page(
     """A page of request `request`; its fingerprint is the id as a byte unless given."""
     fingerprint = bytes([request]) if fingerprint is None else fingerprint
     conn.execute(
-        "INSERT OR IGNORE INTO _requests (id, run, domain, fingerprint, url, callback) VALUES (?1, ?1, 1, ?2, '', '')",
-        (request, fingerprint),
+        "INSERT OR IGNORE INTO _requests (id, run, domain, fingerprint, url, callback) VALUES (?, ?, 1, ?, '', '')",
+        (request, request, fingerprint),
     )
     return Provenance(f"https://a.test/{request}", run, NOW, request, fingerprint)
 

@@ -51,10 +51,11 @@ class DomainRow(NamedTuple):
 def upcoming_domains(conn: sqlite3.Connection, run: int, now: float, limit: int) -> list[Upcoming]:
     """Up to `limit` domains of a run without an owner that are due later, soonest first."""
     rows = conn.execute(
-        "SELECT d.name, q.ready_at, coalesce(d.waits_for, CASE WHEN d.not_before > ?2 THEN 'Retry-After' ELSE 'retries' END)"
+        "SELECT d.name, q.ready_at,"
+        " coalesce(d.waits_for, CASE WHEN d.not_before > :now THEN 'Retry-After' ELSE 'retries' END)"
         " FROM _queues q JOIN _domains d ON d.id = q.domain"
-        " WHERE q.run = ?1 AND q.ready_at > ?2 AND q.owner IS NULL ORDER BY q.ready_at LIMIT ?3",
-        (run, now, limit),
+        " WHERE q.run = :run AND q.ready_at > :now AND q.owner IS NULL ORDER BY q.ready_at LIMIT :limit",
+        {"run": run, "now": now, "limit": limit},
     ).fetchall()
     return [Upcoming(*row) for row in rows]
 

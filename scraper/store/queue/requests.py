@@ -118,7 +118,10 @@ class Queue:
         """Requests of one domain; returns how many were new."""
         new = conn.executemany(_INSERT, [self._values(request, domain) for request in requests]).rowcount
         if new < len(requests):
-            better = [(r.depth, r.options.priority, self.run, r.fingerprint) for r in requests]
+            better = (
+                (r.depth, r.options.priority, self.run, r.fingerprint, r.depth, r.options.priority)
+                for r in requests
+            )
             conn.executemany(_IMPROVE, better)
         return new
 
@@ -200,8 +203,8 @@ ON CONFLICT (run, fingerprint) DO NOTHING
 """
 
 _IMPROVE = """
-UPDATE _requests SET depth = min(depth, ?1), priority = max(priority, ?2)
-WHERE run = ?3 AND fingerprint = ?4 AND state = 0 AND (depth > ?1 OR priority < ?2)
+UPDATE _requests SET depth = min(depth, ?), priority = max(priority, ?)
+WHERE run = ? AND fingerprint = ? AND state = 0 AND (depth > ? OR priority < ?)
 """
 
 _DUE = f"""

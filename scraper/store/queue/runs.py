@@ -76,7 +76,7 @@ def run_of(conn: sqlite3.Connection, number: int) -> Run:
 def unfinished(conn: sqlite3.Connection, series: str | None = None) -> Run | None:
     """The newest run with work left, of one series or of any."""
     row = conn.execute(
-        f"SELECT {_COLUMNS} FROM _runs WHERE state IN (?, ?) AND (?3 IS NULL OR series = ?3)"  # noqa: S608 - constant text
+        f"SELECT {_COLUMNS} FROM _runs WHERE state IN (?, ?) AND coalesce(series = ?, TRUE)"  # noqa: S608 - constant text
         " ORDER BY id DESC LIMIT 1",
         (*UNFINISHED, series),
     ).fetchone()
@@ -108,9 +108,9 @@ def requeue(conn: sqlite3.Connection, run: int, requests: Sequence[int], now: fl
             (request,),
         )
         conn.execute(
-            "UPDATE _queues SET ready_at = coalesce(min(ready_at, ?1), ?1)"
-            " WHERE run = ?2 AND domain = ?3 AND owner IS NULL AND parked IS NULL",
-            (now, run, domain),
+            "UPDATE _queues SET ready_at = coalesce(min(ready_at, :now), :now)"
+            " WHERE run = :run AND domain = :domain AND owner IS NULL AND parked IS NULL",
+            {"now": now, "run": run, "domain": domain},
         )
         conn.executemany(
             "UPDATE _counters SET value = value + ? WHERE run = ? AND name = ?",

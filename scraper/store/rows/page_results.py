@@ -123,10 +123,10 @@ class PageResults:
             headers = json.dumps(page.headers)
             conn.execute(
                 "INSERT OR REPLACE INTO _pages (request, run, url, status, headers, body, place)"
-                " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7"
-                " WHERE (SELECT count(*) FROM _pages WHERE run = ?2 AND place = ?7 AND request <> ?1) < ?8",
+                " SELECT ?, ?, ?, ?, ?, ?, ?"
+                " WHERE (SELECT count(*) FROM _pages WHERE run = ? AND place = ? AND request <> ?) < ?",
                 (
                     result.request, self._run, page.url, page.status, headers, page.body, error.place,
-                    MAX_FAILED_PAGES,
+                    self._run, error.place, result.request, MAX_FAILED_PAGES,
                 ),
             )  # fmt: skip
