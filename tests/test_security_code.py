@@ -193,7 +193,12 @@ for module, name, method in cases:
         begun = time.process_time()
         call = getattr(pattern, method)
         call(type(text)(), text) if method == "sub" else sum(1 for _ in call(text)) if method == "finditer" else call(text)
-        if (took := time.process_time() - begun) > size / 1e6:
+        took = time.process_time() - begun
+        for _ in range(3 if took > size / 1e6 else 0):  # once may be the machine's
+            begun = time.process_time()
+            call("", text) if method == "sub" and isinstance(text, str) else sum(1 for _ in call(text)) if method == "finditer" else call(text)
+            took = min(took, time.process_time() - begun)
+        if took > size / 1e6:
             slow.append([module, name, method, start, unit, round(took, 3)])
 print(json.dumps(slow))
 """

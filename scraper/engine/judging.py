@@ -71,7 +71,9 @@ class Judge:
             self.reading.spider.check(page)
             return call_with(function, self.reading.spider, page, data)
 
-        collector = self._collector(options.callback, page.url)
+        collector = Collector(
+            self.reading.items, options.callback, self.sending.common.settings.max_yield, page.url
+        )
         document = document_of(page)
         self.ending.hits = document.hits
         done = await self._judge(call, function, collector, Outcome.ok(page.status), large)
@@ -82,9 +84,6 @@ class Judge:
             record = visit_record(self.ending.request.url, page.url, page.headers, effects.links)
             return replace(done, result=replace(done.result, visit=record))
         return done
-
-    def _collector(self, callback: str, url: str) -> Collector:
-        return Collector(self.reading.items, callback, self.sending.common.settings.max_yield, url)
 
     def _data(self, options: Options) -> dict[str, Any]:
         if options.args is None:
@@ -225,6 +224,6 @@ class Judge:
         if error.page is not None and error.kind != "parse":
             with suppress(FetchError):  # the page raises it when it is asked for an element
                 large = await reading.parsing.ready(error.page, self.lane.name)
-        collector = self._collector(name, request.url)
+        collector = Collector(reading.items, name, self.sending.common.settings.max_yield, request.url)
         handler = function
         return await self._judge(lambda: handler(reading.spider, error), function, collector, outcome, large)

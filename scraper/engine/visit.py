@@ -18,7 +18,7 @@ from scraper.core.urls import split
 from scraper.engine.admission import Disallowed, admit
 from scraper.engine.context import Reading, Sending
 from scraper.engine.control import Control
-from scraper.engine.hops import Arrival, Asked, Hop, follow, is_redirect
+from scraper.engine.hops import Arrival, Asked, Hop, follow
 from scraper.engine.judging import Judge
 from scraper.engine.outcome import Ending, kept
 from scraper.engine.redirects import Chain, Redirects, Stored
@@ -61,7 +61,7 @@ class Visit:
     """
 
     __slots__ = (
-        "_chain", "_ending", "_judge", "_lane", "_not_modified", "_revisit", "_sender", "_turn_over", "_type_accepted",
+        "_chain", "_ending", "_first", "_judge", "_lane", "_not_modified", "_revisit", "_sender", "_turn_over", "_type_accepted",
         "_visiting",
     )  # fmt: skip
 
@@ -72,6 +72,7 @@ class Visit:
         self._lane = lane
         self._turn_over = turn_over
         self._chain: Chain | None = None
+        self._first: Hop | None = None
         self._begin(request, reserved=True)
 
     def _begin(self, request: QueuedRequest, *, reserved: bool) -> None:
@@ -141,7 +142,7 @@ class Visit:
         """To the page, over the redirects of the domain. One that leaves the domain ends the visit."""
         settings = self._visiting.sending.common.settings
         while True:
-            if self._revisit.spared(self._now()):
+            if self._revisit.known is not None and self._revisit.spared(self._now()):
                 return await self._spared(Outcome.skipped("revisit", self._revisit.why()))
             request = self._ending.request
             hop = Hop(request.url, split(request.url), request.options)
@@ -160,7 +161,9 @@ class Visit:
 
     @property
     def asked(self) -> set[Asked]:
-        assert self._chain is not None  # asked for when something redirected
+        if self._chain is None:  # the first answer of the visit redirects
+            assert self._first is not None
+            self._chain = Chain(self._first, self._sender.cookies_sent)
         return self._chain.asked
 
     @property
@@ -180,12 +183,12 @@ class Visit:
         reply = await self._sender.send(self._lane, Ask(hop.url, options, kind, self._is_wanted))
         if reply.status == NOT_MODIFIED and options is not hop.options:
             self._not_modified = True
-        elif self._chain is None and is_redirect(reply.status, reply.headers):
-            self._chain = Chain(hop, self._sender.cookies_sent)
+        elif self._first is None:
+            self._first = hop
         return reply
 
     async def leave(self, hop: Hop, reply: Reply) -> Hop | Left | None:
-        assert self._chain is not None  # `ask` made it when the first answer redirected
+        assert self._chain is not None  # `asked` made it when the first answer redirected
         return await self._visiting.redirects.leave(self._lane, self._ending, self._chain, hop, reply.status)
 
     def _is_wanted(self, status: int, headers: httpx.Headers) -> bool:

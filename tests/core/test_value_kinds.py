@@ -220,6 +220,7 @@ MAY_NAME_TYPES = {
     "scraper/core/models/request.py": "Request(revisit=…) may be a timedelta",
     "scraper/errors.py": "Retry(after=…) may be a timedelta",
     "scraper/page/node.py": "the type variable of page.number() and page.decimal()",
+    "scraper/reports/json_form.py": "the JSON that people and tools read: it keeps no type, so it needs no way back",
     "scraper/settings/parsers.py": "the setting of a duration may be a timedelta",
 }
 #: Packages in which a table with a row for each of Python's own types would be a second table of kinds.
