@@ -61,8 +61,8 @@ class Visit:
     """
 
     __slots__ = (
-        "_chain", "_ending", "_first", "_judge", "_lane", "_not_modified", "_revisit", "_sender", "_turn_over", "_type_accepted",
-        "_visiting",
+        "_chain", "_ending", "_first", "_judge", "_lane", "_not_modified", "_revisit", "_sender", "_turn_over",
+        "_type_accepted", "_visiting",
     )  # fmt: skip
 
     def __init__(
