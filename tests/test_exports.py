@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT, Source
 
 import scraper
+from scraper import Crawl, Node, Page
 
 Definition = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -142,3 +143,32 @@ def test_the_wheel_holds_every_module_and_the_typing_marker(tmp_path: Path, pack
     assert {source.path for source in package} | {"scraper/py.typed"} <= held
     assert not [name for name in held if not name.startswith(("scraper/", "scraper-"))]
     assert "scraper = scraper.cli:main" in commands
+
+
+@pytest.mark.parametrize(
+    ("cls", "names"),
+    [
+        (Crawl, {"database", "observe", "run", "run_id", "settings", "status", "stop"}),
+        (
+            Page,
+            {
+                "body",
+                "download",
+                "fetch",
+                "headers",
+                "json",
+                "markdown",
+                "request",
+                "response",
+                "source",
+                "status",
+                "url",
+            },
+        ),
+    ],
+)
+def test_help_shows_an_author_what_is_theirs(cls: type, names: set[str]) -> None:
+    """A page and a crawl have no methods for the engine: besides what nodes share, these are all."""
+    shared = {name for name in dir(Node) if not name.startswith("_")}
+    own = {name for name in dir(cls) if not name.startswith("_")} - shared
+    assert own == names - shared

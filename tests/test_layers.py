@@ -60,7 +60,7 @@ ROWS: dict[str, list[str]] = {
         "transports",
         "__init__",
     ],
-    "scraper.api": ["database", "crawling", "__init__"],
+    "scraper.api": ["database", "job", "crawling", "__init__"],
     "scraper.store": [
         "rows",
         "file",

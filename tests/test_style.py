@@ -88,6 +88,48 @@ def test_modules_are_short(code: list[Source]) -> None:
     assert not found, listed(found)
 
 
+MOST_PARAMETERS = 6
+#: Constructors of values that authors make, and the method that makes such a value anew: keywords with a name each.
+PUBLIC_VALUES = {
+    "scraper/api/job.py CrawlJob.__init__": "what `scraper.Crawl` takes",
+    "scraper/core/models/request.py Request.__init__": "a request",
+    "scraper/core/models/request.py Requests.options": "requests with other options",
+    "scraper/page/page.py Page.__init__": "a page, as tests of spiders make one",
+}
+
+
+def test_functions_take_few_parameters(code: list[Source]) -> None:
+    """No function takes more than six parameters, but for constructors of public values and the commands of click."""
+    found = {
+        f"{source.path} {name}": count
+        for source in code
+        for name, node in functions_of(source.tree)
+        if (count := parameters_of(node)) > MOST_PARAMETERS and not is_command(node)
+    }
+    assert found.keys() == PUBLIC_VALUES.keys(), listed([f"{name} takes {n}" for name, n in found.items()])
+
+
+def functions_of(
+    tree: ast.AST, prefix: str = ""
+) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Every function below a node with its name, that of its class in front."""
+    for node in ast.iter_child_nodes(tree):
+        name = f"{prefix}{getattr(node, 'name', '')}"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield name, node
+        inner = f"{name}." if isinstance(node, ast.ClassDef) else prefix
+        yield from functions_of(node, inner)
+
+
+def parameters_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    taken = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return sum(one.arg not in {"self", "cls"} for one in taken)
+
+
+def is_command(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(ast.unparse(one).startswith("click.command") for one in node.decorator_list)
+
+
 # ------------------------------------------------------------------------------------- exceptions
 
 

@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scraper.api.crawling import Crawl, CrawlOptions, Ended, Member, Options, Resume, crawl, run
+    from scraper.api.crawling import Crawl, CrawlOptions, crawl, run
 
-__all__ = ["Crawl", "CrawlOptions", "Ended", "Member", "Options", "Resume", "crawl", "run"]
+__all__ = ["Crawl", "CrawlOptions", "crawl", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scraper.api import Crawl, Resume
+from scraper.api.job import CrawlJob
 from scraper.cli.terminal.json_events import JsonEvents
 from scraper.cli.terminal.region import Region, is_terminal, screen
 from scraper.cli.terminal.report import Reporter
 from scraper.cli.terminal.signals import heeding
 from scraper.core.models import Run
+from scraper.engine.options import Resume
 from scraper.errors import UsageError
 from scraper.events import GRACE
 from scraper.project.folder import find_database
@@ -41,7 +42,7 @@ def start(target: str, given: Mapping[str, Any]) -> int:
     look = _look(given)
     with look.stage() as region:
         found = find_target(target)
-        prepared = Crawl(
+        prepared = CrawlJob(
             found.cls,
             db=given["db"] or found.database(),
             layers=found.layers,
@@ -67,7 +68,7 @@ def go_on(database: str, given: Mapping[str, Any]) -> int:
         )
 
 
-def _continued(run: Run, path: str, how: Resume, failed: str | None, given: Mapping[str, Any]) -> Crawl:
+def _continued(run: Run, path: str, how: Resume, failed: str | None, given: Mapping[str, Any]) -> CrawlJob:
     """The crawl that goes on with a run, given its secrets again; the demo's shop opens again where the run knows it."""
     if run.target.startswith("scraper.demo."):
         from scraper.demo import DemoCrawl, DemoServer
@@ -79,7 +80,7 @@ def _continued(run: Run, path: str, how: Resume, failed: str | None, given: Mapp
     if given["proxy"]:
         same["settings"] = {**same["settings"], "proxy": list(given["proxy"])}
     found = find_target(run.target, near=Path(path).resolve().parent)
-    return Crawl(
+    return CrawlJob(
         found.cls, db=path, layers=found.layers, resume=how, failed=failed, target=run.target, **same
     )
 
@@ -105,7 +106,7 @@ def _look(given: Mapping[str, Any]) -> Look:
     return Look(**{name: given[name] for name in names if name in given})
 
 
-def crawl_and_report(crawl: Crawl, look: Look, region: Region | None, workers: int = 1) -> int:
+def crawl_and_report(crawl: CrawlJob, look: Look, region: Region | None, workers: int = 1) -> int:
     """Crawl with the signals a person sends, report, write the rows to a file where asked; return the exit code."""
     reporter = Reporter(quiet=look.quiet, verbose=look.verbose, region=region)
     events = JsonEvents(crawl) if look.as_json else None
@@ -157,7 +158,7 @@ def _profile(workers: int) -> Profile:
     return Profile()
 
 
-def _together(crawl: Crawl, reporter: Reporter, workers: int, *, pages: bool) -> Summary | None:
+def _together(crawl: CrawlJob, reporter: Reporter, workers: int, *, pages: bool) -> Summary | None:
     """The crawl's summary when several processes share it; None when it was left at once."""
     from scraper.workers import Workers
 
@@ -165,7 +166,7 @@ def _together(crawl: Crawl, reporter: Reporter, workers: int, *, pages: bool) ->
     return Workers(crawl, workers, pages=pages).run(reporter.every, reporter.look, reporter.forking)
 
 
-async def interruptible(crawl: Crawl, reporter: Reporter) -> Summary | None:
+async def interruptible(crawl: CrawlJob, reporter: Reporter) -> Summary | None:
     """The crawl's summary; None when it was left at once, by a second Ctrl-C."""
     loop = asyncio.get_running_loop()
     reporter.begin(crawl, loop.time)

@@ -23,6 +23,7 @@ from scraper.core.models import (
     PageResult,
     Rejected,
     Site,
+    Suggestion,
     Table,
     VisitRecord,
 )
@@ -235,9 +236,9 @@ def _hit(value: Any, where: str) -> tuple[Site, bool]:
     return _site(site, where), _bool(matched, where)
 
 
-def _meant(value: Any, where: str) -> tuple[Site, tuple[str, int]]:
+def _meant(value: Any, where: str) -> tuple[Site, Suggestion]:
     *site, meant, matches = _list(value, where, 7)
-    return _site(site, where), (_str(meant, where), _integer(matches, where))
+    return _site(site, where), Suggestion(_str(meant, where), _integer(matches, where))
 
 
 def _failed_page(value: Any, where: str) -> KeptPage:

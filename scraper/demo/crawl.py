@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scraper.api import Crawl
+from scraper.api.job import CrawlJob
 from scraper.demo.server import DemoServer
 from scraper.demo.spider import DemoShop
 from scraper.reports.summary import Summary
@@ -16,7 +16,7 @@ __all__ = ["TARGET", "DemoCrawl"]
 TARGET = "scraper.demo.spider:DemoShop"
 
 
-class DemoCrawl(Crawl):
+class DemoCrawl(CrawlJob):
     """A crawl of the shop that `server` holds; `options` are those of `Crawl`.
 
     The three sites are on loopback addresses, so each is named: as one that may be followed to, and as one

@@ -12,7 +12,7 @@ from scraper.engine.schedule import Lane
 from scraper.engine.sending import Ask, Sender
 from scraper.errors import FetchError
 from scraper.net.downloader import Limits, Reply
-from scraper.net.robots import MAX_ROBOTS
+from scraper.net.robots import MAX_ROBOTS, RobotsFile
 from scraper.spider.scope import check_url
 
 __all__ = ["Disallowed", "admit"]
@@ -67,7 +67,7 @@ async def _store(sender: Sender, lane: Lane, facts: OriginFacts) -> None:
     await common.frontier.put_facts(lane.lease, known, now=common.clock.unix())
 
 
-async def _fetch(sender: Sender, url: str) -> tuple[int, str]:
+async def _fetch(sender: Sender, url: str) -> RobotsFile:
     """The status and text of a robots.txt. One that redirects too often is unavailable, as if it were not there."""
     settings = sender.context.common.settings
     url, parts = check_url(url, settings.max_url)
@@ -76,9 +76,9 @@ async def _fetch(sender: Sender, url: str) -> tuple[int, str]:
     except FetchError as error:
         if error.kind != "too-many-redirects":
             raise
-        return 404, ""
+        return RobotsFile(404, "")
     reply = arrival.reply
-    return reply.status, decode_text(reply.body, "text/plain; charset=utf-8")
+    return RobotsFile(reply.status, decode_text(reply.body, "text/plain; charset=utf-8"))
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from scraper.core.models import (
     QueuedRequest,
     Send,
     Site,
+    Suggestion,
 )
 from scraper.core.tracebacks import describe, storable
 from scraper.engine.collect import Collector
@@ -69,7 +70,7 @@ class Ending:
         self.counts: Counter[str] = Counter()
         self.page_counts: dict[str, int] = {}
         self.hits: Mapping[Site, bool] = {}
-        self.meant: dict[Site, tuple[str, int]] = {}
+        self.meant: dict[Site, Suggestion] = {}
         self._place = place
         self._veiled = veiled
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scraper.core.models import Site
+from scraper.core.models import Site, Suggestion
 from scraper.page import Page, document_of
 
 __all__ = ["Suggestions"]
 
 #: Selectors remembered; a spider has dozens, one that makes them up from data has any number.
 MOST = 5_000
-_NOTHING: Mapping[Site, tuple[str, int]] = {}
+_NOTHING: Mapping[Site, Suggestion] = {}
 
 
 class Suggestions:
@@ -24,7 +24,7 @@ class Suggestions:
     def __init__(self) -> None:
         self._known: set[Site] = set()
 
-    def of(self, page: Page) -> Mapping[Site, tuple[str, int]]:
+    def of(self, page: Page) -> Mapping[Site, Suggestion]:
         """For selectors that are new and missed: one like it that matches, and how often."""
         document = document_of(page)
         new = document.hits.keys() - self._known

@@ -11,13 +11,14 @@ import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from protego import Protego
 
 from scraper.core.models import OriginFacts
 from scraper.errors import FetchError
 
-__all__ = ["MAX_ROBOTS", "Robots", "Rules"]
+__all__ = ["MAX_ROBOTS", "Robots", "RobotsFile", "Rules"]
 
 #: Bytes of a robots.txt that are read (RFC 9309 section 2.5).
 MAX_ROBOTS = 500 * 1024
@@ -75,7 +76,14 @@ class Rules:
         return float(delay) if delay is not None and delay > 0 else None
 
 
-Fetch = Callable[[str], Awaitable[tuple[int, str]]]
+class RobotsFile(NamedTuple):
+    """What an origin answered for its robots.txt."""
+
+    status: int
+    text: str
+
+
+Fetch = Callable[[str], Awaitable[RobotsFile]]
 
 _DELAY = re.compile(r"^([ \t]*crawl-delay[ \t]*:[ \t]*)([0-9.e+]{1,40})", re.IGNORECASE | re.MULTILINE)
 
@@ -124,7 +132,7 @@ class Robots:
             await asyncio.to_thread(rules.parsed)
 
     async def rules(self, origin: str, fetch: Fetch) -> Rules:
-        """The rules of an origin, by `fetch(url) -> (status, text)` when they are not known.
+        """The rules of an origin, by `fetch(url)` when they are not known.
 
         Raises FetchError `robots-unreachable` while robots.txt answers 5xx or 429, or breaks off, and the
         kind of the failure itself where there is no connection to the origin at all.

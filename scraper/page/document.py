@@ -15,7 +15,7 @@ import httpx
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from scraper.core import urls
-from scraper.core.models import Options, Site
+from scraper.core.models import Options, Site, Suggestion
 from scraper.core.timing import timed
 from scraper.errors import FetchError
 from scraper.page.numbers import DecimalPoint
@@ -159,7 +159,7 @@ class Document:
             return False
         return sum(1 for _ in islice(root.traverse(include_text=True), nodes + 1)) > nodes
 
-    def suggest(self, css: str) -> tuple[str, int] | None:
+    def suggest(self, css: str) -> Suggestion | None:
         """What was probably meant by a selector that matches nothing here, and how often that matches."""
         root = self.root()
         return suggest(root, css, self.select) if root is not None else None

@@ -9,6 +9,8 @@ from itertools import islice
 
 from selectolax.lexbor import LexborNode, SelectolaxError
 
+from scraper.core.models import Suggestion
+
 __all__ = ["suggest"]
 
 #: A class, id or tag name of a selector; what stands in brackets, quotes or after a colon is none.
@@ -20,9 +22,7 @@ ELEMENTS, WORDS, LONGEST = 10_000, 400, 40
 PARTS = 4
 
 
-def suggest(
-    root: LexborNode, css: str, select: Callable[[str], Sequence[LexborNode]]
-) -> tuple[str, int] | None:
+def suggest(root: LexborNode, css: str, select: Callable[[str], Sequence[LexborNode]]) -> Suggestion | None:
     """A selector like `css` that matches below `root`, and how often; None when nothing close is there.
 
     `select` asks for it: the page may have been made to be dear for what it makes of the author's words.
@@ -48,7 +48,7 @@ def suggest(
         found = len(select(meant))
     except SelectolaxError:
         return None
-    return (meant, found) if found else None
+    return Suggestion(meant, found) if found else None
 
 
 def _vocabulary(root: LexborNode) -> dict[str, dict[str, None]]:

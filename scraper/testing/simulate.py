@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from scraper.api import Crawl
+from scraper.api.job import CrawlJob
 from scraper.core.sql_names import quoted
 from scraper.query import ask, open_readonly
 from scraper.query.tables import own_tables
@@ -64,7 +64,7 @@ def simulate(
         for kills, at in enumerate((*sorted(kill), None)):
             loop = VirtualLoop(now)
             try:
-                summary = _run(loop, Crawl(spider, **options), at, Path(folder))
+                summary = _run(loop, CrawlJob(spider, **options), at, Path(folder))
                 now = loop.time()
             finally:
                 loop.close()
@@ -75,7 +75,7 @@ def simulate(
         raise AssertionError("the last crawl has no time to be killed at: it ends")
 
 
-def _run(loop: VirtualLoop, crawl: Crawl, kill: float | None, folder: Path) -> Summary | None:
+def _run(loop: VirtualLoop, crawl: CrawlJob, kill: float | None, folder: Path) -> Summary | None:
     """The crawl to its end, or None when it was killed at the loop time `kill`."""
     task = loop.create_task(crawl.run())
     if kill is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from scraper.api import Crawl
+from scraper.api.job import CrawlJob
 from scraper.core.charsets import decode_text
 from scraper.core.models import Done, KeptPage, Options, Request, Run
 from scraper.errors import SpiderError
@@ -64,7 +64,7 @@ class _Seen:
     done: list[Done] = field(default_factory=list)
 
 
-class _OnePage(Crawl):
+class _OnePage(CrawlJob):
     """A crawl of one request, which ends once that request's outcome is known.
 
     Redirects to other domains are followed, since they are the same page; links are not.

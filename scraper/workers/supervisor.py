@@ -15,11 +15,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from scraper.api import Crawl, Ended, Member
 from scraper.api.database import live_crawl
+from scraper.api.job import CrawlJob
 from scraper.core.clock import Clock
 from scraper.core.ledger import CrawlHold
 from scraper.core.models import Run
+from scraper.engine.options import Ended, Member
 from scraper.errors import ScraperError, SpiderError, StoreError, UsageError
 from scraper.events import (
     GRACE,
@@ -79,7 +80,7 @@ class Workers:
     when it is gone its leases can be ended at once. The worker of place 0 runs `start()`.
     """
 
-    def __init__(self, crawl: Crawl, count: int, *, pages: bool = False) -> None:
+    def __init__(self, crawl: CrawlJob, count: int, *, pages: bool = False) -> None:
         """`pages`: tell the crawl's observers of every page (as `PageTold`)."""
         self._crawl = crawl
         self._count = count

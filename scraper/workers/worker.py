@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import astuple
 from typing import Any, NoReturn
 
-from scraper.api import Crawl, Member
+from scraper.api.job import CrawlJob
 from scraper.core.clock import Clock
 from scraper.core.frontier import Frontier
 from scraper.core.ledger import Ledger
 from scraper.core.models import Run
+from scraper.engine.options import Member
 from scraper.errors import StoreError
 from scraper.events import GRACE, DomainParked, Event, PageDone, Stalled, Warned, told
 
@@ -26,7 +27,7 @@ __all__ = ["work"]
 REPORT, LOOK = 0.5, 2.0
 
 
-def work(crawl: Crawl, run: Run, member: Member, number: int, link: socket.socket) -> NoReturn:
+def work(crawl: CrawlJob, run: Run, member: Member, number: int, link: socket.socket) -> NoReturn:
     """The whole life of a worker's process, from the fork to its end."""
     code = 1
     try:
@@ -53,7 +54,7 @@ def _tell(link: socket.socket, *what: Any) -> None:
 class _Working:
     """One worker: a crawl that is stopped by SIGTERM or by the supervisor's death, and reports as it goes."""
 
-    def __init__(self, crawl: Crawl, run: Run, member: Member, number: int, link: socket.socket) -> None:
+    def __init__(self, crawl: CrawlJob, run: Run, member: Member, number: int, link: socket.socket) -> None:
         self._crawl = crawl
         self._run = run
         self._member = member

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from scraper import Crawl, Page, Spider
+from scraper.api.job import CrawlJob
 from scraper.core.clock import Clock
 from scraper.core.models import OriginFacts
 from scraper.events import Event, Warned
@@ -114,7 +115,7 @@ def test_me_02_nothing_is_counted_or_loaded_at_the_start(tmp_path: Path) -> None
 async def _statements(path: Path) -> dict[str, str]:
     """What is asked from opening a database to its first claim, and how each is answered."""
     asked: list[str] = []
-    crawl, clock = Crawl(Wide, db=path, resume="must", inline=True, **FREE), Clock()
+    crawl, clock = CrawlJob(Wide, db=path, resume="must", inline=True, **FREE), Clock()
     ledger = await crawl.open(clock)
     assert isinstance(ledger, SqliteLedger)
     writer = ledger._writer

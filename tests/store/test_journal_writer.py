@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import pytest
 
 from scraper import Key, Page, Spider
-from scraper.api import Crawl
+from scraper.api.job import CrawlJob
 from scraper.core.clock import Clock
 from scraper.core.frontier import Frontier
 from scraper.core.journal import JournalEntry, encode
@@ -97,7 +97,7 @@ class Books(Spider[Any]):
         page.text(".misspelt", None)
 
 
-class JournalledCrawl(Crawl):
+class JournalledCrawl(CrawlJob):
     """Writes the effects on the queue; what is found goes into a journal."""
 
     journal: Journal | None = None
@@ -121,7 +121,7 @@ def site(run: int) -> Site:
     return Site(answer)
 
 
-def crawl(cls: type[Crawl], database: Path, number: int, folder: Path) -> None:
+def crawl(cls: type[CrawlJob], database: Path, number: int, folder: Path) -> None:
     """A run whose page results are in the tables at its end, however they came there."""
     loop = VirtualLoop(1_000.0 * number)
     made = cls(Books, db=database, transport=site(number), inline=True, seed=0)
@@ -173,7 +173,7 @@ def test_results_applied_later_by_another_process_give_the_same_rows(tmp_path: P
     """All tables equal those of an ordinary crawl, over two runs with changes; applied twice, they are written once."""
     plain, late = tmp_path / "plain.db", tmp_path / "late.db"
     for number in (1, 2):
-        crawl(Crawl, plain, number, tmp_path)
+        crawl(CrawlJob, plain, number, tmp_path)
         crawl(JournalledCrawl, late, number, tmp_path)
     wanted, found = contents(plain), contents(late)
     assert found.keys() == wanted.keys()

@@ -22,8 +22,9 @@ from typing import Any
 
 import pytest
 
-from scraper import Crawl, Page, Spider
+from scraper import Page, Spider
 from scraper.api import Member
+from scraper.api.job import CrawlJob
 from scraper.core.clock import Clock
 from scraper.core.models import Run
 from scraper.errors import StoreError
@@ -60,7 +61,7 @@ class Team:
 
     def __init__(self, spider: type[Spider], site: Site, path: Path, workers: int, **options: Any) -> None:
         self.crawls = [
-            Crawl(spider, db=path, transport=site, inline=True, seed=n, **options) for n in range(workers)
+            CrawlJob(spider, db=path, transport=site, inline=True, seed=n, **options) for n in range(workers)
         ]
         self.path = str(path)
         self.tasks: dict[int, asyncio.Task[Any]] = {}

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scraper.api import Crawl
+from scraper.api.job import CrawlJob
 from scraper.core.clock import iso
 from scraper.events import (
     CrawlStarted,
@@ -32,7 +32,7 @@ __all__ = ["JsonEvents"]
 class JsonEvents:
     """An observer that writes each event at once. Every object has `event` and `at` (UTC)."""
 
-    def __init__(self, crawl: Crawl) -> None:
+    def __init__(self, crawl: CrawlJob) -> None:
         self._crawl = crawl
         self._now = 0.0
 

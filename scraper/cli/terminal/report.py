@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import click
 
-from scraper.api import Crawl
+from scraper.api.job import CrawlJob
 from scraper.cli.terminal.display import Display, counted
 from scraper.cli.terminal.ending import ending
 from scraper.cli.terminal.formatting import duration, number, plural, shown_database
@@ -64,7 +64,7 @@ class Reporter:
         self._quiet = quiet
         self._verbose = verbose
         self._region = None if quiet else region
-        self._crawl: Crawl | None = None
+        self._crawl: CrawlJob | None = None
         self._display = Display()
         self._numbers: Reading | None = None
         self._known: Progress | None = None
@@ -92,7 +92,7 @@ class Reporter:
             case _:
                 return
 
-    def begin(self, crawl: Crawl, time: Callable[[], float]) -> None:
+    def begin(self, crawl: CrawlJob, time: Callable[[], float]) -> None:
         self._crawl, self._time, self._began = crawl, time, time()
         self._display = Display(crawl.settings.max_pages)
 
@@ -209,7 +209,7 @@ class Reporter:
             say(line)
 
 
-def _first_line(crawl: Crawl, run: int, resumed: bool) -> str:
+def _first_line(crawl: CrawlJob, run: int, resumed: bool) -> str:
     settings = crawl.settings
     rates = (
         (settings.rate, "per domain"),
@@ -223,7 +223,7 @@ def _first_line(crawl: Crawl, run: int, resumed: bool) -> str:
     return f"{crawl.definition.name} → {crawl.database}   run {run}{again} · {rate} · {robots}"
 
 
-def _no_contact(crawl: Crawl) -> str | None:
+def _no_contact(crawl: CrawlJob) -> str | None:
     """A site that cannot write to us blocks us; nobody minds on this machine."""
     settings = crawl.settings
     if settings.user_agent is not None or settings.contact is not None or _is_local(crawl.starts):

@@ -18,6 +18,7 @@ from scraper.core.models.page_result import (
     KeptPage,
     PageResult,
     Site,
+    Suggestion,
     VisitRecord,
 )
 from scraper.core.models.proxy import Proxy, read_proxies
@@ -78,6 +79,7 @@ __all__ = [
     "SendKind",
     "Site",
     "State",
+    "Suggestion",
     "Table",
     "Upcoming",
     "VisitRecord",

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from scraper.core.models.tables import ItemRow, Rejected
 
-__all__ = ["EarlierVisit", "ErrorRecord", "KeptPage", "PageResult", "Site", "VisitRecord"]
+__all__ = ["EarlierVisit", "ErrorRecord", "KeptPage", "PageResult", "Site", "Suggestion", "VisitRecord"]
+
+
+class Suggestion(NamedTuple):
+    """What was probably meant by a selector that matched nothing, and how often that matches on the page."""
+
+    selector: str
+    matches: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ class PageResult:
     error: ErrorRecord | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     hits: Mapping[Site, bool] = field(default_factory=dict)
-    meant: Mapping[Site, tuple[str, int]] = field(default_factory=dict)
+    meant: Mapping[Site, Suggestion] = field(default_factory=dict)
     failed_page: KeptPage | None = None
     visit: VisitRecord | None = None
     earlier: EarlierVisit | None = None

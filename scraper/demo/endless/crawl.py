@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scraper.api import Crawl
+from scraper.api.job import CrawlJob
 from scraper.demo.endless.server import Shop
 from scraper.demo.endless.spider import EndlessShop
 
@@ -14,7 +14,7 @@ __all__ = ["EndlessCrawl"]
 CONCURRENCY = 64
 
 
-class EndlessCrawl(Crawl):
+class EndlessCrawl(CrawlJob):
     """A crawl of `shop` that ends after `seconds`; `options` are those of `Crawl`.
 
     All promises are on but the rate limit.
