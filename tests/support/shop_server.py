@@ -15,7 +15,7 @@ PAGES = 60
 
 
 class Shop(BaseHTTPRequestHandler):
-    """A listing of sixty products; /slow never answers in time."""
+    """A listing of sixty products; /slow never answers in time. /go/N redirects to product N, on the host 127.0.0.1."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are two writes: the second would wait for the first's ACK
@@ -23,11 +23,15 @@ class Shop(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]  # set by the fixture
         status, body, kind = 200, b"", "text/html; charset=utf-8"
+        location = ""
         if self.path == "/":
             body = "".join(f'<a class="product" href="/p/{i}">x</a>' for i in range(PAGES)).encode()
         elif self.path.startswith("/p/"):
             time.sleep(0.02)
             body = f"<h1>Product {self.path[3:]}</h1><b>£{self.path[3:]}.50</b>".encode()
+        elif self.path.startswith("/go/"):
+            status = 302
+            location = f"http://127.0.0.1:{self.server.server_address[1]}/p/{self.path[4:]}"  # type: ignore[attr-defined]  # an HTTPServer's
         elif self.path == "/image":
             body, kind = b"\x89PNG", "image/png"
         elif self.path != "/empty":
@@ -35,6 +39,8 @@ class Shop(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        if location:
+            self.send_header("Location", location)
         self.end_headers()
         self.wfile.write(body)
 

@@ -23,10 +23,10 @@ from typing import Any
 import pytest
 
 from scraper import Page, Spider
-from scraper.api import Member
 from scraper.api.job import CrawlJob
 from scraper.core.clock import Clock
 from scraper.core.models import Run
+from scraper.engine.options import Member
 from scraper.errors import StoreError
 from scraper.reports.summary import Summary
 from scraper.store.file.database import Database
@@ -435,6 +435,38 @@ def test_every_page_of_every_worker_is_told(person: Person, shop: tuple[str, lis
         )
         assert (ran.code, len(pages), len(lines)) == (0, PAGES + 1, PAGES + 1)
     assert told["1"] == told["3"]
+
+
+MOVED = """
+from scraper import Page, Spider
+
+class Moved(Spider):
+    start_urls = ["{here}/p/0", *["{there}/go/%d" % n for n in range(40)], *["{here}/go/%d" % n for n in range(20, 60)]]
+    rate = None
+    concurrency = 4
+    robots = False
+    private_hosts = ["localhost:{port}", "127.0.0.1:{port}"]
+    scope = "any"
+
+    def parse(self, page: Page):
+        yield {{"url": page.url}}
+"""
+
+
+@on_linux
+def test_a_page_that_redirects_of_two_workers_lead_to_is_fetched_once(
+    person: Person, shop: tuple[str, list[str]]
+) -> None:
+    """Redirects inside a domain and into another, in two processes: each page has one row and one request."""
+    url, asked = shop
+    port = url.rpartition(":")[2]
+    person.write("moved.py", MOVED.format(here=url, there=f"http://localhost:{port}", port=port))
+    asked.clear()
+    ran = person.runs("crawl", "moved.py", "--db", "m.db", "--workers", "2")
+    assert ran.code == 0, ran.err
+    told = person.types("query", "m.db", "select count(*), count(distinct url) from moved")
+    assert told.out.split()[-2:] == ["60", "60"]
+    assert Counter(path for path in asked if path.startswith("/p/")) == {f"/p/{n}": 1 for n in range(60)}
 
 
 @on_linux
