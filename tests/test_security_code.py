@@ -184,21 +184,25 @@ cases, size = json.loads(sys.stdin.read()), int(sys.argv[1])
 units = ["a", " ", "<", "<a ", "</", "=", '="', "='", "0", "1,", "1.", ".", "-", "- ", ";a", "/a", "%", "\\n", "\\t", "\\r\\n",
          "\\u00a0", "\\u00e9", "[", "(", ":", ": ", "charset=", "charset =", "<meta ", "<b a=\\"", "<b a ", "crawl-delay:", "crawl-delay ", "1e", "+1e1", "aA", "\\u2212", "\\u00a3 "]
 starts = ["", "<b", "<meta ", "crawl-delay:", "="] if size > 10_000 else ["", "<b"]
+
+def seconds(pattern, method, start, unit, size):
+    text = start + unit * (size // len(unit)) + "!"
+    text = text.encode() if isinstance(pattern.pattern, bytes) else text
+    call, begun = getattr(pattern, method), time.process_time()
+    call(type(text)(), text) if method == "sub" else sum(1 for _ in call(text)) if method == "finditer" else call(text)
+    return time.process_time() - begun
+
 slow = []
 for module, name, method in cases:
     pattern = getattr(importlib.import_module(module), name)
     for start, unit in ((start, unit) for start in starts for unit in units):
-        text = start + unit * (size // len(unit)) + "!"
-        text = text.encode() if isinstance(pattern.pattern, bytes) else text
-        begun = time.process_time()
-        call = getattr(pattern, method)
-        call(type(text)(), text) if method == "sub" else sum(1 for _ in call(text)) if method == "finditer" else call(text)
-        took = time.process_time() - begun
-        for _ in range(3 if took > size / 1e6 else 0):  # once may be the machine's
-            begun = time.process_time()
-            call("", text) if method == "sub" and isinstance(text, str) else sum(1 for _ in call(text)) if method == "finditer" else call(text)
-            took = min(took, time.process_time() - begun)
-        if took > size / 1e6:
+        took = seconds(pattern, method, start, unit, size)
+        if took <= size / 1e6:
+            continue
+        # A machine may be slow, but what grows with the text alone takes four times as long for four times as much.
+        if took < 1:
+            once, more = (min(seconds(pattern, method, start, unit, n) for _ in range(3)) for n in (size, 4 * size))
+        if took >= 1 or more > 8 * once:
             slow.append([module, name, method, start, unit, round(took, 3)])
 print(json.dumps(slow))
 """
@@ -244,7 +248,7 @@ def test_sec_37_the_check_sees(tmp_path: Path) -> None:
 
 
 def test_sec_37_no_expression_takes_more_than_linear_time(package: list[Source]) -> None:
-    """Whatever a server sends, no expression takes more than 1 µs a character of it; no test of one that hangs."""
+    """Whatever a server sends, no expression takes time that grows faster than its text."""
     assert len(expressions(package)) > 15
     assert slow_ones(expressions(package), 8_000) == []
 
