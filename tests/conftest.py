@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # The deadline of an example is wall time, which says more about the machine than about the code.
 settings.register_profile("scraper", deadline=None)
 settings.load_profile("scraper")
+
+
+# A shell ignores Ctrl-C for what it starts in the background, and so would every process that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

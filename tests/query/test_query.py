@@ -359,7 +359,10 @@ def test_ctrl_c_stops_a_long_query(path: str) -> None:
         assert process.stdout is not None
         process.stdout.readline()  # it is at work: the first row is there, the second will never be
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        try:
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "Traceback" not in err
 
