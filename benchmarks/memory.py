@@ -30,7 +30,8 @@ from typing import Any
 
 import httpx
 
-from scraper import Crawl, Page, Request, Spider
+from scraper import Page, Request, Spider
+from scraper.api.job import CrawlJob
 from scraper.core.clock import Clock
 from scraper.core.urls import fingerprint
 from scraper.engine import circuit_breakers as failfast
@@ -177,7 +178,7 @@ def pages(total: int, hosts: int) -> None:
 
     try:
         with folder() as place:
-            summary = asyncio.run(Crawl(Trees, db=place / "a.db", observers=[samples]).run())
+            summary = asyncio.run(CrawlJob(Trees, db=place / "a.db", observers=[samples]).run())
             size = (place / "a.db").stat().st_size / 1e6
     finally:
         server.kill()
@@ -222,7 +223,7 @@ def pending(total: int, hosts: int, keep: str) -> None:
         _cold(path)
         before, began = resident(), time.monotonic()
         asyncio.run(
-            Crawl(
+            CrawlJob(
                 Resumed, db=path, resume="must", transport=Canned(answer), settings={"max_pages": 500}
             ).run()
         )
@@ -332,7 +333,7 @@ def fanout(links: int) -> None:
     site = Canned(lambda url: (200, body if url.endswith("example/") else b"<h1>x</h1>"))
     with folder() as place:
         before = resident()
-        crawl = Crawl(
+        crawl = CrawlJob(
             Wide, db=place / "a.db", transport=site, observers=[seen], settings={"max_pages": 3_000}
         )
         asyncio.run(seen.watching(crawl))
@@ -363,13 +364,13 @@ class _Watched:
     def __call__(self, event: object) -> None:
         return
 
-    async def watching(self, crawl: Crawl) -> Any:
+    async def watching(self, crawl: CrawlJob) -> Any:
         task = asyncio.create_task(crawl.run())
         while not task.done():
             await asyncio.sleep(0.005)
             if (engine := crawl._engine) is not None:
                 self.held = max(self.held, engine._lanes.schedule.held())
-                writer = engine._context.frontier._writer  # type: ignore[attr-defined]  # SQLite's
+                writer = engine._common.frontier._writer  # type: ignore[attr-defined]  # SQLite's
                 self.waiting = max(self.waiting, len(writer._waiting))
         return task.result()
 
@@ -395,7 +396,7 @@ def slow(total: int, delay: float) -> None:
 
     began = time.monotonic()
     with folder() as place:
-        crawl = Crawl(
+        crawl = CrawlJob(
             Chain, db=place / "a.db", transport=Canned(lambda url: (200, b"x")), observers=[samples],
             settings={"max_pages": total},
         )  # fmt: skip
@@ -490,7 +491,7 @@ def _fail(kind: str, times: int, port: int) -> int:
 
     failfast.FAILURES = 10**9  # this process only: every page is meant to fail
     with folder() as place:
-        crawl = Crawl(Failing, db=place / "a.db", settings={"private_hosts": [f"127.0.0.1:{port}"]})
+        crawl = CrawlJob(Failing, db=place / "a.db", settings={"private_hosts": [f"127.0.0.1:{port}"]})
         return asyncio.run(crawl.run()).counters.get("failed", 0)
 
 
@@ -515,7 +516,7 @@ def hosts(total: int, each: int) -> None:
     def watch(event: Any) -> None:
         nonlocal most
         if crawl._engine is not None:
-            most = max(most, len(crawl._engine._context.politeness))
+            most = max(most, len(crawl._engine._visiting.sending.politeness))
 
     def answer(url: str) -> tuple[int, bytes]:
         return (200, b"User-agent: *\nDisallow: /no\n") if url.endswith("robots.txt") else (200, b"x")
@@ -523,7 +524,7 @@ def hosts(total: int, each: int) -> None:
     began = time.monotonic()
     with folder() as place:
         before = resident()
-        crawl = Crawl(Many, db=place / "a.db", transport=Canned(answer), observers=[samples, watch])
+        crawl = CrawlJob(Many, db=place / "a.db", transport=Canned(answer), observers=[samples, watch])
         summary = asyncio.run(crawl.run())
     report(
         "ME-06", hosts=total, pages=summary.pages, memory_before_MB=f"{before:.0f}", peak_MB=f"{peak():.0f}",
@@ -544,7 +545,9 @@ def start(total: int) -> None:
             yield {"url": page.url}
 
     with folder() as place:
-        crawl = Crawl(Long, db=place / "a.db", transport=Canned(lambda url: (200, b"x")), observers=[samples])
+        crawl = CrawlJob(
+            Long, db=place / "a.db", transport=Canned(lambda url: (200, b"x")), observers=[samples]
+        )
         summary = asyncio.run(crawl.run())
     slope, bound = samples.slope(min(WARM_UP, total // 2))
     report(
@@ -595,7 +598,7 @@ def reader(total: int) -> None:
         readers = subprocess.Popen([sys.executable, "-c", READER, str(place / "a.db")])
         try:
             asyncio.run(
-                Crawl(
+                CrawlJob(
                     Long, db=place / "a.db", transport=Canned(lambda url: (200, b"x")), observers=[watch]
                 ).run()
             )

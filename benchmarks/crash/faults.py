@@ -18,7 +18,7 @@ from itertools import count, pairwise
 from pathlib import Path
 
 from benchmarks.crash.site import Graph, InProcess, check, folder, report, served
-from scraper import Crawl
+from scraper.api.job import CrawlJob
 from scraper.testing import VirtualLoop
 
 __all__ = ["cancel", "disk", "frozen", "gaps", "locked", "signals", "workers"]
@@ -216,7 +216,7 @@ def cancel(times: int, pages: int, seed: int) -> None:
 
 
 async def _cancelled(path: Path, pages: int, turns: int) -> bool:
-    crawl = Crawl(
+    crawl = CrawlJob(
         Graph,
         db=path,
         start=["https://graph.example/p/0"],

@@ -18,6 +18,7 @@ from scraper.core.models import (
     KeptPage,
     PageResult,
     Rejected,
+    Suggestion,
     Table,
     VisitRecord,
 )
@@ -56,7 +57,7 @@ RESULTS = st.builds(
     error=st.none() | st.builds(ErrorRecord, TEXT, TEXT, TEXT, TEXT),
     counts=st.dictionaries(TEXT, INTEGERS, max_size=2),
     hits=st.dictionaries(SITES, st.booleans(), max_size=2),
-    meant=st.dictionaries(SITES, st.tuples(TEXT, INTEGERS), max_size=2),
+    meant=st.dictionaries(SITES, st.builds(Suggestion, TEXT, INTEGERS), max_size=2),
     failed_page=st.none()
     | st.builds(KeptPage, TEXT, INTEGERS, st.lists(st.tuples(TEXT, TEXT), max_size=2), st.binary(max_size=8)),
     visit=st.none()

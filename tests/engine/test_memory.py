@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from scraper import Crawl, Page, Spider
+from scraper import Page, Spider
 from scraper.api.job import CrawlJob
 from scraper.core.clock import Clock
 from scraper.core.models import OriginFacts
@@ -49,7 +49,7 @@ def test_me_03_a_page_with_very_many_links_is_stored_in_pieces(tmp_path: Path) -
     loop, held = VirtualLoop(), []
 
     async def scene() -> None:
-        crawl = Crawl(
+        crawl = CrawlJob(
             Wide, db=tmp_path / "a.db", transport=Site(lambda _: "x"), inline=True, seed=0,
             settings={"robots": False, "rate": None, "max_pages": 300},
         )  # fmt: skip
@@ -283,7 +283,7 @@ async def test_me_07_a_crawl_says_that_somebody_keeps_its_log(
             await asyncio.sleep(0.005)
             yield {"url": page.url, "text": "x" * 9_000}
 
-    crawl = Crawl(Long, db=path, transport=Site(lambda r: "x"), observers=[events.append], **FREE)
+    crawl = CrawlJob(Long, db=path, transport=Site(lambda r: "x"), observers=[events.append], **FREE)
     database = await Database.open(path, holder="test", now=NOW)
     await database.close()
     with reading_on(path):
@@ -307,7 +307,7 @@ def test_me_05_a_failure_leaves_nothing_behind() -> None:
 
     async def scene() -> tuple[int, int]:
         site = Site(lambda r: "x" if r.url.path == "/" else answers[int(r.url.path[1:]) % 4])
-        crawl = Crawl(Failing, db=":memory:", transport=site, inline=True, seed=0, **FREE)
+        crawl = CrawlJob(Failing, db=":memory:", transport=site, inline=True, seed=0, **FREE)
         await crawl.run()
         assert crawl._engine is not None
         return len(crawl._engine._tasks), len(crawl._engine._lanes.schedule.lanes)

@@ -15,6 +15,7 @@ import pytest
 
 from scraper import FetchError, Page, Request, Spider
 from scraper.api import Crawl
+from scraper.api.job import CrawlJob
 from scraper.core.credentials import Basic, Bearer, Secret
 from scraper.errors import SettingsError, SpiderError, UsageError
 from scraper.net.wire.wire import Wire
@@ -499,7 +500,7 @@ async def test_a_resume_asks_for_secrets_again(tmp_path: Path) -> None:
                 without = Crawl(Stops, db=db, resume="must", start=start, arguments=given["arguments"])
                 with pytest.raises(SettingsError, match=r"auth.* not stored"):
                     await without.run()
-            running = Crawl(Stops, db=db, start=start, resume=resume, transport=wire, **options)
+            running = CrawlJob(Stops, db=db, start=start, resume=resume, transport=wire, **options)
             summary = await running.run()
             assert running.resumed == (resume != "new")
             await wire.aclose()
