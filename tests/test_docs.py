@@ -27,7 +27,7 @@ from scraper.cli.terminal import json_events
 from scraper.errors import KINDS, QueryError
 from scraper.net.wire.wire import Wire
 from scraper.query import ask, list_tables, open_readonly
-from scraper.reports.summary import EXIT_CODES
+from scraper.reports.exit_codes import EXIT_CODES
 from scraper.settings import Settings
 from scraper.store.rows.tables import INTERNAL
 from scraper.testing import Site, simulate

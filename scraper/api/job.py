@@ -30,7 +30,7 @@ from scraper.net.downloader import Downloader
 from scraper.net.transports import open_wires
 from scraper.project.folder import default_database, project_folder
 from scraper.query.spider_database import Past
-from scraper.reports.ended_run import read_summary
+from scraper.reports.summarizing import read_summary
 from scraper.reports.summary import RunFacts, Summary
 from scraper.settings import NO_LAYERS, Layers, Settings
 from scraper.spider import Definition, Spider, define, instantiate, lend

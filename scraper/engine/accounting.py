@@ -16,7 +16,7 @@ from scraper.core.clock import local_time
 from scraper.core.models import CrawlStatus, DomainStatus
 from scraper.engine.common import Common
 from scraper.engine.lanes import Lanes
-from scraper.engine.schedule import Lane
+from scraper.engine.scheduler import Lane
 from scraper.events import Stalled
 from scraper.politeness import RATE, Wait
 

@@ -24,12 +24,12 @@ from scraper.engine.callbacks import (
 )
 from scraper.engine.collect import Collector
 from scraper.engine.context import Reading, Sending
-from scraper.engine.control import Control
-from scraper.engine.outcome import Ending
 from scraper.engine.revisit import Revisit, visit_record
-from scraper.engine.schedule import Lane
+from scraper.engine.scheduler import Lane
 from scraper.engine.sending import LeaseLost
 from scraper.engine.traps import DEEP
+from scraper.engine.visit_ending import Ending
+from scraper.engine.visit_services import Control
 from scraper.errors import BadSelector, Blocked, FetchError, Retry, Skip, Stop, StoreError, Verdict
 from scraper.page import Page, document_of
 from scraper.spider import Spider

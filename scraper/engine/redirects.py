@@ -1,135 +1,174 @@
-"""Where a visit goes from a redirect: on inside the visit, on as a request of its own, or nowhere.
+"""From a URL to the answer at the end of its redirects: the one hop loop of a crawl.
 
-The target of a redirected GET has an identity like any URL. A target the run does not know becomes a request, in the
-transaction that ends the one that led to it; one that is queued or has its page makes that one a duplicate. What is
-left is followed inside the visit, as browsers do: the chain of a POST, of a request with an identity of its own, and a
-target that ended without a page.
-
-A chain that set a cookie which the URL asked for would now get asks for that URL once more instead of being a
-duplicate: behind a cookie wall, every page redirects to the same place until the cookie is there.
+Visits, `page.fetch`, downloads and robots.txt go through `follow`. What differs between them (under which domain's
+turn a hop is sent, whether robots.txt is asked, when a redirect is not followed here) is their `Route`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, TypeVar
 
-from scraper.core.models import Options, Outcome, QueuedRequest
-from scraper.engine.context import Reading, Sending
-from scraper.engine.control import Control
-from scraper.engine.hops import Asked, Hop
-from scraper.engine.outcome import Ending
-from scraper.engine.schedule import Lane
+import httpx
 
-__all__ = ["Chain", "Redirects", "Stored"]
+from scraper.core.models import Options
+from scraper.core.urls import SCHEMES, Parts, join, split
+from scraper.errors import FetchError
+from scraper.net.downloader import Reply
+from scraper.net.request_headers import CARRIED
+from scraper.settings import Settings
+from scraper.spider.scope import check_url
 
-#: Seconds after which a request comes back whose target another visit is fetching; doubled each time, so often.
-WAIT, WAITS = 1.0, 6
-#: Requests whose waits are counted.
-COUNTED = 10_000
-#: Statuses that send the client elsewhere for this once, as a site does with who is not logged in.
-TEMPORARY = frozenset({302, 303, 307})
+__all__ = ["Arrival", "Asked", "Hop", "Route", "follow", "is_redirect", "wants_no_redirect"]
 
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-class Stored:
-    """The redirect ended the visit, and that is stored already."""
+Left = TypeVar("Left", covariant=True)
 
 
-@dataclass(slots=True)
-class Chain:
-    """The redirects one task follows: the hop it began with, the cookies that was sent with, and all it asked for.
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One request of a chain of redirects: a normalized URL, its parts, and the options it is sent with."""
 
-    `again`: the first hop was asked once more.
+    url: str
+    parts: Parts
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The end of a chain: the last hop and its answer."""
+
+    hop: Hop
+    reply: Reply
+
+
+class Asked(NamedTuple):
+    """What was asked of a server, as far as its answer may depend on it."""
+
+    method: str
+    url: str
+    cookies: str
+
+
+class Route(Protocol[Left]):
+    """One way through a chain."""
+
+    @property
+    def most(self) -> int:
+        """How many redirects are followed at most."""
+        ...
+
+    @property
+    def asked(self) -> set[Asked]:
+        """What the chain has asked for so far."""
+        ...
+
+    @property
+    def cookies_sent(self) -> str:
+        """The Cookie header of the last send; "" for none."""
+        ...
+
+    async def ask(self, hop: Hop) -> Reply:
+        """Send one hop, under its domain's turn. Raises FetchError."""
+        ...
+
+    def cookies_for(self, hop: Hop) -> str:
+        """The Cookie header that a hop would be sent with now."""
+        ...
+
+    async def leave(self, hop: Hop, reply: Reply) -> Hop | Left | None:
+        """`reply` redirects to `hop`: None to follow it, another hop to ask instead, or what ends the chain here."""
+        ...
+
+
+async def follow(hop: Hop, route: Route[Left], settings: Settings) -> Arrival | Left:
+    """Hop by hop to the answer.
+
+    A loop is the same method and URL with the same cookies: a redirect back that set a cookie is not one.
+    Raises FetchError `too-many-redirects`, `bad-redirect`, `unsupported-scheme`, and what `Route.ask` raises.
     """
+    for left in range(route.most, -1, -1):
+        reply = await route.ask(hop)
+        if not is_redirect(reply.status, reply.headers):
+            return Arrival(hop, reply)
+        target = _target(hop.url, reply)
+        if not left:
+            break
+        route.asked.add(Asked(hop.options.method, hop.url, route.cookies_sent))
+        hop = _next(hop, target, reply.status, settings)
+        if Asked(hop.options.method, hop.url, route.cookies_for(hop)) in route.asked:
+            raise FetchError("too-many-redirects", f"redirect loop at {hop.url}", status=reply.status)
+        left_for = await route.leave(hop, reply)
+        if isinstance(left_for, Hop):
+            hop = left_for
+        elif left_for is not None:
+            return left_for
+    raise FetchError("too-many-redirects", f"more than {settings.max_hops} redirects (max_hops)")
 
-    first: Hop
-    cookies: str = ""
-    asked: set[Asked] = field(default_factory=set)
-    again: bool = False
+
+def _next(hop: Hop, target: str, status: int, settings: Settings) -> Hop:
+    url, parts = check_url(target, settings.max_url)
+    return Hop(url, parts, _redirected(hop, status, parts, settings.secret_headers))
 
 
-class Redirects:
-    """Decides for the visits of one crawl."""
+def is_redirect(status: int, headers: httpx.Headers) -> bool:
+    """Whether an answer sends the client elsewhere (RFC 9110 section 15.4)."""
+    return status in REDIRECTS and "location" in headers
 
-    def __init__(self, sending: Sending, reading: Reading, control: Control) -> None:
-        self._sending = sending
-        self._reading = reading
-        self._control = control
-        self._waits: Counter[int] = Counter()
 
-    async def leave(
-        self, lane: Lane, ending: Ending, chain: Chain, hop: Hop, status: int
-    ) -> Hop | Outcome | QueuedRequest | Stored | None:
-        """Where a chain goes that redirects to `hop`.
+def wants_no_redirect(status: int, headers: httpx.Headers) -> bool:
+    """Whether a body is worth reading: that of a redirect is not."""
+    return not is_redirect(status, headers)
 
-        None: it is followed. A hop: that is asked instead. An outcome ends the visit, `Stored` has ended it. A request
-        was taken in place of the visit's own, and the visit goes on with it.
-        """
-        request, links = ending.request, self._reading.links
-        target = links.target(request, hop)
-        at_home = target.domain == request.domain
-        if not links.in_scope(hop.parts, target.seed) and (request.depth or not at_home):
-            return Outcome.skipped("out-of-scope", f"redirects to {hop.url}", status)
-        if not self._has_identity(request, target, status):
-            return self._onward(ending, hop, target, status)
-        again = self._changed(chain)
-        duplicate = Outcome.skipped("duplicate", f"duplicate of {target.url}", status)
-        landing = await self._control.move(
-            lane,
-            ending.done(Outcome.moved(target, status)),
-            None if again else ending.done(duplicate, links=(target,)),
+
+def _target(url: str, reply: Reply) -> str:
+    """Where a redirect leads, absolute.
+
+    Raises FetchError `bad-redirect` for a target that is not a URL, `unsupported-scheme` for one that is not http(s).
+    """
+    location = _location(reply.headers)
+    try:
+        target = join(url, location)
+        parts = split(target)
+    except ValueError as error:
+        raise FetchError(
+            "bad-redirect", f"redirect to {location[:200]!r}, which is no URL", status=reply.status
+        ) from error
+    if parts.scheme not in SCHEMES:
+        raise FetchError(
+            "unsupported-scheme",
+            f"redirect to {location[:200]!r}: neither http nor https",
+            status=reply.status,
         )
-        match landing.fate:
-            case "new":
-                return landing.request or Stored()
-            case "duplicate":
-                return Stored()
-            case "seen" | "taken" if again:
-                chain.again = True
-                return chain.first
-            case "taken" if (later := self._later(request, target)) is not None:
-                return later
-            case _:
-                return self._onward(ending, hop, target, status)
+    return target
 
-    def _has_identity(self, request: QueuedRequest, target: QueuedRequest, status: int) -> bool:
-        """Whether the target counts as a request of its own. A spider that checks pages sees every detour."""
-        if status in TEMPORARY and self._reading.definition.checks:
-            return False
-        return (
-            _is_shared_get(request.options)
-            and _is_shared_get(target.options)
-            and target.fingerprint != request.fingerprint
+
+def _location(headers: httpx.Headers) -> str:
+    """The Location header; octets above ASCII are quoted as they are, whatever encoding they were meant in."""
+    raw = next(value for name, value in headers.raw if name.lower() == b"location")
+    if raw.isascii():
+        return raw.decode("ascii")
+    return "".join(chr(octet) if octet < 0x80 else f"%{octet:02X}" for octet in raw)
+
+
+def _redirected(hop: Hop, status: int, after: Parts, secret: Collection[str]) -> Options:
+    """The options after a redirect: POST becomes GET as browsers do it (Fetch standard, 4.4), and nothing
+    that may be secret goes to another origin: neither what `CARRIED` lacks nor what the author calls `secret`.
+
+    Raises FetchError `bad-redirect` when a body would have to be sent to another origin.
+    """
+    options = hop.options
+    same_origin = hop.parts.origin == after.origin
+    if (status in {301, 302} and options.method == "POST") or (status == 303 and options.method != "HEAD"):
+        kept = tuple((n, v) for n, v in options.headers if not n.lower().startswith("content-"))
+        options = replace(options, method="GET", body=b"", headers=kept)
+    if not same_origin and options.body:
+        raise FetchError(
+            "bad-redirect", "a redirect would send the request's body to another origin", status=status
         )
-
-    def _onward(self, ending: Ending, hop: Hop, target: QueuedRequest, status: int) -> Outcome | None:
-        """Inside the visit; into another domain as a request that no other equals."""
-        request = ending.request
-        if target.domain == request.domain:
-            ending.request = replace(request, seed=target.seed)  # a start takes its target into scope
-            return None
-        return Outcome.moved(self._reading.links.target(request, hop, salted=True), status)
-
-    def _changed(self, chain: Chain) -> bool:
-        """Whether the URL the chain began with would now be sent with other cookies than it was."""
-        first = chain.first
-        return (
-            not chain.again
-            and self._sending.identity.cookies_for(first.parts, first.options) != chain.cookies
-        )
-
-    def _later(self, request: QueuedRequest, target: QueuedRequest) -> Outcome | None:
-        """Back into the queue while another visit is at the target; None when that has gone on for too long."""
-        waits = self._waits.pop(request.id, 0)
-        if waits >= WAITS:  # two that redirect to each other would wait for ever
-            return None
-        if len(self._waits) >= COUNTED:
-            self._waits.clear()
-        self._waits[request.id] = waits + 1
-        at = self._sending.common.clock.unix() + WAIT * 2**waits
-        return Outcome.retry(at, "waiting", f"redirects to {target.url}, which is being fetched")
-
-
-def _is_shared_get(options: Options) -> bool:
-    """Whether equal requests are one: a GET without an identity of its own."""
-    return options.method == "GET" and not options.dont_filter and options.unique is None
+    if not same_origin and options.headers:
+        harmless = CARRIED.difference(secret)
+        options = replace(options, headers=tuple((n, v) for n, v in options.headers if n.lower() in harmless))
+    return options

@@ -11,7 +11,7 @@ from scraper.core.models import Download, Options, QueuedRequest, Request
 from scraper.core.urls import split
 from scraper.engine.admission import Disallowed, admit
 from scraper.engine.context import Reading, Sending
-from scraper.engine.hops import Arrival, Asked, Hop, follow, wants_no_redirect
+from scraper.engine.redirects import Arrival, Asked, Hop, follow, wants_no_redirect
 from scraper.engine.sending import Ask, Records, Sender
 from scraper.errors import FetchError
 from scraper.net.downloader import Limits, Reply

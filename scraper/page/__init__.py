@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scraper.page.each import FailedRow
+from scraper.page.isolated_rows import FailedRow
 from scraper.page.node import Node
 from scraper.page.page import Fetcher, Page, document_of
 

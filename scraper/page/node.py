@@ -16,7 +16,7 @@ from scraper.errors import BadSelector, BadValue, NoMatch, Verdict
 from scraper.page.callback_options import options_for
 from scraper.page.css import Selector, bad_selector, compile_selector
 from scraper.page.document import Document, attribute_of
-from scraper.page.each import SNIPPET, FailedRow, refuse_async, results_of
+from scraper.page.isolated_rows import SNIPPET, FailedRow, refuse_async, results_of
 from scraper.page.numbers import DecimalPoint, read_decimal, read_number
 
 __all__ = ["Node", "Selecting"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from scraper.core.maintenance import Pruned, Undone
 from scraper.core.models import Table
 from scraper.errors import UsageError
-from scraper.store.file.maintenance import backup, reading, transaction, upkeep
+from scraper.store.file.exclusive_access import backup, reading, transaction, upkeep
 from scraper.store.rows.prune import forget_versions, old_runs, prune_some
 from scraper.store.rows.shapes import Occasion, adapt
 from scraper.store.rows.undo import undo

@@ -151,7 +151,7 @@ CASES = {
 }
 
 #: Modules that hold no report of their own.
-HELPERS = {"hints", "json_form", "robots_rules", "time_shares", "ended_run", "stored_runs"}
+HELPERS = {"hints", "json_form", "robots_rules", "time_shares", "exit_codes", "summarizing", "stored_runs"}
 
 
 def at(value: Any, path: str) -> Any:

@@ -13,7 +13,7 @@ from scraper.cli.terminal.findings import error_lines
 from scraper.cli.terminal.formatting import number, plural, shown_place
 from scraper.core.models import Effects, Options, PageResult, Request
 from scraper.core.tracebacks import printable
-from scraper.engine.outcome import kept
+from scraper.engine.visit_ending import kept
 from scraper.errors import UsageError
 from scraper.page import Page
 from scraper.project.folder import find_database

@@ -8,7 +8,6 @@ from scraper.core.models.cookie import Cookie
 from scraper.core.models.done import Completed, Done
 from scraper.core.models.download import Download
 from scraper.core.models.effects import Effects, Outcome, Send, SendKind
-from scraper.core.models.landing import Landing
 from scraper.core.models.lease import LONGEST_HOLD, DomainFacts, DomainLease, OriginFacts, Pending
 from scraper.core.models.limits import Hours, Limit, Pace, Rate
 from scraper.core.models.order import LIMIT, STOP, Command
@@ -22,6 +21,7 @@ from scraper.core.models.page_result import (
     VisitRecord,
 )
 from scraper.core.models.proxy import Proxy, read_proxies
+from scraper.core.models.redirect_landing import Landing
 from scraper.core.models.request import (
     Known,
     Options,

@@ -16,7 +16,7 @@ from typing import Final
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode, SelectolaxError
 
-from scraper.page.css_grammar import Chain, Compound, Either, Has, Nth
+from scraper.page.css_parts import Chain, Compound, Either, Has, Nth
 from scraper.page.safety.selector_cost import Effort, Shape
 
 __all__ = ["PATIENCE", "Elements", "Slow"]

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from selectolax.lexbor import LexborNode
 
-from scraper.page.css_grammar import Chain, Has, Nth, Parser, Unknown
+from scraper.page.css_parts import Chain, Has, Nth, Parser, Unknown
 
 __all__ = ["Effort", "Shape", "effort_of"]
 

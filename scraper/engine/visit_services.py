@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from scraper.core.models import Done, Landing
-from scraper.engine.schedule import Lane
+from scraper.engine.scheduler import Lane
 
 __all__ = ["Control"]
 
