@@ -23,7 +23,7 @@ EXIT_CODES: Mapping[int, str] = {
     0: "good; a budget that was reached is good, and said",
 }
 
-#: Reasons to stop that are no fault: the person set the limit.
+#: Reasons to stop that a person set, and that are good endings.
 BUDGETS = ("max_pages", "max_items", "max_time")
 
 
