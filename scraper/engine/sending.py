@@ -131,13 +131,25 @@ class Sender:
         self._check_wait(lane, ask.kind)
         context, domain = self.context, lane.domain
         identity, underway, began = context.identity, _Underway(), context.common.clock.mono()
+        reply = None
         try:
             async with domain.turn() as turn:
                 request.extensions["after_send"] = lambda: self._left(turn, underway)
                 await turn.approach()
                 self.cookies_sent = identity.dress(request, parts, ask.options, lane.name)
                 turn.take_proxy(request.extensions.get("proxy"))
-                reply = await self._download(request, ask, lane, turn, underway)
+                try:
+                    reply = await context.downloader.fetch(
+                        request,
+                        permit=lambda: self._permit(lane, turn, underway),
+                        limits=ask.limits or self._limits,
+                        wanted=ask.wanted,
+                        via=ask.options.via or "",
+                        into=ask.into,
+                    )
+                finally:
+                    if underway.at is not None:
+                        self.records.sends.append(self._record(ask, lane.name, underway, reply))
                 identity.worked(request)
                 self.records.cookies.extend(identity.learn(parts, reply.headers))
                 await self._heed(lane, underway, reply)
@@ -146,25 +158,6 @@ class Sender:
             domain.note_failure(underway.mono or began, error.kind)
             await self._remember(lane)
             raise
-        return reply
-
-    async def _download(
-        self, request: httpx.Request, ask: Ask, lane: Lane, turn: Turn, underway: _Underway
-    ) -> Reply:
-        """The exchange itself, recorded if anything left."""
-        reply = None
-        try:
-            reply = await self.context.downloader.fetch(
-                request,
-                permit=lambda: self._permit(lane, turn, underway),
-                limits=ask.limits or self._limits,
-                wanted=ask.wanted,
-                via=ask.options.via or "",
-                into=ask.into,
-            )
-        finally:
-            if underway.at is not None:
-                self.records.sends.append(self._record(ask, lane.name, underway, reply))
         return reply
 
     def _check_wait(self, lane: Lane, kind: SendKind) -> None:
