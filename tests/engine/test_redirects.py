@@ -129,8 +129,11 @@ def test_a_login_that_redirects_to_itself_is_followed() -> None:
 
 
 @pytest.mark.parametrize("way", ["visit", "fetch", "download"])
-def test_a_loop_without_a_cookie_ends_at_the_first_repetition(way: str) -> None:
+def test_a_loop_without_a_cookie_ends_at_the_first_repetition(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """/a → /b → /a is a loop, said after two requests whichever way it is met."""
+    monkeypatch.chdir(tmp_path)  # where a download would be stored
 
     class Looping(Everything):
         async def parse(self, page: Page) -> Any:
@@ -264,6 +267,53 @@ def test_a_spider_that_checks_its_pages_sees_every_detour(status: int, rows: int
     )
     done = run(starting("/1", "/2", "/3", check=Checking.check), site, concurrency=1)
     assert urls(done) == ["/in"] * rows
+
+
+def test_a_target_takes_the_rules_of_its_own_url() -> None:
+    """robots.txt, the scope and `ignore_params` hold for where a redirect leads, as they do for a link."""
+    pages = {"/robots.txt": "User-agent: *\nDisallow: /no", "/": links("/1", "/2", "/3", "/4"), "/x": "x"}
+    moved = {
+        "/1": to("/no"),
+        "/2": to("https://z.test/"),
+        "/3": to("/3?sid=1"),
+        "/4": to("/x#part"),
+        "/3?sid=1": "x",
+    }
+    site = Site({f"{A}{path}": answer for path, answer in {**pages, **moved}.items()})
+    done = simulate(Everything, site, settings={"rate": None, "ignore_params": ["sid"]})
+    assert urls(done) == ["/", "/3?sid=1", "/x"]
+    assert "/no" not in asked(done)
+    assert (done.summary.counters["skipped"], done.summary.exit_code) == (2, 0)
+
+
+def test_two_that_wait_for_each_others_cookie_both_give_their_page() -> None:
+    """/a sets what /b needs and the other way round, both in flight at once: neither is lost as the other's duplicate."""
+
+    def answer(request: httpx.Request) -> Answer | str:
+        mine, other = ("a=1", "b=1") if request.url.path == "/a" else ("b=1", "a=1")
+        if other in cookie_of(request):
+            return request.url.path
+        return to("/b" if mine == "a=1" else "/a", cookie=mine, latency=0.2)
+
+    done = run(starting("/a", "/b"), Site(answer), concurrency=2)
+    assert urls(done) == ["/a", "/b"]
+
+
+def test_a_target_that_failed_is_done_again_by_itself(tmp_path: Path) -> None:
+    """`resume --failed` asks for the page behind a redirect, not for the redirect."""
+    down = [True]
+
+    def answer(request: httpx.Request) -> Answer | str:
+        if request.url.path == "/new":
+            return Answer("", 404) if down else "new"
+        return to("/new") if request.url.path == "/old" else links("/old")
+
+    site, db = Site(answer), tmp_path / "a.db"
+    simulate(Everything, site, db=db, settings=SETTINGS)
+    down.clear()
+    done = simulate(Everything, site, db=db, settings=SETTINGS, resume="failed")
+    assert urls(done) == ["/", "/new"]
+    assert asked(done) == {"/": 1, "/old": 1, "/new": 2}
 
 
 def test_a_target_that_failed_is_asked_again_for_who_is_led_there() -> None:
