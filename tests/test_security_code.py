@@ -171,7 +171,7 @@ TYPED_BY_PEOPLE = (
     "scraper/cli/",
     "scraper/settings/",
     "scraper/core/models/limits.py",
-    "scraper/project/config.py",
+    "scraper/project/config_file.py",
     "scraper/page/css.py",
     "scraper/page/suggestions.py",
     "scraper/reports/",

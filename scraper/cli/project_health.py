@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from scraper.cli.installation import CONFIGURATION, Finding
 from scraper.cli.terminal.formatting import shown_place
 from scraper.errors import SettingsError
-from scraper.project.config import Configuration, environment_layers, read_file
+from scraper.project.config_file import Configuration, environment_layers, read_file
 from scraper.project.folder import project_folder
 from scraper.project.loader import Catalog, survey
 from scraper.settings import NO_LAYERS, Settings

@@ -15,8 +15,8 @@ from typing import NamedTuple, Protocol
 from scraper.core.clock import local_time
 from scraper.core.models import CrawlStatus, DomainStatus
 from scraper.engine.common import Common
+from scraper.engine.domain_scheduler import Lane
 from scraper.engine.lanes import Lanes
-from scraper.engine.scheduler import Lane
 from scraper.events import Stalled
 from scraper.politeness import RATE, Wait
 

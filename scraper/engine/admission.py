@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from scraper.core.charsets import decode_text
 from scraper.core.models import Options, OriginFacts
 from scraper.core.urls import split
+from scraper.engine.domain_scheduler import Lane
 from scraper.engine.redirects import Arrival, Asked, Hop, follow, wants_no_redirect
-from scraper.engine.scheduler import Lane
 from scraper.engine.sending import Ask, Sender
 from scraper.errors import FetchError
 from scraper.net.downloader import Limits, Reply

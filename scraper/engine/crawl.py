@@ -14,9 +14,9 @@ from scraper.core.models import Command, Completed, CrawlStatus, Done, Landing, 
 from scraper.engine.accounting import Waits
 from scraper.engine.circuit_breakers import FailFast
 from scraper.engine.context import Reading, Sending
+from scraper.engine.domain_scheduler import Lane
 from scraper.engine.lanes import EXTEND_EVERY
 from scraper.engine.redirect_targets import Redirects
-from scraper.engine.scheduler import Lane
 from scraper.engine.seeds import Seeder
 from scraper.engine.sending import LeaseLost
 from scraper.engine.visit import Visit, Visiting

@@ -24,8 +24,8 @@ from scraper.engine.callbacks import (
 )
 from scraper.engine.collect import Collector
 from scraper.engine.context import Reading, Sending
+from scraper.engine.domain_scheduler import Lane
 from scraper.engine.revisit import Revisit, visit_record
-from scraper.engine.scheduler import Lane
 from scraper.engine.sending import LeaseLost
 from scraper.engine.traps import DEEP
 from scraper.engine.visit_ending import Ending

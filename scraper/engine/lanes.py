@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from scraper.core.models import DomainLease, Pending
 from scraper.engine.common import Common
-from scraper.engine.scheduler import MOST_HELD, Lane, Schedule
+from scraper.engine.domain_scheduler import MOST_HELD, Lane, Schedule
 from scraper.errors import FetchError
 from scraper.events import DomainParked
 from scraper.net.identity import Identity

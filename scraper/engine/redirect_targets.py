@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 
 from scraper.core.models import Options, Outcome, QueuedRequest
 from scraper.engine.context import Reading, Sending
+from scraper.engine.domain_scheduler import Lane
 from scraper.engine.redirects import Asked, Hop
-from scraper.engine.scheduler import Lane
 from scraper.engine.visit_ending import Ending
 from scraper.engine.visit_services import Control
 

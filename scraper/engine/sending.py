@@ -14,7 +14,7 @@ import httpx
 from scraper.core.models import LONGEST_HOLD, Cookie, Options, Pace, Send, SendKind
 from scraper.core.urls import Parts, split
 from scraper.engine.context import Sending
-from scraper.engine.scheduler import Lane
+from scraper.engine.domain_scheduler import Lane
 from scraper.errors import FetchError
 from scraper.net.downloader import Limits, Reply, Sink, Wanted, always
 from scraper.net.retry import retry_after

@@ -17,11 +17,11 @@ from scraper.core.timing import timed
 from scraper.core.urls import split
 from scraper.engine.admission import Disallowed, admit
 from scraper.engine.context import Reading, Sending
+from scraper.engine.domain_scheduler import Lane
 from scraper.engine.judging import Judge
 from scraper.engine.redirect_targets import Chain, Redirects, Stored
 from scraper.engine.redirects import Arrival, Asked, Hop, follow
 from scraper.engine.revisit import NOT_MODIFIED, Revisit
-from scraper.engine.scheduler import Lane
 from scraper.engine.sending import Ask, Later, LeaseLost, Sender
 from scraper.engine.subfetch import SubFetcher, page_of
 from scraper.engine.visit_ending import Ending, kept

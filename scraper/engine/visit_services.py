@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from scraper.core.models import Done, Landing
-from scraper.engine.scheduler import Lane
+from scraper.engine.domain_scheduler import Lane
 
 __all__ = ["Control"]
 

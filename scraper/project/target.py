@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scraper.errors import UsageError
-from scraper.project.config import read_configuration
+from scraper.project.config_file import read_configuration
 from scraper.project.folder import default_database, project_of
 from scraper.project.loader import load_spider, survey
 from scraper.settings import Layers

@@ -14,7 +14,7 @@ from typing import Any
 
 from scraper.core.models import Done, KeptPage, Options, Request
 from scraper.errors import UsageError
-from scraper.project.config import read_configuration
+from scraper.project.config_file import read_configuration
 from scraper.project.folder import project_folder
 from scraper.project.loader import load_spider, survey
 from scraper.spider import define

@@ -18,7 +18,7 @@ from scraper import Page, Request, Spider
 from scraper.cli.commands.hosts import hosts
 from scraper.core.clock import Clock
 from scraper.core.models import DomainLease, Limit, Options, QueuedRequest
-from scraper.engine.scheduler import Lane, Schedule
+from scraper.engine.domain_scheduler import Lane, Schedule
 from scraper.errors import QueryError, SettingsError, UsageError
 from scraper.events import Event, PageDone
 from scraper.politeness import Domain, Politeness

@@ -16,7 +16,7 @@ from scraper import Page, Spider, Stop
 from scraper.api import Crawl
 from scraper.core.models import Limit
 from scraper.errors import SettingsError
-from scraper.project.config import Configuration, _key_lines, read_configuration
+from scraper.project.config_file import Configuration, _key_lines, read_configuration
 from scraper.project.folder import default_database, project_of
 from scraper.settings import Layers, Settings
 from scraper.settings.parsers import _LIMIT

@@ -18,7 +18,7 @@ from scraper.core.tracebacks import printable
 from scraper.core.urls import is_ip, split
 from scraper.errors import UsageError
 from scraper.page import Page, document_of
-from scraper.project.config import read_configuration
+from scraper.project.config_file import read_configuration
 from scraper.project.folder import project_folder, shown
 from scraper.reports.summary import Summary
 from scraper.settings import Layers

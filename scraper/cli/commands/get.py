@@ -14,7 +14,7 @@ import click
 from scraper.core.models import Request
 from scraper.core.tracebacks import printable
 from scraper.page import Page, document_of
-from scraper.project.config import read_configuration
+from scraper.project.config_file import read_configuration
 from scraper.project.folder import project_folder
 from scraper.settings import Layers
 from scraper.testing.single_page import fetch_page
