@@ -429,6 +429,34 @@ async def test_aiosqlite_contract(path: str) -> None:
         await executor.run(lambda conn: None)
 
 
+@pytest.mark.parametrize("opened_before", [True, False], ids=["opened-before", "opened-after"])
+async def test_a_connection_that_opens_for_a_cancelled_caller_is_closed(
+    path: str, opened_before: bool
+) -> None:
+    """Whether it was open when its caller gave up or opens only then, nobody is left holding it."""
+    made: list[sqlite3.Connection] = []
+    reached, gate = threading.Event(), threading.Event()
+
+    def opening() -> sqlite3.Connection:
+        if not opened_before:
+            reached.set()
+            gate.wait(10)
+        made.append(connect(path))
+        reached.set()
+        return made[0]
+
+    task = asyncio.create_task(AiosqliteExecutor.over(opening))
+    await asyncio.sleep(0)
+    assert reached.wait(10)  # without a turn of the loop, which would learn that the connection is open
+    task.cancel()
+    await asyncio.sleep(0)
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        made[0].execute("SELECT 1")
+
+
 async def test_a_function_goes_on_when_its_caller_is_cancelled(path: str) -> None:
     """aiosqlite's thread ends what it began, and what was asked next comes after it."""
     executor = await AiosqliteExecutor.open(path)

@@ -67,13 +67,26 @@ class AiosqliteExecutor:
     @classmethod
     async def over(cls, opening: Callable[[], sqlite3.Connection]) -> AiosqliteExecutor:
         """The thread of whatever connection `opening` makes, in it."""
-        connection = aiosqlite.Connection(opening, iter_chunk_size=64)
+        opened: list[sqlite3.Connection] = []
+        wanted = [True]
+
+        def open_wanted() -> sqlite3.Connection:
+            opened.append(opening())
+            if not wanted[0]:
+                opened[0].close()
+            return opened[0]
+
+        connection = aiosqlite.Connection(open_wanted, iter_chunk_size=64)
         # A crawl that dies must not wait for a thread that waits for work.
         connection._thread.daemon = True
         try:
             return cls(await connection)
         except BaseException:
-            # aiosqlite has told its thread to stop; until it did, it may still report to this loop.
+            # aiosqlite forgets what it opens for a caller who was cancelled meanwhile.
+            wanted[0] = False
+            for connection_left in opened:
+                connection_left.close()
+            # It has told its thread to stop; until it did, it may still report to this loop.
             await asyncio.to_thread(connection._thread.join)
             raise
 
