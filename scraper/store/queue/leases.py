@@ -101,6 +101,13 @@ class Leases:
         ).fetchone()
         return int(row[0])
 
+    def all_held(self, conn: sqlite3.Connection) -> int:
+        """Domains that have an owner."""
+        row = conn.execute(
+            "SELECT count(*) FROM _queues WHERE run = ? AND owner IS NOT NULL", (self._run,)
+        ).fetchone()
+        return int(row[0])
+
     def owners(self, conn: sqlite3.Connection) -> list[str]:
         """Everybody who holds a domain, dead or alive."""
         rows = conn.execute(
@@ -192,7 +199,10 @@ class Leases:
         if row.parked is None and self._queue.may_end(row.ok):
             due = self._queue.next_due(conn, row.domain, now)
         if due is not None:
-            due = max(due, self._hold(conn, row.domain, now), min(earliest, now + LONGEST_HOLD))
+            own = max(self._hold(conn, row.domain, now), min(earliest, now + LONGEST_HOLD))
+            if due > own:  # the domain could be sent to before
+                conn.execute("UPDATE _domains SET waits_for = 'retries' WHERE id = ?", (row.domain,))
+            due = max(due, own)
         conn.execute(
             "UPDATE _queues SET epoch = epoch + 1, taken = 0, owner = NULL, ready_at = ?, parked = ?"
             " WHERE run = ? AND domain = ?",
