@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
+from scraper.cli.output_streams import DISK, OUTPUT, PIPE_CLOSED, OutputLost
 from scraper.cli.plain_output import one_line, write_line
 from scraper.errors import DatabaseInUse, ScraperError, StoreError, UsageError
 
@@ -22,19 +24,33 @@ def main() -> None:
     """Run the command line; never a traceback for what a person or the web did."""
     if COMPLETE in os.environ:
         sys.exit(_complete())
-    # A stream that was closed for us (`>&-`) is None: what is written to it is lost, which is what was asked for.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open until we end
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - open until we end
+    OUTPUT.install()
     try:
-        sys.exit(_run())
-    except BrokenPipeError:
-        # The reader of our output has left; point stdout elsewhere so that the interpreter's flush does not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        code = _outcome()
+    except OutputLost as lost:
+        code = _ended_by(lost)
+    sys.exit(OUTPUT.finish(code))
+
+
+def _outcome() -> int:
+    """What the command line says, done; the exit code. Raises OutputLost."""
+    try:
+        return _run()
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    except OutputLost:
+        raise
     except Exception as error:
-        sys.exit(_unexpected(error))
+        return _unexpected(error)
+
+
+def _ended_by(lost: OutputLost) -> int:
+    """A report could not be written to its end: the exit code. That its reader left needs no words."""
+    if lost.is_pipe:
+        return PIPE_CLOSED
+    with suppress(OutputLost):
+        write_line(f"✗ {lost}; what was written there is not complete", sys.stderr)
+    return DISK
 
 
 def exit_code_of(error: BaseException) -> int:
@@ -56,7 +72,8 @@ def _run() -> int:
     except ScraperError as error:
         from scraper.core.tracebacks import printable
 
-        write_line(f"✗ {printable(str(error), lines=True)}", sys.stderr)
+        with suppress(OutputLost):  # the exit code says it
+            write_line(f"✗ {printable(str(error), lines=True)}", sys.stderr)
         return exit_code_of(error)
 
 
