@@ -18,7 +18,7 @@ from threading import Thread
 
 __all__ = ["RIGHT", "replay"]
 
-RIGHT = "rate=None: no rate limit · --workers 2: rate limit above 80 %, no retries · Retry-After: 60 to 75 %, no network share"
+RIGHT = "rate=None: no rate limit · --workers 2: rate limit above 80 %, no retries · Retry-After: 60 to 75 %"
 
 SPIDER = """
 from scraper import Page, Spider

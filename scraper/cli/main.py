@@ -10,7 +10,7 @@ import os
 import sys
 from contextlib import suppress
 
-from scraper.cli.output_streams import DISK, OUTPUT, PIPE_CLOSED, OutputLost
+from scraper.cli.output_streams import OUTPUT, OutputLost
 from scraper.cli.plain_output import one_line, write_line
 from scraper.errors import DatabaseInUse, ScraperError, StoreError, UsageError
 
@@ -27,8 +27,8 @@ def main() -> None:
     OUTPUT.install()
     try:
         code = _outcome()
-    except OutputLost as lost:
-        code = _ended_by(lost)
+    except OutputLost:
+        code = 0
     sys.exit(OUTPUT.finish(code))
 
 
@@ -42,15 +42,6 @@ def _outcome() -> int:
         raise
     except Exception as error:
         return _unexpected(error)
-
-
-def _ended_by(lost: OutputLost) -> int:
-    """A report could not be written to its end: the exit code. That its reader left needs no words."""
-    if lost.is_pipe:
-        return PIPE_CLOSED
-    with suppress(OutputLost):
-        write_line(f"✗ {lost}; what was written there is not complete", sys.stderr)
-    return DISK
 
 
 def exit_code_of(error: BaseException) -> int:

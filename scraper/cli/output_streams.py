@@ -19,12 +19,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
+from scraper.cli.plain_output import write_line
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["DISK", "OUTPUT", "PIPE_CLOSED", "OutputLost", "OutputStreams"]
+__all__ = ["OUTPUT", "OutputLost", "OutputStreams"]
 
-#: The reader of a pipe has left: that is no fault. All else that keeps output from its place is the disk's.
+#: Exit codes: the reader of a pipe has left, or the disk (or whatever else stands behind a stream) takes no more.
 PIPE_CLOSED, DISK = 1, 6
 NAMES = {1: "stdout", 2: "stderr"}
 
@@ -74,6 +76,7 @@ class OutputStreams:
 
     def __init__(self) -> None:
         self.lost: OutputLost | None = None
+        self._told = False
         self._stop: Callable[[OutputLost], object] | None = None
 
     def install(self) -> None:
@@ -110,15 +113,25 @@ class OutputStreams:
         if self._stop is None:
             raise lost
         if is_first:
+            self._told = True
             self._stop(lost)
 
     def finish(self, code: int) -> int:
-        """Write what is left to write; the exit code, which is not 0 where something was lost on a disk."""
+        """Write what is left to write, and say what was lost unless that was said; the exit code, which is not 0 then.
+
+        A reader that left its pipe needs no words, and does not spoil a crawl that was whole by then.
+        """
         for stream in (sys.stdout, sys.stderr):
             with suppress(OutputLost):
                 stream.flush()
-        lost = self.lost
-        return DISK if code == 0 and lost is not None and not lost.is_pipe else code
+        if (lost := self.lost) is None:
+            return code
+        if lost.is_pipe:
+            return code or (0 if self._told else PIPE_CLOSED)
+        if not self._told:
+            with suppress(OutputLost):
+                write_line(f"✗ {lost}; what was written there is not complete", sys.stderr)
+        return code or DISK
 
 
 def _number(stream: TextIO) -> int | None:
@@ -129,7 +142,7 @@ def _number(stream: TextIO) -> int | None:
 
 
 def _open_closed() -> None:
-    """Let no file of ours, a database least of all, have the number of a stream that was closed for us."""
+    """Keep the numbers of streams that were closed from being given to a file, to a database least of all."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

@@ -9,7 +9,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 __all__ = ["Region", "columns_of", "fitted", "is_terminal", "screen", "width", "write_now"]
@@ -49,10 +49,13 @@ def fitted(text: str, columns: int) -> str:
     return text
 
 
-def write_now(stream: TextIO, text: str) -> None:
-    """Write past the buffer of a stream, from a signal handler. Where that fails the stream's own writing tells it."""
-    with suppress(OSError, ValueError):
+def write_now(stream: TextIO, text: str) -> bool:
+    """Write past the buffer of a stream, from a signal handler; False where it cannot, which its own writing then tells."""
+    try:
         os.write(stream.fileno(), text.encode(stream.encoding or "utf-8", "replace"))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 class Region:
@@ -80,13 +83,13 @@ class Region:
         """Let text that ends with a line end scroll by above the lines."""
         self._write(self._around(text))
 
-    def interject(self, text: str) -> None:
+    def interject(self, text: str) -> bool:
         """The same from a signal handler, which may interrupt any of these methods: past the stream's buffer, or when
-        what is being written is out."""
-        if self._writing:
-            self._kept += text
-        else:
-            write_now(self._stream, self._around(text))
+        what is being written is out. False where it cannot."""
+        if not self._writing:
+            return write_now(self._stream, self._around(text))
+        self._kept += text
+        return True
 
     def clear(self) -> None:
         """Wipe the lines."""

@@ -137,14 +137,11 @@ class Reporter:
 
     def interrupted(self) -> None:
         """A signal handler asks: say at once what the first Ctrl-C does, also while a callback keeps the loop."""
-        self._said_stopping = True
         text = _marked(_stopping(INTERRUPTED, GRACE)) + "\n"
         if os.environ.get("NO_COLOR") or not sys.stderr.isatty():
             text = click.unstyle(text)
-        if self._region is not None:
-            self._region.interject(text)
-        else:
-            write_now(sys.stderr, text)
+        region = self._region
+        self._said_stopping = write_now(sys.stderr, text) if region is None else region.interject(text)
 
     def lost(self, lost: OutputLost) -> None:
         """Say that the crawl stops because its output has no place; this is dropped where stderr has none."""
