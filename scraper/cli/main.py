@@ -6,6 +6,7 @@ is a sentence as well, and `scraper doctor` runs without any of them.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import suppress
@@ -91,7 +92,10 @@ def _doctor(folder: str) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    """Report an error that should not happen: a package that is missing or broken, or else a fault in scraper."""
+    """Report an error that should not happen: a disk, a package that is missing or broken, or else a fault in scraper."""
+    if (told := _disk_error(error)) is not None:
+        write_line(f"✗ {one_line(told)}", sys.stderr)
+        return 6
     from scraper.cli.installation import package_findings
 
     faults = [f"{finding.name} {finding.value}" for finding in package_findings() if finding.code]
@@ -112,6 +116,17 @@ def _unexpected(error: Exception) -> int:
     )
     write_line("  please report it; nothing stored is lost", sys.stderr)
     return 1
+
+
+def _disk_error(error: Exception) -> str | None:
+    """What is wrong with a disk of this machine, where that is what the error says."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}:
+        return f"{error.filename or 'a file'} cannot be written: {error.strerror}"
+    # What `tempfile` says when the disk of each folder it knows is full or closed to us.
+    no_place = "No usable temporary directory"
+    return f"{error.strerror}; set TMPDIR" if (error.strerror or "").startswith(no_place) else None
 
 
 def _complete() -> int:
