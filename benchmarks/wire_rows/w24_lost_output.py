@@ -66,10 +66,8 @@ def _on_full_disks(folder: str) -> str:
         )
         subprocess.run(
             _command("crawl", "site.py", "--db", "good.db"),
-            capture_output=True,
-            timeout=30,
-            check=False,
-        )
+            cwd=folder, capture_output=True, timeout=30, check=False,
+        )  # fmt: skip
         query = subprocess.run(
             _command("query", "good.db", "site"),
             cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False,
