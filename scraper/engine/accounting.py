@@ -112,8 +112,8 @@ class Waits:
             await self._look()
             if not self._said and clock.mono() - self._moved >= STALL:
                 self._said = True
-                why = await self._why()
-                self._common.notices.tell(Stalled(clock.mono() - self._moved, why))
+                if why := await self._why():
+                    self._common.notices.tell(Stalled(clock.mono() - self._moved, why))
 
     async def _look(self) -> None:
         """Put the time since the last look down to its causes."""
@@ -214,7 +214,7 @@ class Waits:
     # ------------------------------------------------------------------ a standstill
 
     async def _why(self) -> str:
-        """The causes of a standstill, most domains first, in one line."""
+        """The causes of a standstill, most domains first, in one line; "" where another process knows them."""
         now, clock = self._common.clock.mono(), self._common.clock
         upcoming = await self._common.frontier.upcoming(LOOKED_AT, now=clock.unix())
         waiting: defaultdict[str, list[_Waiting]] = defaultdict(list)
@@ -225,6 +225,8 @@ class Waits:
                 waiting[cause].append(_Waiting(lane.name, None if until is None else clock.to_unix(until)))
         for later in upcoming:
             waiting[later.why].append(_Waiting(later.domain, later.at))
+        if not waiting and self._lanes.workers > 1 and await self._common.frontier.held():
+            return ""
         told = [
             _told(cause, who, clock.unix())
             for cause, who in sorted(waiting.items(), key=lambda pair: -len(pair[1]))

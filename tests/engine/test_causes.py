@@ -17,7 +17,7 @@ from scraper.core.frontier import Frontier
 from scraper.core.ledger import Ledger
 from scraper.core.models import Completed, DomainLease, Done, Run
 from scraper.engine.options import Member
-from scraper.events import Event, Stalled
+from scraper.events import Event, Observer, Stalled
 from scraper.reports.summary import Summary
 from scraper.testing import Answer, Simulation, Site, run_virtual, simulate
 
@@ -214,13 +214,22 @@ def test_a_slow_database_is_named(tmp_path: Path) -> None:
     assert found["database"] > 0.85
 
 
-def shared(spider: type[Spider[Any]], site: Site, path: Path, **settings: Any) -> dict[str, float]:
+def shared(
+    spider: type[Spider[Any]], site: Site, path: Path, *observers: Observer, **settings: Any
+) -> dict[str, float]:
     """The shares of a crawl that two workers do together."""
 
     async def main() -> tuple[Summary, float]:
         clock = Clock()
         first, second = (
-            CrawlJob(spider, db=path, transport=site, inline=True, settings={"robots": False, **settings})
+            CrawlJob(
+                spider,
+                db=path,
+                transport=site,
+                inline=True,
+                observers=observers,
+                settings={"robots": False, **settings},
+            )
             for _ in range(2)
         )
         ledger = await first.open(clock)
@@ -273,3 +282,17 @@ def test_a_standstill_names_the_same_causes() -> None:
     assert why == "example.com waits for the answer to a request"
     (why,) = stalls(Wide, busy_at("/", wait(100)), rate="1/s", concurrency=1)
     assert why.startswith("example.com waits: Retry-After until ")
+
+
+def test_a_worker_that_has_nothing_explains_no_standstill(tmp_path: Path) -> None:
+    """Of two workers the one that holds the domain says what it waits for; the other is silent."""
+    said: list[Event] = []
+    shared(Wide, busy_at("/7", Answer("x", latency=50.0)), tmp_path / "one.db", said.append, rate=None)
+    (why,) = [event.why for event in said if isinstance(event, Stalled)]
+    assert why == "example.com waits for the answer to a request"
+
+
+def test_a_domain_that_waits_for_a_retry_says_so(tmp_path: Path) -> None:
+    """What its requests wait for is not put down to the rate that it has as well. (W23)"""
+    found = crawled(Chain, busy_at("/0", *[Answer("", 500)] * 3), rate="2/s")
+    assert found["retries"] == pytest.approx(8.5 / 38, abs=2 * CLOSE)
