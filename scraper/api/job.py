@@ -130,10 +130,10 @@ class CrawlJob:
         Raises UsageError, StoreError, DatabaseInUse, or what an observer raised; whatever the web does is in the summary.
         """
         clock = self._clock = Clock()
-        started = clock.mono()
         ledger = await self.open(clock)
         try:
             run = await self.begin(ledger, clock)
+            started = clock.mono()
             try:
                 ended = await self.work(ledger, run, clock, Member(f"{run.id}:{id(self):x}"))
             except UsageError as error:

@@ -107,8 +107,8 @@ class Workers:
         the databases of its caller. Raises what `Crawl.run` raises.
         """
         self._forking = forking
-        started = time.monotonic()
         hold, run = asyncio.run(self._begin())
+        started = time.monotonic()
         try:
             with _Signals() as signals:
                 self._crawl.tell(CrawlStarted(run.id, self._crawl.resumed))

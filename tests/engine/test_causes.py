@@ -296,3 +296,10 @@ def test_a_domain_that_waits_for_a_retry_says_so(tmp_path: Path) -> None:
     """What its requests wait for is not put down to the rate that it has as well. (W23)"""
     found = crawled(Chain, busy_at("/0", *[Answer("", 500)] * 3), rate="2/s")
     assert found["retries"] == pytest.approx(8.5 / 38, abs=2 * CLOSE)
+
+
+def test_a_hold_that_is_over_is_no_longer_the_reason(tmp_path: Path) -> None:
+    """A 429 holds its domain for its backoff; what its request waits beyond that is a retry, in every report."""
+    found = crawled(Chain, busy_at("/0", *[Answer("", 429)] * 3), rate=None)
+    assert found["backoff"] > 0.5
+    assert found.get("backoff", 0.0) + found.get("retries", 0.0) > 0.95

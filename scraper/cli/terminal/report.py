@@ -168,6 +168,7 @@ class Reporter:
     def _started(self, run: int, resumed: bool) -> None:
         if (crawl := self._crawl) is None:
             return
+        self._began = self._time()  # as the summary counts it
         self._say(_first_line(crawl, run, resumed))
         if self._region is None and not self._quiet:
             self._progress()  # the pace of the first line counts from here
