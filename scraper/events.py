@@ -125,7 +125,12 @@ Event = CrawlStarted | PageDone | PageTold | DomainParked | Warned | Stalled | S
 Observer = Callable[[Event], None]
 
 
-def notify(observers: Sequence[Observer], event: Event) -> None:
-    """Tell every observer, in order."""
+def notify(
+    observers: Sequence[Observer], event: Event, failed: Callable[[Observer, Exception], object]
+) -> None:
+    """Tell every observer, in order; `failed` is told of one that raises, and the others hear the event all the same."""
     for observer in observers:
-        observer(event)
+        try:
+            observer(event)
+        except Exception as error:
+            failed(observer, error)

@@ -72,6 +72,7 @@ ROWS: dict[str, list[str]] = {
     ],
     "scraper.cli": [
         "curl database guess memory outline plain_output",
+        "output_streams",
         "installation",
         "terminal",
         "project_health",

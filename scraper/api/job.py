@@ -24,7 +24,7 @@ from scraper.engine import Common, Engine, Notices, Plan, Seeder, check_start, r
 from scraper.engine.closing import conflict_warnings
 from scraper.engine.options import Ended, Member, Options, Resume
 from scraper.errors import UsageError
-from scraper.events import INTERRUPTED, CrawlEnded, CrawlStarted, Event, Observer, Warned, notify
+from scraper.events import GRACE, INTERRUPTED, CrawlEnded, CrawlStarted, Event, Observer, Warned, notify
 from scraper.items import Items
 from scraper.net.downloader import Downloader
 from scraper.net.transports import open_wires
@@ -92,9 +92,14 @@ class CrawlJob:
         self._engine: Engine | None = None
         self._clock: Clock | None = None
         self._stopping: tuple[str, float | None] | None = None
+        #: What the first observer raised that raised anything.
+        self.observer_error: Exception | None = None
 
     def observe(self, *observers: Observer) -> None:
-        """Tell these what happens, after those told already."""
+        """Tell these what happens, after those told already.
+
+        One that raises is told nothing more: the crawl stops as after Ctrl-C, and `run` then raises that error.
+        """
         self._observers.extend(observers)
 
     def stop(self, reason: str = INTERRUPTED, grace: float | None = None) -> None:
@@ -122,19 +127,22 @@ class CrawlJob:
     async def run(self) -> Summary:
         """Crawl to the end.
 
-        Raises UsageError, StoreError or DatabaseInUse; whatever the web does is in the summary.
+        Raises UsageError, StoreError, DatabaseInUse, or what an observer raised; whatever the web does is in the summary.
         """
         clock = self._clock = Clock()
-        started = clock.mono()
         ledger = await self.open(clock)
         try:
             run = await self.begin(ledger, clock)
+            started = clock.mono()
             try:
                 ended = await self.work(ledger, run, clock, Member(f"{run.id}:{id(self):x}"))
             except UsageError as error:
                 await ledger.give_up(run.id, str(error), now=clock.unix())
                 raise
-            return await self.conclude(ledger, run, ended, clock, clock.mono() - started)
+            summary = await self.conclude(ledger, run, ended, clock, clock.mono() - started)
+            if self.observer_error is not None:
+                raise self.observer_error
+            return summary
         finally:
             await ledger.close()
 
@@ -197,7 +205,12 @@ class CrawlJob:
 
     def tell(self, event: Event) -> None:
         """Tell the observers."""
-        notify(self._observers, event)
+        notify(self._observers, event, self._observer_failed)
+
+    def _observer_failed(self, observer: Observer, error: Exception) -> None:
+        self._observers[self._observers.index(observer)] = _deaf
+        self.observer_error = self.observer_error or error
+        self.stop(grace=GRACE)
 
     def report_to(self, observer: Observer) -> None:
         """This one alone is told from now on."""
@@ -211,7 +224,7 @@ class CrawlJob:
         spider = instantiate(self.definition, self.options.arguments)
         lend(spider, past := Past(ledger.path, inline=self._inline))
         plan = Plan(spider, self.definition, self._files(), self._inline, self._seed, resumed=self.resumed)
-        common = Common(self.settings, clock, frontier, Notices(self._observers))
+        common = Common(self.settings, clock, frontier, Notices(self._observers, self._observer_failed))
         sending = sending_of(plan, common, member, downloader)
         reading = reading_of(plan, sending)
         if sending.identity.uses_proxies and member.seeds:
@@ -224,7 +237,7 @@ class CrawlJob:
         ledger.group_while(engine.is_busy)
         if self._stopping is not None:
             engine.stop(*self._stopping)
-        notify(self._observers, CrawlStarted(run.id, self.resumed))
+        self.tell(CrawlStarted(run.id, self.resumed))
         try:
             reason = await engine.run()
             if not await reading.thread.ended(LAST_WAIT):
@@ -292,3 +305,7 @@ class CrawlJob:
     def _files(self) -> Files:
         folder = self.settings.files or f"files/{self.definition.name}"
         return Files(project_folder() / folder, inline=self._inline)
+
+
+def _deaf(event: Event) -> None:
+    """In the place of an observer that raised."""

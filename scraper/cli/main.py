@@ -6,9 +6,12 @@ is a sentence as well, and `scraper doctor` runs without any of them.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from contextlib import suppress
 
+from scraper.cli.output_streams import OUTPUT, OutputLost
 from scraper.cli.plain_output import one_line, write_line
 from scraper.errors import DatabaseInUse, ScraperError, StoreError, UsageError
 
@@ -22,19 +25,24 @@ def main() -> None:
     """Run the command line; never a traceback for what a person or the web did."""
     if COMPLETE in os.environ:
         sys.exit(_complete())
-    # A stream that was closed for us (`>&-`) is None: what is written to it is lost, which is what was asked for.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - open until we end
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - open until we end
+    OUTPUT.install()
     try:
-        sys.exit(_run())
-    except BrokenPipeError:
-        # The reader of our output has left; point stdout elsewhere so that the interpreter's flush does not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        code = _outcome()
+    except OutputLost:
+        code = 0
+    sys.exit(OUTPUT.finish(code))
+
+
+def _outcome() -> int:
+    """What the command line says, done; the exit code. Raises OutputLost."""
+    try:
+        return _run()
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    except OutputLost:
+        raise
     except Exception as error:
-        sys.exit(_unexpected(error))
+        return _unexpected(error)
 
 
 def exit_code_of(error: BaseException) -> int:
@@ -56,7 +64,8 @@ def _run() -> int:
     except ScraperError as error:
         from scraper.core.tracebacks import printable
 
-        write_line(f"✗ {printable(str(error), lines=True)}", sys.stderr)
+        with suppress(OutputLost):  # the exit code says it
+            write_line(f"✗ {printable(str(error), lines=True)}", sys.stderr)
         return exit_code_of(error)
 
 
@@ -83,7 +92,10 @@ def _doctor(folder: str) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    """Report an error that should not happen: a package that is missing or broken, or else a fault in scraper."""
+    """Report an error that should not happen: a disk, a package that is missing or broken, or else a fault in scraper."""
+    if (told := _disk_error(error)) is not None:
+        write_line(f"✗ {one_line(told)}", sys.stderr)
+        return 6
     from scraper.cli.installation import package_findings
 
     faults = [f"{finding.name} {finding.value}" for finding in package_findings() if finding.code]
@@ -104,6 +116,17 @@ def _unexpected(error: Exception) -> int:
     )
     write_line("  please report it; nothing stored is lost", sys.stderr)
     return 1
+
+
+def _disk_error(error: Exception) -> str | None:
+    """What is wrong with a disk of this machine, where that is what the error says."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}:
+        return f"{error.filename or 'a file'} cannot be written: {error.strerror}"
+    # What `tempfile` says when the disk of each folder it knows is full or closed to us.
+    no_place = "No usable temporary directory"
+    return f"{error.strerror}; set TMPDIR" if (error.strerror or "").startswith(no_place) else None
 
 
 def _complete() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scraper.api.job import CrawlJob
+from scraper.cli.output_streams import OUTPUT, OutputLost
 from scraper.cli.terminal.json_events import JsonEvents
 from scraper.cli.terminal.region import Region, is_terminal, screen
-from scraper.cli.terminal.report import Reporter
+from scraper.cli.terminal.report import Reporter, say
 from scraper.cli.terminal.signals import heeding
 from scraper.core.models import Run
 from scraper.engine.options import Resume
@@ -112,33 +114,42 @@ def crawl_and_report(crawl: CrawlJob, look: Look, region: Region | None, workers
     events = JsonEvents(crawl) if look.as_json else None
     profile = _profile(workers) if look.profile else None
     crawl.observe(*(observer for observer in (reporter, events, profile) if observer is not None))
-    try:
-        with profile or nullcontext():
-            summary = (
-                asyncio.run(interruptible(crawl, reporter))
-                if workers == 1
-                else _together(crawl, reporter, workers, pages=look.verbose or look.as_json)
-            )
-    except KeyboardInterrupt:  # a callback kept the loop, and the person did not want to wait for it
-        summary = None
-    finally:
-        reporter.close()
+    with OUTPUT.stopping(lambda lost: say(f"! {lost}")):
+        try:
+            with profile or nullcontext():
+                summary = (
+                    asyncio.run(interruptible(crawl, reporter))
+                    if workers == 1
+                    else _together(crawl, reporter, workers, pages=look.verbose or look.as_json)
+                )
+        except KeyboardInterrupt:  # a callback kept the loop, and the person did not want to wait for it
+            summary = None
+        finally:
+            reporter.close()
+        _tell_end(crawl, reporter, summary, look.output)
+        if profile is not None:
+            _tell_profile(crawl, reporter, events, profile)
+        if events is not None:
+            events.left() if summary is None else events.ended(summary)
+    return 130 if summary is None else summary.exit_code
+
+
+def _tell_end(crawl: CrawlJob, reporter: Reporter, summary: Summary | None, output: str | None) -> None:
     if summary is None:
         reporter.left(crawl.database)
-    else:
-        reporter.ended(summary)
-        for path, rows in _files(summary, look.output):
-            reporter.wrote(path, rows)
-    if profile is not None:
-        from scraper.cli.terminal.profile import profile_lines
+        return
+    reporter.ended(summary)
+    for path, rows in _files(summary, output):
+        reporter.wrote(path, rows)
 
-        measured = profile.measured(crawl.status().spent)
-        reporter.told(profile_lines(measured))
-        if events is not None:
-            events.profiled(measured)
+
+def _tell_profile(crawl: CrawlJob, reporter: Reporter, events: JsonEvents | None, profile: Profile) -> None:
+    from scraper.cli.terminal.profile import profile_lines
+
+    measured = profile.measured(crawl.status().spent)
+    reporter.told(profile_lines(measured))
     if events is not None:
-        events.left() if summary is None else events.ended(summary)
-    return 130 if summary is None else summary.exit_code
+        events.profiled(measured)
 
 
 def _files(summary: Summary, output: str | None) -> list[tuple[str, int]]:
@@ -163,7 +174,17 @@ def _together(crawl: CrawlJob, reporter: Reporter, workers: int, *, pages: bool)
     from scraper.workers import Workers
 
     reporter.begin(crawl, time.monotonic)
-    return Workers(crawl, workers, pages=pages).run(reporter.every, reporter.look, reporter.forking)
+    together, own = Workers(crawl, workers, pages=pages), os.getpid()
+
+    def stop(lost: OutputLost) -> None:
+        if os.getpid() != own:  # in a worker, for what its callbacks print: it stops, and the others with it
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            together.stop()
+            reporter.lost(lost)
+
+    with OUTPUT.stopping(stop):
+        return together.run(reporter.every, reporter.look, reporter.forking)
 
 
 async def interruptible(crawl: CrawlJob, reporter: Reporter) -> Summary | None:
@@ -173,7 +194,15 @@ async def interruptible(crawl: CrawlJob, reporter: Reporter) -> Summary | None:
     task = asyncio.create_task(crawl.run())
     loop.add_signal_handler(signal.SIGCONT, reporter.redraw)
     ticker = asyncio.create_task(reporter.tick())
-    with heeding(loop, lambda: crawl.stop(grace=GRACE), task.cancel):
+
+    def end() -> None:
+        crawl.stop(grace=GRACE)
+
+    def stop(lost: OutputLost) -> None:
+        loop.call_soon_threadsafe(end)
+        reporter.lost(lost)
+
+    with heeding(loop, end, task.cancel, reporter.interrupted), OUTPUT.stopping(stop):
         try:
             return await task
         except asyncio.CancelledError:

@@ -32,6 +32,8 @@ class Clock:
         self.mono: Callable[[], float] = loop.time
         virtual: Callable[[], float] = getattr(loop, "wall", time.time)
         self._wall = wall or virtual
+        #: CPU seconds of the calling thread; under virtual time nothing takes any.
+        self.cpu: Callable[[], float] = time.thread_time if virtual is time.time else lambda: 0.0
         self._offset = self._wall() - self.mono()
 
     def unix(self) -> float:

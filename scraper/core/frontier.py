@@ -114,6 +114,10 @@ class Frontier(Protocol):
         """Up to `n` domains with queued requests that nobody holds and that are due later, soonest first."""
         ...
 
+    async def held(self) -> int:
+        """How many domains the processes of this crawl hold together."""
+        ...
+
     async def commands(self, after: int) -> Sequence[Command]:
         """The orders that people gave for this run since the one with the id `after`, oldest first."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scraper.core.clock import Clock
@@ -16,13 +16,17 @@ __all__ = ["Common", "Notices"]
 class Notices:
     """Tells the observers of a crawl. Invariant: `warn_once` says one thing about each subject."""
 
-    def __init__(self, observers: Sequence[Observer]) -> None:
+    def __init__(
+        self, observers: Sequence[Observer], failed: Callable[[Observer, Exception], object]
+    ) -> None:
+        """`failed` is told of an observer that raises."""
         self._observers = observers
+        self._failed = failed
         self._warned: set[str] = set()
 
     def tell(self, event: Event) -> None:
         """Tell all observers."""
-        notify(self._observers, event)
+        notify(self._observers, event, self._failed)
 
     def warn_once(self, about: str, message: str) -> None:
         """Say something a person should know, once for each `about`."""

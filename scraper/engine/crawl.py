@@ -96,9 +96,14 @@ class Engine:
         return self._slots
 
     @property
-    def committing(self) -> int:
-        """Visits that are over but for their commit."""
-        return self._open - (self._most - self._slots)
+    def in_slots(self) -> int:
+        """Visits that hold a slot: they fetch, or are in a callback."""
+        return self._most - self._slots
+
+    @property
+    def may_start(self) -> bool:
+        """Whether a visit may begin: a slot is free, and not too many visits wait for their commit."""
+        return self._slots > 0 and self._open < 2 * self._most and self.reason is None
 
     def status(self) -> CrawlStatus:
         """What is going on right now."""
@@ -106,7 +111,7 @@ class Engine:
 
     def time_spent(self) -> dict[str, int]:
         """Milliseconds by cause, as counters of the run: `time.network` and so on."""
-        self._waits.look()
+        self._waits.end()
         return {f"time.{cause}": round(1000 * seconds) for cause, seconds in self._waits.spent.items()}
 
     # ------------------------------------------------------------------ what visits may ask (Control)
@@ -146,15 +151,12 @@ class Engine:
     async def _dispatcher(self) -> None:
         schedule, clock = self._lanes.schedule, self._common.clock
         while True:
-            while self._may_start():
+            while self.may_start:
                 lane = schedule.pick(now := clock.mono())
                 if lane is None:
                     break
                 self._start(lane, now)
-            await _wait(self._lanes.ready, schedule.next_at() if self._may_start() else None)
-
-    def _may_start(self) -> bool:
-        return self._slots > 0 and self._open < 2 * self._most and self.reason is None
+            await _wait(self._lanes.ready, schedule.next_at() if self.may_start else None)
 
     def _start(self, lane: Lane, now: float) -> None:
         if now >= lane.deadline:
@@ -208,7 +210,11 @@ class Engine:
                 self._lanes.feed.set()
 
     async def _commit(self, lane: Lane, done: Done) -> Completed:
-        return await self._common.frontier.complete(lane.lease, done, now=self._common.clock.unix())
+        lane.committing += 1
+        try:
+            return await self._common.frontier.complete(lane.lease, done, now=self._common.clock.unix())
+        finally:
+            lane.committing -= 1
 
     def _turn_over(self, lane: Lane, sent: bool) -> None:
         lane.domain.unreserve(sent=sent)

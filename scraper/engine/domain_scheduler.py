@@ -25,11 +25,13 @@ class Lane:
     """A leased domain: its lease, its politeness state, and the batch of requests claimed under it.
 
     `since` is the loop time it was taken at, `deadline` the one after which nothing may be sent; `open_visits` counts
-    visits not committed; `dry` says the frontier had no more at the last look, `more_at` from when (loop time) it may
-    again; `leaving` that the domain is given back as soon as nothing is under way, for others to have their turn.
+    visits not committed, `committing` those that are being committed; `dry` says the frontier had no more at the last
+    look, `more_at` from when (loop time) it may again; `leaving` that the domain is given back as soon as nothing is
+    under way, for others to have their turn.
     """
 
     __slots__ = (
+        "committing",
         "deadline",
         "domain",
         "dry",
@@ -50,7 +52,7 @@ class Lane:
         self.domain = domain
         self.deadline = deadline
         self.queue: deque[QueuedRequest] = deque(lease.requests)
-        self.open_visits = 0
+        self.open_visits = self.committing = 0
         self.dry = False
         self.refilling = False
         self.lost = self.leaving = False

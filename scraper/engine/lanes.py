@@ -56,11 +56,13 @@ class Lanes:
         self._robots = robots
         self._identity = identity
         self._owner = owner
-        self._workers = workers
+        self.workers = workers
         self.schedule = Schedule(politeness.total)
         self.feed = asyncio.Event()
         self.ready = asyncio.Event()
         self.claim_at: float | None = common.clock.mono()
+        #: The frontier is being asked for domains.
+        self.claiming = False
         self.closing = False
         self._rotate_at = 0.0
 
@@ -217,18 +219,21 @@ class Lanes:
         if not self.can_hold_more():
             self._make_room(before)
             return None
-        self.claim_at = None
-        leases = await common.frontier.claim(
-            self._owner, domains=CLAIM, per_domain=FIRST_BATCH, lease=LEASE, now=common.clock.unix(),
-            workers=self._workers,
-        )  # fmt: skip
+        self.claim_at, self.claiming = None, True
+        try:
+            leases = await common.frontier.claim(
+                self._owner, domains=CLAIM, per_domain=FIRST_BATCH, lease=LEASE, now=common.clock.unix(),
+                workers=self.workers,
+            )  # fmt: skip
+        finally:
+            self.claiming = False
         for lease in leases:
             self._adopt(lease, before)
         pending = await common.frontier.pending(now=common.clock.unix())
         # What is due now and was not given to us is for another worker: asking at once again would not help.
-        if pending.next_due is not None and not pending.spent and (leases or self._workers == 1):
+        if pending.next_due is not None and not pending.spent and (leases or self.workers == 1):
             self.claim_by(common.clock.to_mono(pending.next_due))
-        if self._workers > 1:
+        if self.workers > 1:
             self.claim_by(before + LOOK)
         return pending
 
@@ -250,9 +255,9 @@ class Lanes:
 
     async def give_away(self) -> None:
         """Let other workers have the domains beyond a fair share, when what is under way there has ended."""
-        if self._workers == 1:
+        if self.workers == 1:
             return
-        fair = await self._common.frontier.share(self._workers)
+        fair = await self._common.frontier.share(self.workers)
         lanes = sorted(self.schedule.lanes.values(), key=lambda lane: lane.open_visits)
         for lane in lanes[: max(0, len(lanes) - fair)]:
             lane.leaving = True

@@ -7,6 +7,8 @@ asks `Domain.next_at`; what it starts takes a `Turn`, and every send under the t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from scraper.core.clock import Clock
 from scraper.core.models import LONGEST_HOLD, DomainFacts, Hours, Limit, Pace, Rate
 from scraper.politeness.adaptive_rate import AutoRate
@@ -154,23 +156,28 @@ class Domain:
         return False
 
     def waits(self, now: float) -> Wait | None:
-        """What keeps the next request back; None when it may go."""
-        own = self.waits_itself(now)
-        until = now if own is None else own.until or now
-        for rate in self._rates:
-            if rate.next_at > until:
-                own, until = Wait(rate.why, rate.next_at), rate.next_at
-        return own
+        """What keeps the next visit from starting; None when it may start."""
+        return _last(self.waits_itself(now), ((rate.why, rate.next_at) for rate in self._rates), now)
 
     def waits_itself(self, now: float) -> Wait | None:
         """The same, but for the rates it shares with other domains."""
-        if self.next_at <= now:
+        return self._own_wait(now, self.next_at)
+
+    def permit_wait(self, now: float) -> Wait | None:
+        """What keeps a request back that has its turn; None when each has been let through, or may be."""
+        if not self._gate.has_unsent:
             return None
+        own = self._own_wait(now, self._spacing.next_at)
+        return _last(own, ((rate.why, rate.send_at) for rate in self._rates), now)
+
+    def _own_wait(self, now: float, spaced: float) -> Wait | None:
+        """What is waited for where the rate lets the next request go at `spaced`: of two reasons the later one."""
         if self._hours.closed_until > max(now, self.not_before):
             return Wait(f"hours {self._hours.hours}", self._hours.closed_until)
-        if self.not_before > now and self.not_before >= self.next_at:
+        # What is planned counts from the end of a hold, so the last send says which of the two is the later.
+        if self.not_before > now and self.not_before >= self._spacing.next_at:
             return Wait(self.held_for, self.not_before)
-        return Wait(RATE, self.next_at)
+        return Wait(RATE, spaced) if spaced > now else None
 
     @property
     def note(self) -> str:
@@ -336,3 +343,12 @@ class Domain:
         """A response ended: where there is a pause, it begins."""
         if pause := self.pause:
             self.hold(self._clock.mono() + pause, PAUSE)
+
+
+def _last(own: Wait | None, shared: Iterable[tuple[str, float]], now: float) -> Wait | None:
+    """The wait that ends last: the domain's `own`, or that for one of the rates it shares."""
+    until = now if own is None else own.until or now
+    for why, at in shared:
+        if at > until:
+            own, until = Wait(why, at), at
+    return own

@@ -72,6 +72,11 @@ class Gate:
         self.slots = Slots(slots)
         self.spacing = Spacing(clock)
 
+    @property
+    def has_unsent(self) -> bool:
+        """Whether a turn is held whose request has not been let through."""
+        return self.slots.taken > self._on_wire
+
     async def permit(self, domain: _Conditions, on_wire: bool, through: SharedRate | None) -> None:
         """Wait until one request may be sent, and count it. `on_wire`: this turn has sent before."""
         total = self.shared.total

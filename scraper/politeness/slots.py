@@ -20,6 +20,10 @@ class Slots:
         self._taken = 0
 
     @property
+    def taken(self) -> int:
+        return self._taken
+
+    @property
     def in_use(self) -> bool:
         return self._taken > 0
 

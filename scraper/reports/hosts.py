@@ -76,7 +76,8 @@ def _state(
     """The state of a domain that is not parked, with why and until when."""
     until = hold if owned else ready_at
     if until is not None and until > now:
-        return "waiting", why or "retries", until
+        over = not owned and 0 < hold <= now  # then its requests wait for their own time
+        return "waiting", "retries" if over or not why else why, until
     if owned:
         return "in use", "", None
     return ("queued" if ready_at is not None else ""), "", None

@@ -259,6 +259,9 @@ class SqliteFrontier:
     async def upcoming(self, n: int, *, now: float) -> Sequence[Upcoming]:
         return await self._writer.read(lambda conn: upcoming_domains(conn, self._run, now, n))
 
+    async def held(self) -> int:
+        return await self._writer.read(self._leases.all_held)
+
     async def commands(self, after: int) -> Sequence[Command]:
         self._writer.check_file()
         return await self._writer.read(lambda conn: commands_after(conn, self._run, after))

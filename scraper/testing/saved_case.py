@@ -8,12 +8,13 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from scraper.core.models import Done, KeptPage, Options, Request
-from scraper.errors import UsageError
+from scraper.errors import StoreError, UsageError
 from scraper.project.config_file import read_configuration
 from scraper.project.folder import project_folder
 from scraper.project.loader import load_spider, survey
@@ -48,7 +49,7 @@ class Case:
 def save_case(target: str, project: Path, trial: Trial, page: KeptPage, arguments: Mapping[str, Any]) -> Path:
     """Write the case of a trial below tests/cases of the project, replayed once. Returns its file.
 
-    Raises UsageError for a page that was not fetched with GET.
+    Raises UsageError for a page that was not fetched with GET, StoreError where the files cannot be written.
     """
     if trial.request is None or trial.request.options.method != "GET":
         raise UsageError("only a page that was fetched with GET can be saved")
@@ -62,10 +63,16 @@ def save_case(target: str, project: Path, trial: Trial, page: KeptPage, argument
     )  # fmt: skip
     name = _OTHER.sub("-", trial.request.url.partition("://")[2]).strip("-")[:80]
     file = project / "tests" / "cases" / _NO_WORD.sub("-", Path(path).stem) / f"{name}{SUFFIX}"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    _body_of(file).write_bytes(page.body)
-    _write(file, case)
-    accept(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _body_of(file).write_bytes(page.body)
+        _write(file, case)
+        accept(file)
+    except OSError as error:
+        for half in (file, _body_of(file)):
+            with suppress(OSError):
+                half.unlink(missing_ok=True)
+        raise StoreError(f"{file} cannot be saved: {error.strerror or error}") from error
     return file
 
 

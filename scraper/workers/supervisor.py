@@ -93,6 +93,7 @@ class Workers:
         self._forking: Callable[[], None] = _nothing
         self._moved = time.monotonic()
         self._stopping: float | None = None
+        self._asked_to_stop = False
         self._looked = 0.0
         self._live = live_crawl(crawl.database)
         self._selector = selectors.DefaultSelector()
@@ -106,8 +107,8 @@ class Workers:
         the databases of its caller. Raises what `Crawl.run` raises.
         """
         self._forking = forking
-        started = time.monotonic()
         hold, run = asyncio.run(self._begin())
+        started = time.monotonic()
         try:
             with _Signals() as signals:
                 self._crawl.tell(CrawlStarted(run.id, self._crawl.resumed))
@@ -125,6 +126,10 @@ class Workers:
             self._kill_all()
             self._selector.close()
             hold.release()
+
+    def stop(self) -> None:
+        """End in good order, as after a first signal."""
+        self._asked_to_stop = True
 
     # ------------------------------------------------------------------ before and after
 
@@ -148,7 +153,10 @@ class Workers:
                 await ledger.give_up(run.id, str(self._error), now=clock.unix())
             if self._error is not None:
                 raise self._error
-            return await self._crawl.conclude(ledger, run, self._ended, clock, seconds)
+            summary = await self._crawl.conclude(ledger, run, self._ended, clock, seconds)
+            if self._crawl.observer_error is not None:
+                raise self._crawl.observer_error
+            return summary
         finally:
             await ledger.close()
 
@@ -169,6 +177,8 @@ class Workers:
                     self._listen(key.data, run)
                 elif any(self._interrupted() for _ in range(signals.taken())):
                     return True
+            if self._asked_to_stop or self._crawl.observer_error is not None:
+                self._stop(INTERRUPTED)
             now = time.monotonic()
             if now >= next_tick:
                 next_tick += every
@@ -310,25 +320,30 @@ def _by(status: int) -> str:
 
 
 class _Signals:
-    """SIGINT and SIGTERM as bytes on a socket while it is open, instead of whatever they did before."""
+    """SIGINT, SIGTERM and SIGHUP as bytes on a socket while it is open, instead of whatever they did before. One that is
+    ignored (SIGHUP by nohup) stays so; of a terminal that vanishes several SIGHUP may come, which are one."""
 
     def __enter__(self) -> _Signals:
         self.wakeup, self._write = socket.socketpair()
         self.wakeup.setblocking(False)
         self._write.setblocking(False)
-        self._before = {
-            number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        self._hung_up = False
+        self._before = {number: signal.signal(number, lambda *_: None) for number in numbers}
         self._fd = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         return self
 
     def taken(self) -> int:
-        """How many of the two came since the last call."""
+        """How many of them came since the last call."""
         try:
-            came = self.wakeup.recv(4096)
+            came = [number for number in self.wakeup.recv(4096) if number in self._before]
         except BlockingIOError:
             return 0
-        return sum(number in self._before for number in came)
+        hang_ups = came.count(signal.SIGHUP)
+        known, self._hung_up = self._hung_up, self._hung_up or hang_ups > 0
+        return len(came) - (hang_ups if known else max(0, hang_ups - 1))
 
     def __exit__(self, *_: object) -> None:
         signal.set_wakeup_fd(self._fd)

@@ -34,6 +34,7 @@ def work(crawl: CrawlJob, run: Run, member: Member, number: int, link: socket.so
         signal.set_wakeup_fd(-1)
         # Ctrl-C reaches every process of the terminal; the supervisor alone decides what it means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         asyncio.run(_Working(crawl, run, member, number, link).run())
         code = 0

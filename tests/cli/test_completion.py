@@ -276,6 +276,7 @@ def test_help_imports_little(tmp_path: Path, words: list[str]) -> None:
         "scraper.cli",
         "scraper.cli.group",
         "scraper.cli.main",
+        "scraper.cli.output_streams",
         "scraper.cli.plain_output",
         "scraper.errors",
         "scraper.version",

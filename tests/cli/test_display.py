@@ -56,6 +56,33 @@ def test_text_scrolls_by_above_the_region() -> None:
     assert terminal.text == ["a warning", "another", "counting"]
 
 
+def test_a_signal_handler_interjects_a_line() -> None:
+    """It stands above the region at once, also when the region is being drawn at that moment."""
+    reader, writer = os.pipe()
+    with open(writer, "w") as stream, open(reader, "rb", buffering=0) as said:
+        region = Region(stream, lambda: 40)
+        region.draw(["one", "two"])
+        assert region.interject("stopping\n")
+        assert said.read(100) == b"one\ntwo\n\r\x1b[2A\x1b[Jstopping\none\ntwo\n"
+
+        class Interrupted:
+            def write(self, text: str) -> None:
+                region.interject("again\n")
+                stream.write(text)
+
+            def flush(self) -> None:
+                stream.flush()
+
+            def fileno(self) -> int:
+                return stream.fileno()
+
+            encoding = "utf-8"
+
+        region._stream = Interrupted()  # type: ignore[assignment]  # all that a region needs
+        region.draw(["three"])
+        assert said.read(100) == b"\r\x1b[2A\x1b[Jthree\n\r\x1b[1A\x1b[Jagain\nthree\n"
+
+
 def test_lines_are_cut_to_the_terminal() -> None:
     """A line never wraps: it ends with an ellipsis, and wide characters count twice."""
     terminal = Terminal(columns=10)

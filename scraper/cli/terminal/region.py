@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-__all__ = ["Region", "columns_of", "fitted", "is_terminal", "screen", "width"]
+__all__ = ["Region", "columns_of", "fitted", "is_terminal", "screen", "width", "write_now"]
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -49,6 +49,15 @@ def fitted(text: str, columns: int) -> str:
     return text
 
 
+def write_now(stream: TextIO, text: str) -> bool:
+    """Write past the buffer of a stream, from a signal handler; False where it cannot, which its own writing then tells."""
+    try:
+        os.write(stream.fileno(), text.encode(stream.encoding or "utf-8", "replace"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 class Region:
     """Lines at the end of a terminal's text.
 
@@ -60,23 +69,32 @@ class Region:
         self._stream = stream
         self.columns = columns or (lambda: columns_of(stream))
         self._drawn: list[str] = []
+        self._writing = False
+        self._kept = ""
 
     def draw(self, lines: Sequence[str]) -> None:
         """Show these lines instead of those before, each cut to the terminal's width."""
         columns = self.columns()
         made = [fitted(line, columns - 1) for line in lines]
-        self._write(self._wipe(columns) + "".join(f"{line}\n" for line in made))
-        self._drawn = made
+        wiped, self._drawn = self._wipe(columns), made
+        self._write(wiped + "".join(f"{line}\n" for line in made))
 
     def above(self, text: str) -> None:
         """Let text that ends with a line end scroll by above the lines."""
-        again = "".join(f"{line}\n" for line in self._drawn)
-        self._write(self._wipe(self.columns()) + text + again)
+        self._write(self._around(text))
+
+    def interject(self, text: str) -> bool:
+        """The same from a signal handler, which may interrupt any of these methods: past the stream's buffer, or when
+        what is being written is out. False where it cannot."""
+        if not self._writing:
+            return write_now(self._stream, self._around(text))
+        self._kept += text
+        return True
 
     def clear(self) -> None:
         """Wipe the lines."""
-        self._write(self._wipe(self.columns()))
-        self._drawn = []
+        wiped, self._drawn = self._wipe(self.columns()), []
+        self._write(wiped)
 
     def forget(self) -> None:
         """Somebody else wrote to the terminal, a shell for instance: leave all that stands there alone."""
@@ -87,10 +105,21 @@ class Region:
         rows = sum(max(1, -(-width(line) // max(1, columns))) for line in self._drawn)
         return f"\r\x1b[{rows}A\x1b[J" if rows else ""
 
+    def _around(self, text: str) -> str:
+        return self._wipe(self.columns()) + text + "".join(f"{line}\n" for line in self._drawn)
+
     def _write(self, text: str) -> None:
-        if text:
+        if not text:
+            return
+        self._writing = True
+        try:
             self._stream.write(text)
             self._stream.flush()
+        finally:
+            self._writing = False
+            if kept := self._kept:
+                self._kept = ""
+                write_now(self._stream, self._around(kept))
 
 
 class _Above:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -11,13 +12,15 @@ from contextlib import suppress
 import click
 
 from scraper.api.job import CrawlJob
+from scraper.cli.output_streams import OutputLost
 from scraper.cli.terminal.display import Display, counted
 from scraper.cli.terminal.ending import ending
 from scraper.cli.terminal.formatting import duration, number, plural, shown_database
-from scraper.cli.terminal.region import Region
+from scraper.cli.terminal.region import Region, write_now
 from scraper.core.tracebacks import printable
 from scraper.core.urls import is_ip, normalize, split
 from scraper.events import (
+    GRACE,
     INTERRUPTED,
     STOPPED,
     CrawlStarted,
@@ -47,11 +50,14 @@ _COLOURS = {"✓": "green", "!": "yellow", "✗": "red"}
 
 def say(line: str) -> None:
     """A line for a person, on stderr; its mark in colour where colours are wanted."""
+    # no-color.org; click itself leaves colours out where the stream is no terminal
+    click.echo(_marked(line), err=True, color=False if os.environ.get("NO_COLOR") else None)
+
+
+def _marked(line: str) -> str:
     text = printable(line)
     colour = _COLOURS.get(text[:1])
-    mark = click.style(text[:1], fg=colour) if colour else text[:1]
-    # no-color.org; click itself leaves colours out where the stream is no terminal
-    click.echo(mark + text[1:], err=True, color=False if os.environ.get("NO_COLOR") else None)
+    return (click.style(text[:1], fg=colour) if colour else text[:1]) + text[1:]
 
 
 class Reporter:
@@ -68,6 +74,7 @@ class Reporter:
         self._display = Display()
         self._numbers: Reading | None = None
         self._known: Progress | None = None
+        self._said_stopping = False
         self._time: Callable[[], float] = lambda: 0.0
         self._began = self._looked = 0.0
 
@@ -86,7 +93,8 @@ class Reporter:
             case Stalled(seconds, why):
                 self._say(f"! no page for {seconds:.0f} s: {why}", always=True)
             case Stopping(reason, grace) if reason in {INTERRUPTED, STOPPED}:
-                self._stopping(reason, grace)
+                if not self._said_stopping:
+                    self._say(_stopping(reason, grace), always=True)
             case DomainParked(domain, why):
                 self._say(f"! {domain} is parked: {why}", always=True)
             case _:
@@ -127,6 +135,18 @@ class Reporter:
         if self._region is not None:
             self._region.forget()
 
+    def interrupted(self) -> None:
+        """A signal handler asks: say at once what the first Ctrl-C does, also while a callback keeps the loop."""
+        text = _marked(_stopping(INTERRUPTED, GRACE)) + "\n"
+        if os.environ.get("NO_COLOR") or not sys.stderr.isatty():
+            text = click.unstyle(text)
+        region = self._region
+        self._said_stopping = write_now(sys.stderr, text) if region is None else region.interject(text)
+
+    def lost(self, lost: OutputLost) -> None:
+        """Say that the crawl stops because its output has no place; this is dropped where stderr has none."""
+        self._say(f"! {lost}: the crawl stops as after Ctrl-C", always=True)
+
     def left(self, database: str) -> None:
         """A person did not want to wait."""
         self.close()
@@ -148,18 +168,12 @@ class Reporter:
     def _started(self, run: int, resumed: bool) -> None:
         if (crawl := self._crawl) is None:
             return
+        self._began = self._time()  # as the summary counts it
         self._say(_first_line(crawl, run, resumed))
         if self._region is None and not self._quiet:
             self._progress()  # the pace of the first line counts from here
         if (warning := _no_contact(crawl)) is not None:
             self._say(warning)
-
-    def _stopping(self, reason: str, grace: float | None) -> None:
-        why = "" if reason == INTERRUPTED else f" ({reason})"
-        time = f" get {grace:g} s" if grace is not None else " end first"
-        self._say(
-            f"! stopping{why}: no new requests; those under way{time}. Ctrl-C again leaves now.", always=True
-        )
 
     # ------------------------------------------------------------------ the numbers
 
@@ -221,6 +235,12 @@ def _first_line(crawl: CrawlJob, run: int, resumed: bool) -> str:
     robots = "robots.txt obeyed" if settings.robots else "robots.txt ignored"
     again = " goes on" if resumed else ""
     return f"{crawl.definition.name} → {crawl.database}   run {run}{again} · {rate} · {robots}"
+
+
+def _stopping(reason: str, grace: float | None) -> str:
+    why = "" if reason == INTERRUPTED else f" ({reason})"
+    time = f" get {grace:g} s" if grace is not None else " end first"
+    return f"! stopping{why}: no new requests; those under way{time}. Ctrl-C again leaves now."
 
 
 def _no_contact(crawl: CrawlJob) -> str | None:

@@ -52,7 +52,9 @@ def upcoming_domains(conn: sqlite3.Connection, run: int, now: float, limit: int)
     """Up to `limit` domains of a run without an owner that are due later, soonest first."""
     rows = conn.execute(
         "SELECT d.name, q.ready_at,"
-        " coalesce(d.waits_for, CASE WHEN d.not_before > :now THEN 'Retry-After' ELSE 'retries' END)"
+        # A hold that is over no longer keeps its domain back: its requests wait for their own time.
+        " CASE WHEN d.not_before > 0 AND d.not_before <= :now THEN 'retries' ELSE"
+        " coalesce(d.waits_for, CASE WHEN d.not_before > :now THEN 'Retry-After' ELSE 'retries' END) END"
         " FROM _queues q JOIN _domains d ON d.id = q.domain"
         " WHERE q.run = :run AND q.ready_at > :now AND q.owner IS NULL ORDER BY q.ready_at LIMIT :limit",
         {"run": run, "now": now, "limit": limit},
@@ -98,6 +100,13 @@ class Leases:
         """Domains an owner holds."""
         row = conn.execute(
             "SELECT count(*) FROM _queues WHERE run = ? AND owner = ?", (self._run, owner)
+        ).fetchone()
+        return int(row[0])
+
+    def all_held(self, conn: sqlite3.Connection) -> int:
+        """Domains that have an owner."""
+        row = conn.execute(
+            "SELECT count(*) FROM _queues WHERE run = ? AND owner IS NOT NULL", (self._run,)
         ).fetchone()
         return int(row[0])
 
@@ -192,7 +201,11 @@ class Leases:
         if row.parked is None and self._queue.may_end(row.ok):
             due = self._queue.next_due(conn, row.domain, now)
         if due is not None:
-            due = max(due, self._hold(conn, row.domain, now), min(earliest, now + LONGEST_HOLD))
+            hold = self._hold(conn, row.domain, now)
+            own = max(hold, min(earliest, now + LONGEST_HOLD))
+            if due > own and hold <= now:  # the domain could be sent to before
+                conn.execute("UPDATE _domains SET waits_for = 'retries' WHERE id = ?", (row.domain,))
+            due = max(due, own)
         conn.execute(
             "UPDATE _queues SET epoch = epoch + 1, taken = 0, owner = NULL, ready_at = ?, parked = ?"
             " WHERE run = ? AND domain = ?",
