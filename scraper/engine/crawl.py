@@ -130,9 +130,10 @@ class Engine:
         """End a request that redirects, as `Frontier.move` does. Raises LeaseLost."""
         target = moved.effects.outcome.to
         assert target is not None
+        clock = self._common.clock
         landing = await self._common.frontier.move(
             lane.lease, moved, duplicate,
-            waiting=self._lanes.waiting(target.domain), now=self._common.clock.unix(),
+            waiting=self._lanes.waiting(target.domain), now=clock.unix(), at=clock.wall(),
         )  # fmt: skip
         if landing.fate == "lost":
             raise LeaseLost
@@ -147,18 +148,19 @@ class Engine:
         schedule, clock = self._lanes.schedule, self._common.clock
         while True:
             while self._may_start():
-                lane = schedule.pick(now := clock.mono())
+                lane = schedule.pick(clock.mono())
                 if lane is None:
                     break
-                self._start(lane, now)
+                self._start(lane)
             await _wait(self._lanes.ready, schedule.next_at() if self._may_start() else None)
 
     def _may_start(self) -> bool:
         return self._slots > 0 and self._open < 2 * self._most and self.reason is None
 
-    def _start(self, lane: Lane, now: float) -> None:
-        if now >= lane.deadline:
-            # The loop was blocked past the lease: prolong it first, the heartbeat offers the lane again.
+    def _start(self, lane: Lane) -> None:
+        if self._common.clock.unix() >= lane.deadline:
+            # The loop was blocked, or the machine suspended, past the lease: prolong it first, the heartbeat offers the
+            # lane again.
             self._beat.set()
             return
         request = self._lanes.schedule.take(lane)
@@ -208,7 +210,8 @@ class Engine:
                 self._lanes.feed.set()
 
     async def _commit(self, lane: Lane, done: Done) -> Completed:
-        return await self._common.frontier.complete(lane.lease, done, now=self._common.clock.unix())
+        clock = self._common.clock
+        return await self._common.frontier.complete(lane.lease, done, now=clock.unix(), at=clock.wall())
 
     def _turn_over(self, lane: Lane, sent: bool) -> None:
         lane.domain.unreserve(sent=sent)
@@ -257,6 +260,7 @@ class Engine:
     async def _heartbeat(self) -> None:
         while True:
             await _wait(self._beat, self._common.clock.mono() + EXTEND_EVERY)
+            self._lanes.look_at_clocks()
             await self._lanes.extend()
             await self._lanes.give_away()
 

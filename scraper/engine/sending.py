@@ -178,9 +178,9 @@ class Sender:
         reserved, self.reserved = self.reserved and lane is self.lane, False
         pace = await turn.permit(reserved=reserved)
         clock = self.context.common.clock
-        if (now := clock.mono()) >= lane.deadline:
+        if (now := clock.unix()) >= lane.deadline:
             raise LeaseLost
-        underway.at, underway.mono, underway.pace = clock.unix(), now, pace
+        underway.at, underway.mono, underway.pace = now, clock.mono(), pace
 
     def _left(self, turn: Turn, underway: _Underway) -> None:
         """The transport says that the request has left: now, and not when it was allowed to."""

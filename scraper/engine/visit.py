@@ -142,7 +142,9 @@ class Visit:
         """To the page, over the redirects of the domain. One that leaves the domain ends the visit."""
         settings = self._visiting.sending.common.settings
         while True:
-            if self._revisit.known is not None and self._revisit.spared(self._now()):
+            if self._revisit.known is not None and self._revisit.spared(
+                self._visiting.sending.common.clock.wall()
+            ):
                 return await self._spared(Outcome.skipped("revisit", self._revisit.why()))
             request = self._ending.request
             hop = Hop(request.url, split(request.url), request.options)
