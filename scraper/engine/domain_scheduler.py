@@ -26,7 +26,8 @@ class Lane:
 
     `since` is the loop time it was taken at, `deadline` the machine time (`Clock.unix`: it goes on in suspend) after which
     nothing may be sent; `open_visits` counts visits not committed; `dry` says the frontier had no more at the last look,
-    `more_at` from when (loop time) it may again; `leaving` that the domain is given back as soon as nothing is under way, for others to have their turn.
+    `more_at` from when (loop time) it may again; `leaving` that the domain is given back as soon as nothing is under
+    way, for others to have their turn.
     """
 
     __slots__ = (

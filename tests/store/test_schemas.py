@@ -90,7 +90,7 @@ def test_a_migration_that_is_interrupted_changes_nothing(old: Path, tmp_path: Pa
         def interrupt() -> int:
             nonlocal left
             left -= 1
-            return left < 0
+            return left == -1
 
         conn.set_progress_handler(interrupt, 1)
         with pytest.raises(sqlite3.OperationalError, match="interrupted"):
