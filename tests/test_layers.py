@@ -54,7 +54,7 @@ ROWS: dict[str, list[str]] = {
         "__init__",
     ],
     "scraper.net": [
-        "cookies decode guard messages proxies retry robots",
+        "cookies decode guard messages proxies retry retry_after robots",
         "identity request_headers wire",
         "downloader",
         "transports",

@@ -289,6 +289,12 @@ class Domain:
         self.unsaved = True
         return self.pushbacks >= PUSHBACKS
 
+    def wait_as_asked(self, until: float) -> None:
+        """An answer other than 429 and 503 asks that nothing be sent before `until` (loop time)."""
+        if until > self._clock.mono():
+            self.hold(until, RETRY_AFTER)
+            self.unsaved = True
+
     def note_answer(self, sent: float, status: int) -> None:
         """Any other answer to what was sent at `sent`."""
         if sent >= self._pushed_at:

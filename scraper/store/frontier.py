@@ -203,12 +203,12 @@ class SqliteFrontier:
     def _move(
         self, conn: sqlite3.Connection, deltas: Deltas, lease: DomainLease, moved: Done, now: float, at: float
     ) -> Landing:
-        """End a request as moved, and take its target where that is of the same domain."""
+        """End a request as moved, and take its target where that is of the same domain and due."""
         target, completed = moved.effects.outcome.to, self._complete(conn, deltas, lease, moved, now, at)
         assert target is not None
         if not completed.written:
             return Landing("lost")
-        if target.domain != lease.domain:
+        if target.domain != lease.domain or target.not_before > now:
             return Landing("new", due=completed.due)
         domain = self._queue.domain_id(conn, lease.domain)
         taken = self._queue.take_one(conn, lease.domain, target.fingerprint, lease.epoch)
@@ -284,6 +284,7 @@ class SqliteFrontier:
             for row in self._leases.bound(conn):
                 deltas["taken"] -= row.taken
                 self._leases.settle(conn, row._replace(parked=None), now)
+            self._leases.disbelieve(conn, now)
 
         await self._submit(work)
 

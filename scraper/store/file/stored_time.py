@@ -16,10 +16,9 @@ There are these cases:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 
 from scraper.core.clock import StoredTime
-from scraper.core.machine_time import Machine
+from scraper.core.machine_time import Machine, this_machine
 
 __all__ = ["anchor", "joined_offset", "note_seen", "read_time"]
 
@@ -57,14 +56,18 @@ def note_seen(conn: sqlite3.Connection, now: float) -> None:
     conn.execute("UPDATE _clock SET seen = ? WHERE id = 1 AND seen < ?", (now, now))
 
 
-def read_time(conn: sqlite3.Connection, machine: Machine, wall: Callable[[], float]) -> StoredTime:
-    """This moment by the database's time, for one who only reads; also of databases without the table."""
+def read_time(conn: sqlite3.Connection, wall: float, machine: Machine | None = None) -> StoredTime:
+    """The moment `wall` by the database's time, for one who only reads; also of databases without the table.
+
+    `machine` is this one if not given.
+    """
+    machine = machine or this_machine()
     told = conn.execute("SELECT 1 FROM sqlite_master WHERE name = '_clock'").fetchone()
-    row, seconds, now = _row(conn) if told else None, machine.seconds(), wall()
+    row, seconds = _row(conn) if told else None, machine.seconds()
     offset = _valid(row, machine, seconds)
     if offset is not None:
-        return StoredTime(seconds + offset, now)
-    return StoredTime(now if row is None else max(now, row[2]), now)
+        return StoredTime(seconds + offset, wall)
+    return StoredTime(wall if row is None else max(wall, row[2]), wall)
 
 
 def _row(conn: sqlite3.Connection) -> tuple[str, float, float] | None:
