@@ -126,16 +126,17 @@ class SetClock:
 
 @dataclass
 class Pages:
-    """A site of `PAGES` pages. `once` maps paths to what they answer the first time: a status and a Retry-After."""
+    """A site of `count` pages below "/". `once` maps paths to what they answer the first time: status and Retry-After."""
 
     once: dict[str, tuple[int, str]] = field(default_factory=dict)
+    count: int = PAGES
     asked: list[tuple[float, str, int]] = field(default_factory=list)
     url: str = ""
 
     def answer(self, path: str) -> tuple[int, str, bytes]:
         status, wait = self.once.pop(path, (200, ""))
         self.asked.append((time.monotonic(), path, status))
-        links = "".join(f'<a href="/{n}">x</a>' for n in range(PAGES)) if path == "/" else ""
+        links = "".join(f'<a href="/{n}">x</a>' for n in range(self.count)) if path == "/" else ""
         return status, wait, f"<html><body>{links}</body></html>".encode()
 
     def at(self, path: str) -> list[float]:

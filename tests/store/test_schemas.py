@@ -19,6 +19,7 @@ from scraper.store.file import schema
 from scraper.store.file.schema import VERSION, prepare
 from scraper.store.file.writer import connect
 from scraper.store.rows.history import item_tables
+from scraper.testing.virtual_time import EPOCH
 from tests.support import old_shop
 
 OLD = sorted(old_shop.FOLDER.glob("schema-*.sql"))
@@ -183,3 +184,21 @@ def test_a_run_without_failures_has_none(tmp_path: Path) -> None:
     with closing(connect(str(db))) as conn:
         prepare(conn)
         assert conn.execute("SELECT failed FROM runs ORDER BY id").fetchall()[0] == (0,)
+
+
+@pytest.mark.parametrize("late", [0.0, 20.0])
+def test_due_times_of_an_old_database_keep_their_meaning(old: Path, late: float) -> None:
+    """T4: an earlier version stored due times by the wall clock; whenever it is resumed, a hold of it ends when it said."""
+    with closing(sqlite3.connect(old)) as conn:
+        (died,) = conn.execute("SELECT max(ended) FROM _sends WHERE run = 3").fetchone()
+        held = died + 40
+        conn.execute("UPDATE _domains SET not_before = ? WHERE name = 'shop.test'", (held,))
+        conn.execute("UPDATE _queues SET ready_at = ? WHERE run = 3 AND ready_at IS NOT NULL", (held,))
+        conn.commit()
+    made = old_shop.crawl(old, resume="must", begins=died - EPOCH + late)
+    assert (made.summary.state, made.summary.exit_code) == ("complete", 0)
+    assert held - EPOCH - 1e-6 <= made.hits[0].at <= held - EPOCH + 5
+    with closing(sqlite3.connect(old)) as conn:
+        ((offset, seen),) = conn.execute("SELECT offset, seen FROM _clock").fetchall()
+    assert offset == pytest.approx(EPOCH)
+    assert seen >= died
