@@ -37,8 +37,8 @@ ROWS: dict[str, list[str]] = {
         "__init__ __main__",
     ],
     "scraper.core": [
-        "clock charsets extras json_depth sql_names timing urls",
-        "codec",
+        "charsets extras json_depth machine_time sql_names timing urls",
+        "clock codec",
         "credentials models",
         "frontier journal maintenance tracebacks",
         "ledger",
@@ -54,7 +54,7 @@ ROWS: dict[str, list[str]] = {
         "__init__",
     ],
     "scraper.net": [
-        "cookies decode guard messages proxies retry robots",
+        "cookies decode guard messages proxies retry retry_after robots",
         "identity request_headers wire",
         "downloader",
         "transports",

@@ -117,8 +117,8 @@ class CrawlJob:
         return self.options.start or tuple(self.definition.cls.start_urls)
 
     def now(self) -> float:
-        """The time of this crawl in unix seconds."""
-        return self._clock.unix() if self._clock is not None else time.time()
+        """The time of this crawl in unix seconds, by the wall clock."""
+        return self._clock.wall() if self._clock is not None else time.time()
 
     def status(self) -> CrawlStatus:
         """What is going on right now in this process; empty before and after the crawl."""
@@ -137,7 +137,7 @@ class CrawlJob:
             try:
                 ended = await self.work(ledger, run, clock, Member(f"{run.id}:{id(self):x}"))
             except UsageError as error:
-                await ledger.give_up(run.id, str(error), now=clock.unix())
+                await ledger.give_up(run.id, str(error), now=clock.wall())
                 raise
             summary = await self.conclude(ledger, run, ended, clock, clock.mono() - started)
             if self.observer_error is not None:
@@ -149,16 +149,20 @@ class CrawlJob:
     # ------------------------------------------------------------------ its parts, for several processes
 
     async def open(self, clock: Clock) -> Ledger:
-        """The ledger of the database, held by this crawl."""
+        """The ledger of the database, held by this crawl; the clock has its time then."""
         holder = f"{self.definition.name}, scraper {VERSION}"
-        return await open_ledger(
-            self.database, holder=holder, now=clock.unix(), inline=self._inline, warn=self._warn
+        return await _anchored(
+            await open_ledger(
+                self.database, holder=holder, now=clock.wall(), inline=self._inline, warn=self._warn
+            ),
+            clock,
         )
 
     async def join(self, clock: Clock, *, inline: bool = False) -> Ledger:
         """The ledger of the database, where this crawl holds it already; `inline` uses no thread."""
         inline = inline or self._inline
-        return await join_ledger(self.database, now=clock.unix(), inline=inline, warn=self._warn)
+        joined = await join_ledger(self.database, now=clock.wall(), inline=inline, warn=self._warn)
+        return await _anchored(joined, clock)
 
     def membership(self) -> Membership:
         """Which workers of this crawl are alive."""
@@ -193,7 +197,7 @@ class CrawlJob:
             await ledger.requeue(run.id, ended.again, now=clock.unix())
             summary = replace(summary, queued=summary.queued + len(ended.again))
         ending = Ending(summary.state, summary.reason, self.settings.keep_runs)
-        summary = replace(summary, counters=await ledger.end(run.id, ending, now=clock.unix()))
+        summary = replace(summary, counters=await ledger.end(run.id, ending, now=clock.wall()))
         for warning in conflict_warnings(summary):
             self.tell(warning)
         self.tell(CrawlEnded(summary.reason))
@@ -257,7 +261,7 @@ class CrawlJob:
         found = await ledger.unfinished(None if self._resume == "must" else series)
         if found is not None and self._resume != "new":
             self._take_over(found)
-            return await ledger.reopen(found, self._tables(), now=clock.unix())
+            return await ledger.reopen(found, self._tables(), now=clock.wall())
         if self._resume == "must":
             raise UsageError(
                 f"nothing to resume in {self.database}: no run is unfinished; start one with: scraper crawl"
@@ -266,7 +270,7 @@ class CrawlJob:
             self._warn(f"run {found.id} is unfinished; go on with it: scraper resume {self.database}")
         stored = json.loads(json.dumps(self.options.stored(), default=str))
         new = NewRun(self.definition.name, self._target, series, stored)
-        return await ledger.begin(new, self._tables(), now=clock.unix())
+        return await ledger.begin(new, self._tables(), now=clock.wall())
 
     async def _begin_failed(self, ledger: Ledger, clock: Clock) -> Run:
         """The newest run once more, with what failed in it queued again."""
@@ -274,7 +278,9 @@ class CrawlJob:
         if found is None:
             raise UsageError(f"nothing to resume in {self.database}: it has no run")
         self._take_over(found)
-        done = await ledger.requeue_failed(found, self._failed, self._tables(), now=clock.unix())
+        done = await ledger.requeue_failed(
+            found, self._failed, self._tables(), now=clock.unix(), at=clock.wall()
+        )
         self._warn(str(done))
         return found
 
@@ -309,3 +315,13 @@ class CrawlJob:
 
 def _deaf(event: Event) -> None:
     """In the place of an observer that raised."""
+
+
+async def _anchored(ledger: Ledger, clock: Clock) -> Ledger:
+    """The ledger, when it has set the clock to its time."""
+    try:
+        await ledger.anchor(clock)
+    except BaseException:
+        await ledger.close()
+        raise
+    return ledger

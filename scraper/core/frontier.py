@@ -31,7 +31,11 @@ __all__ = ["Frontier"]
 
 
 class Frontier(Protocol):
-    """All times are unix seconds; `now` is the caller's. Errors of the medium are `StoreError`."""
+    """All times are unix seconds of the clock that `Ledger.anchor` has set; `now` is the caller's `Clock.unix`.
+
+    Only `at` is of the wall clock: when a visit ended, for people to read; `now` if not given. Errors of the medium are
+    `StoreError`.
+    """
 
     async def add(self, requests: Sequence[QueuedRequest], *, now: float) -> int:
         """Queue requests; those whose fingerprint the run knows are ignored. Returns how many are new.
@@ -62,12 +66,21 @@ class Frontier(Protocol):
         """Prolong leases to `now + lease`. What is missing from the answer is lost."""
         ...
 
-    async def complete(self, lease: DomainLease, done: Done, *, now: float) -> Completed:
+    async def complete(
+        self, lease: DomainLease, done: Done, *, now: float, at: float | None = None
+    ) -> Completed:
         """Store all that a visit produced and end, requeue or move its request, in one transaction."""
         ...
 
     async def move(
-        self, lease: DomainLease, moved: Done, duplicate: Done | None, *, waiting: Collection[int], now: float
+        self,
+        lease: DomainLease,
+        moved: Done,
+        duplicate: Done | None,
+        *,
+        waiting: Collection[int],
+        now: float,
+        at: float | None = None,
     ) -> Landing:
         """End a request that redirects, by what the run knows of the target `moved.effects.outcome.to`, in one transaction.
 

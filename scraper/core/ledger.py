@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from scraper.core.clock import Clock
 from scraper.core.frontier import Frontier
 from scraper.core.models import Budget, Ending, NewRun, Requeued, Run, Table
 
@@ -28,11 +29,19 @@ class CrawlHold(Protocol):
 
 
 class Ledger(Protocol):
-    """The runs of one open database. All times are unix seconds; errors of the medium are `StoreError`."""
+    """The runs of one open database. All times are unix seconds; errors of the medium are `StoreError`.
+
+    Time comes from here: `anchor` sets a clock to it, and what is due is told by `Clock.unix`. When a run begins, goes on
+    or ends is for people to read: there `now` is `Clock.wall`.
+    """
 
     @property
     def path(self) -> str:
         """The file the database is in, which others may read meanwhile."""
+        ...
+
+    async def anchor(self, clock: Clock) -> None:
+        """Set a clock to the time that is stored and compared here, the same in all processes of a crawl."""
         ...
 
     # ------------------------------------------------------------------ which run
@@ -61,10 +70,11 @@ class Ledger(Protocol):
         ...
 
     async def requeue_failed(
-        self, run: Run, kind: str | None, tables: Sequence[Table], *, now: float
+        self, run: Run, kind: str | None, tables: Sequence[Table], *, now: float, at: float | None = None
     ) -> Requeued:
         """Reopen a run and queue its failed requests again, all or of one kind, in one transaction.
 
+        They are due `now` (`Clock.unix`); `at` is the moment for people, `now` if not given.
         Raises UsageError where nothing failed, TableError as `reopen`.
         """
         ...
@@ -76,7 +86,7 @@ class Ledger(Protocol):
         ...
 
     async def requeue(self, run: int, requests: Sequence[int], *, now: float) -> None:
-        """Queue some failed requests again, by their ids: what made them fail can be mended."""
+        """Queue some failed requests again, due `now` (`Clock.unix`), by their ids: what made them fail can be mended."""
         ...
 
     async def count(self, run: int, counts: Mapping[str, int]) -> None:

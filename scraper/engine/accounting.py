@@ -56,7 +56,7 @@ _NOTHING = Wait("")
 
 
 class _Waiting(NamedTuple):
-    """A domain that waits, and until when (unix; None where no time is known)."""
+    """A domain that waits, and until when (unix, by the wall clock; None where no time is known)."""
 
     domain: str
     until: float | None
@@ -169,15 +169,20 @@ class Waits:
 
     def status(self) -> CrawlStatus:
         """The domains with most under way first."""
-        now, clock = self._common.clock.mono(), self._common.clock
+        now = self._common.clock.mono()
         lanes = sorted(self._held(), key=lambda lane: (-lane.domain.active, -len(lane.queue)))
         shown, used = [], self._used_up()
         for lane in lanes[:SHOWN]:
             cause, until = self._cause(lane, now, used)
-            due = None if until is None else clock.to_unix(until)
+            due = None if until is None else self._shown(until)
             domain = lane.domain
             shown.append(DomainStatus(lane.name, domain.active, len(lane.queue), cause, due, domain.note))
         return CrawlStatus(shown, len(lanes), dict(self.spent))
+
+    def _shown(self, until: float) -> float:
+        """A loop time as people read it (unix)."""
+        clock = self._common.clock
+        return clock.now().shown(clock.to_unix(until))
 
     def _held(self) -> Sequence[Lane]:
         return list(self._lanes.schedule.lanes.values())
@@ -222,13 +227,13 @@ class Waits:
         for lane in self._held():
             cause, until = self._cause(lane, now, used)
             if cause:
-                waiting[cause].append(_Waiting(lane.name, None if until is None else clock.to_unix(until)))
+                waiting[cause].append(_Waiting(lane.name, None if until is None else self._shown(until)))
         for later in upcoming:
-            waiting[later.why].append(_Waiting(later.domain, later.at))
+            waiting[later.why].append(_Waiting(later.domain, clock.now().shown(later.at)))
         if not waiting and self._lanes.workers > 1 and await self._common.frontier.held():
             return ""
         told = [
-            _told(cause, who, clock.unix())
+            _told(cause, who, clock.wall())
             for cause, who in sorted(waiting.items(), key=lambda pair: -len(pair[1]))
         ]
         return "; ".join(told) or "nothing is under way and nothing is due"

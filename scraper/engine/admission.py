@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from scraper.core.charsets import decode_text
 from scraper.core.models import Options, OriginFacts
 from scraper.core.urls import split
+from scraper.engine.asked_waits import wait_before_redirect
 from scraper.engine.domain_scheduler import Lane
 from scraper.engine.redirects import Arrival, Asked, Hop, follow, wants_no_redirect
 from scraper.engine.sending import Ask, Sender
@@ -106,4 +107,5 @@ class _RobotsRoute:
 
     async def leave(self, hop: Hop, reply: Reply) -> Arrival | None:
         """Every redirect is followed here."""
+        await wait_before_redirect(reply, self.sender.context.common)
         return None

@@ -135,9 +135,10 @@ class Engine:
         """End a request that redirects, as `Frontier.move` does. Raises LeaseLost."""
         target = moved.effects.outcome.to
         assert target is not None
+        clock = self._common.clock
         landing = await self._common.frontier.move(
             lane.lease, moved, duplicate,
-            waiting=self._lanes.waiting(target.domain), now=self._common.clock.unix(),
+            waiting=self._lanes.waiting(target.domain), now=clock.unix(), at=clock.wall(),
         )  # fmt: skip
         if landing.fate == "lost":
             raise LeaseLost
@@ -152,15 +153,16 @@ class Engine:
         schedule, clock = self._lanes.schedule, self._common.clock
         while True:
             while self.may_start:
-                lane = schedule.pick(now := clock.mono())
+                lane = schedule.pick(clock.mono())
                 if lane is None:
                     break
-                self._start(lane, now)
+                self._start(lane)
             await _wait(self._lanes.ready, schedule.next_at() if self.may_start else None)
 
-    def _start(self, lane: Lane, now: float) -> None:
-        if now >= lane.deadline:
-            # The loop was blocked past the lease: prolong it first, the heartbeat offers the lane again.
+    def _start(self, lane: Lane) -> None:
+        if self._common.clock.unix() >= lane.deadline:
+            # The loop was blocked, or the machine suspended, past the lease: prolong it first, the heartbeat offers the
+            # lane again.
             self._beat.set()
             return
         request = self._lanes.schedule.take(lane)
@@ -210,9 +212,10 @@ class Engine:
                 self._lanes.feed.set()
 
     async def _commit(self, lane: Lane, done: Done) -> Completed:
+        clock = self._common.clock
         lane.committing += 1
         try:
-            return await self._common.frontier.complete(lane.lease, done, now=self._common.clock.unix())
+            return await self._common.frontier.complete(lane.lease, done, now=clock.unix(), at=clock.wall())
         finally:
             lane.committing -= 1
 
@@ -263,6 +266,7 @@ class Engine:
     async def _heartbeat(self) -> None:
         while True:
             await _wait(self._beat, self._common.clock.mono() + EXTEND_EVERY)
+            self._lanes.look_at_clocks()
             await self._lanes.extend()
             await self._lanes.give_away()
 

@@ -24,10 +24,10 @@ BATCH_SECONDS, BATCH_LEAST, BATCH_MOST, MOST_HELD = 4.0, 8, 128, 8192
 class Lane:
     """A leased domain: its lease, its politeness state, and the batch of requests claimed under it.
 
-    `since` is the loop time it was taken at, `deadline` the one after which nothing may be sent; `open_visits` counts
-    visits not committed, `committing` those that are being committed; `dry` says the frontier had no more at the last
-    look, `more_at` from when (loop time) it may again; `leaving` that the domain is given back as soon as nothing is
-    under way, for others to have their turn.
+    `since` is the loop time it was taken at, `deadline` the machine time (`Clock.unix`: it goes on in suspend) after which
+    nothing may be sent; `open_visits` counts visits not committed, `committing` those that are being committed; `dry` says
+    the frontier had no more at the last look, `more_at` from when (loop time) it may again; `leaving` that the domain is
+    given back as soon as nothing is under way, for others to have their turn.
     """
 
     __slots__ = (

@@ -199,12 +199,15 @@ class Judge:
         common, retry, request = self.sending.common, self.sending.retry, self.ending.request
         now = common.clock.unix()
         method = "GET" if sub else request.options.method
-        delay = retry.delay(request.attempts + 1, kind=error.kind, status=error.status, method=method)
-        at = max(now + (delay or 0.0), error.retry_at or 0.0)
-        if sub and at > now + common.settings.retry_after_max:
-            return await self._finally_failed(error)
+        asked = error.retry_at if error.kind == "http" else None
+        delay = retry.delay(
+            request.attempts + 1, kind=error.kind, status=error.status, method=method, asked=asked is not None
+        )
+        at, latest = max(now + (delay or 0.0), error.retry_at or 0.0), now + common.settings.retry_after_max
         if not sub and error.status in {429, 503} and self.lane.domain.parked is not None:
             return self.ending.done(Outcome.retry(now, "http", str(error), error.status))
+        if (asked or 0.0) > latest or (sub and at > latest):
+            return await self._finally_failed(error)
         if error.kind == "domain-held":  # its holder is at work, so this try did not fail
             return self.ending.done(Outcome.retry(now + retry.held(), error.kind, str(error)))
         if delay is None:

@@ -213,39 +213,39 @@ class Lanes:
     async def claim_due(self) -> Pending | None:
         """Lease domains that are due and learn when the next ones are; None when it is not time."""
         common = self._common
-        before = common.clock.mono()
-        if self.closing or self.claim_at is None or self.claim_at > before:
+        now, before = common.clock.mono(), common.clock.unix()
+        if self.closing or self.claim_at is None or self.claim_at > now:
             return None
         if not self.can_hold_more():
-            self._make_room(before)
+            self._make_room(now)
             return None
         self.claim_at, self.claiming = None, True
         try:
             leases = await common.frontier.claim(
-                self._owner, domains=CLAIM, per_domain=FIRST_BATCH, lease=LEASE, now=common.clock.unix(),
+                self._owner, domains=CLAIM, per_domain=FIRST_BATCH, lease=LEASE, now=before,
                 workers=self.workers,
             )  # fmt: skip
         finally:
             self.claiming = False
         for lease in leases:
-            self._adopt(lease, before)
+            self._adopt(lease, before, now)
         pending = await common.frontier.pending(now=common.clock.unix())
         # What is due now and was not given to us is for another worker: asking at once again would not help.
         if pending.next_due is not None and not pending.spent and (leases or self.workers == 1):
             self.claim_by(common.clock.to_mono(pending.next_due))
         if self.workers > 1:
-            self.claim_by(before + LOOK)
+            self.claim_by(now + LOOK)
         return pending
 
-    def _adopt(self, lease: DomainLease, before: float) -> Lane:
-        """A lease becomes a lane; its local deadline counts from before it was asked for."""
+    def _adopt(self, lease: DomainLease, before: float, since: float) -> Lane:
+        """A lease becomes a lane; its local deadline counts from `before` it was asked for (machine time)."""
         common = self._common
         domain = self._politeness.restore(lease.domain, lease.facts)
         domain.is_open(common.clock.mono())
         for origin in lease.facts.origins:
             self._robots.restore(origin)
         self._identity.restore(lease.facts.cookies)
-        lane = Lane(lease, domain, before + LEASE, before)
+        lane = Lane(lease, domain, before + LEASE, since)
         if self._is_leaving(lane):
             lane.queue.clear()
         self.schedule.add(lane)
@@ -268,8 +268,8 @@ class Lanes:
         clock, lanes = self._common.clock, list(self.schedule.lanes.values())
         if not lanes:
             return
-        before = clock.mono()
-        kept = await self._common.frontier.extend([n.lease for n in lanes], lease=LEASE, now=clock.unix())
+        before = clock.unix()
+        kept = await self._common.frontier.extend([n.lease for n in lanes], lease=LEASE, now=before)
         held = {(lease.domain, lease.epoch): lease for lease in kept}
         for lane in lanes:
             lease = held.get((lane.name, lane.lease.epoch))
@@ -279,6 +279,17 @@ class Lanes:
                 lane.lease, lane.deadline = lease, before + LEASE
                 self.room_changed(lane)
             self.touch(lane)
+
+    def look_at_clocks(self) -> None:
+        """After the machine slept, or the wall clock was set: what was waited for may be due now."""
+        jump = self._common.clock.jump()
+        if jump is None:
+            return
+        self._politeness.follow(jump)
+        for lane in list(self.schedule.lanes.values()):
+            self.room_changed(lane)
+            self._has_more(lane)
+        self.claim_by(self._common.clock.mono())
 
     # ------------------------------------------------------------------ for visits
 
@@ -304,12 +315,12 @@ class Lanes:
                 raise FetchError("domain-parked", f"{name} is parked: {lane.domain.parked}")
             return lane
         common = self._common
-        before = common.clock.mono()
-        answer = await common.frontier.borrow(self._owner, name, lease=LEASE, now=common.clock.unix())
+        since, before = common.clock.mono(), common.clock.unix()
+        answer = await common.frontier.borrow(self._owner, name, lease=LEASE, now=before)
         if (adopted := self.schedule.lanes.get(name)) is not None:
             return adopted
         if isinstance(answer, DomainLease):
-            return self._adopt(answer, before)
+            return self._adopt(answer, before, since)
         if answer == float("inf"):
             raise FetchError("domain-parked", f"{name} is parked")
         raise FetchError("domain-held", f"another process holds {name}", retry_at=answer)

@@ -58,15 +58,16 @@ class Redirects:
         self._waits: Counter[int] = Counter()
 
     async def leave(
-        self, lane: Lane, ending: Ending, chain: Chain, hop: Hop, status: int
+        self, lane: Lane, ending: Ending, chain: Chain, hop: Hop, status: int, asked: float = 0.0
     ) -> Hop | Outcome | QueuedRequest | Stored | None:
         """Where a chain goes that redirects to `hop`.
 
         None: it is followed. A hop: that is asked instead. An outcome ends the visit, `Stored` has ended it. A request
-        was taken in place of the visit's own, and the visit goes on with it.
+        was taken in place of the visit's own, and the visit goes on with it. The redirect `asked` not to be followed
+        before that time (unix): then the target is a request that waits in the queue.
         """
         request, links = ending.request, self._reading.links
-        target = links.target(request, hop)
+        target = replace(links.target(request, hop), not_before=asked)
         at_home = target.domain == request.domain
         if not links.in_scope(hop.parts, target.seed) and (request.depth or not at_home):
             return Outcome.skipped("out-of-scope", f"redirects to {hop.url}", status)
@@ -103,12 +104,13 @@ class Redirects:
         )
 
     def _onward(self, ending: Ending, hop: Hop, target: QueuedRequest, status: int) -> Outcome | None:
-        """Inside the visit; into another domain as a request that no other equals."""
+        """Inside the visit; into another domain, and where it must wait, as a request that no other equals."""
         request = ending.request
-        if target.domain == request.domain:
+        if target.domain == request.domain and not target.not_before:
             ending.request = replace(request, seed=target.seed)  # a start takes its target into scope
             return None
-        return Outcome.moved(self._reading.links.target(request, hop, salted=True), status)
+        alone = self._reading.links.target(request, hop, salted=True)
+        return Outcome.moved(replace(alone, not_before=target.not_before), status)
 
     def _changed(self, chain: Chain) -> bool:
         """Whether the URL the chain began with would now be sent with other cookies than it was."""

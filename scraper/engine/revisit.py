@@ -42,10 +42,10 @@ class Revisit:
         return self.policy != "always"
 
     def spared(self, now: float) -> bool:
-        """Whether the earlier visit is good enough."""
+        """Whether the earlier visit is good enough `now`, by the wall clock; one that it dates far ahead is not."""
         if self.known is None:
             return False
-        return isinstance(self.policy, str) or now - self.known.visited < self.policy
+        return isinstance(self.policy, str) or abs(now - self.known.visited) < self.policy
 
     def asking(self, options: Options) -> Options:
         """The options with the question whether the page has changed; as they are where it cannot be asked."""

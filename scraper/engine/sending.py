@@ -13,11 +13,11 @@ import httpx
 
 from scraper.core.models import LONGEST_HOLD, Cookie, Options, Pace, Send, SendKind
 from scraper.core.urls import Parts, split
+from scraper.engine.asked_waits import asked_until, domain_held_until
 from scraper.engine.context import Sending
 from scraper.engine.domain_scheduler import Lane
 from scraper.errors import FetchError
 from scraper.net.downloader import Limits, Reply, Sink, Wanted, always
-from scraper.net.retry import retry_after
 from scraper.politeness import Turn
 from scraper.spider.scope import check_url, netlocs, start_of
 
@@ -178,9 +178,9 @@ class Sender:
         reserved, self.reserved = self.reserved and lane is self.lane, False
         pace = await turn.permit(reserved=reserved)
         clock = self.context.common.clock
-        if (now := clock.mono()) >= lane.deadline:
+        if (now := clock.unix()) >= lane.deadline:
             raise LeaseLost
-        underway.at, underway.mono, underway.pace = clock.unix(), now, pace
+        underway.at, underway.mono, underway.pace = now, clock.mono(), pace
 
     def _left(self, turn: Turn, underway: _Underway) -> None:
         """The transport says that the request has left: now, and not when it was allowed to."""
@@ -193,26 +193,26 @@ class Sender:
         kind, url, now = ask.kind, ask.url, self.context.common.clock.unix()
         if reply is None:
             return Send(kind, domain, url, underway.at, now, None, 0, underway.pace)
-        asked = self.asked_to_wait(reply)
-        hold = None if asked is None else min(asked, now + LONGEST_HOLD)
+        hold = self._held_until(reply)
         return Send(kind, domain, url, underway.at, now, reply.status, reply.wire_bytes, underway.pace, hold)
 
-    def asked_to_wait(self, reply: Reply) -> float | None:
-        """Until when (unix) a 429 or 503 asks to be left alone by Retry-After."""
-        if reply.status not in {429, 503}:
-            return None
-        return retry_after(reply.headers.get("retry-after"), self.context.common.clock.unix())
+    def _held_until(self, reply: Reply) -> float | None:
+        """Until when (unix) a Retry-After holds the whole domain."""
+        common = self.context.common
+        return domain_held_until(reply, common.clock, common.settings.retry_after_max)
 
     async def _heed(self, lane: Lane, underway: _Underway, reply: Reply) -> None:
         """What an answer says about its domain; before anything else may be sent there."""
         domain, context, clock = lane.domain, self.context, self.context.common.clock
         if reply.status not in {429, 503}:
             domain.note_answer(underway.mono, reply.status)
+            if (held := self._held_until(reply)) is not None:
+                domain.wait_as_asked(clock.to_mono(held))
             if domain.unsaved:
                 await self._remember(lane)
             return
         now, longest, why = clock.unix(), context.common.settings.retry_after_max, f"HTTP {reply.status}"
-        asked = self.asked_to_wait(reply)
+        asked = asked_until(reply, clock)
         too_long = asked is not None and asked > now + longest
         until = None if asked is None or too_long else clock.to_mono(asked)
         backoff = context.retry.pause(domain.pushbacks + 1)

@@ -10,13 +10,13 @@ from scraper.core.charsets import decode_text
 from scraper.core.models import Download, Options, QueuedRequest, Request
 from scraper.core.urls import split
 from scraper.engine.admission import Disallowed, admit
+from scraper.engine.asked_waits import asked_until, wait_before_redirect
 from scraper.engine.context import Reading, Sending
 from scraper.engine.redirects import Arrival, Asked, Hop, follow, wants_no_redirect
 from scraper.engine.sending import Ask, Records, Sender
 from scraper.errors import FetchError
 from scraper.net.downloader import Limits, Reply
 from scraper.net.messages import content_type_of
-from scraper.net.retry import RETRY_STATUSES, retry_after
 from scraper.page import Fetcher, Page
 from scraper.page.numbers import DecimalPoint
 from scraper.spider.files import served_name
@@ -99,13 +99,10 @@ class SubFetcher:
         return page_of(reply, same, self, self._sending.common.settings.decimal_point)
 
     def _refused(self, reply: Reply, page: Page, request: Request) -> FetchError:
-        at = self._asked_for(reply) if reply.status in RETRY_STATUSES else None
+        at = asked_until(reply, self._sending.common.clock)
         return FetchError(
             "http", f"HTTP {reply.status}", status=reply.status, retry_at=at, page=page, request=request
         )
-
-    def _asked_for(self, reply: Reply) -> float | None:
-        return retry_after(reply.headers.get("retry-after"), self._sending.common.clock.unix())
 
 
 @dataclass(slots=True)
@@ -137,4 +134,5 @@ class _SubRoute:
 
     async def leave(self, hop: Hop, reply: Reply) -> Arrival | None:
         """Every redirect is followed here: what is fetched inside a callback has no identity."""
+        await wait_before_redirect(reply, self.context.common)
         return None

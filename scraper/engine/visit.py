@@ -16,6 +16,7 @@ from scraper.core.models import Done, Outcome, QueuedRequest, SendKind
 from scraper.core.timing import timed
 from scraper.core.urls import split
 from scraper.engine.admission import Disallowed, admit
+from scraper.engine.asked_waits import asked_until, redirect_asked_until
 from scraper.engine.context import Reading, Sending
 from scraper.engine.domain_scheduler import Lane
 from scraper.engine.judging import Judge
@@ -142,7 +143,9 @@ class Visit:
         """To the page, over the redirects of the domain. One that leaves the domain ends the visit."""
         settings = self._visiting.sending.common.settings
         while True:
-            if self._revisit.known is not None and self._revisit.spared(self._now()):
+            if self._revisit.known is not None and self._revisit.spared(
+                self._visiting.sending.common.clock.wall()
+            ):
                 return await self._spared(Outcome.skipped("revisit", self._revisit.why()))
             request = self._ending.request
             hop = Hop(request.url, split(request.url), request.options)
@@ -189,7 +192,10 @@ class Visit:
 
     async def leave(self, hop: Hop, reply: Reply) -> Hop | Left | None:
         assert self._chain is not None  # `asked` made it when the first answer redirected
-        return await self._visiting.redirects.leave(self._lane, self._ending, self._chain, hop, reply.status)
+        asked = redirect_asked_until(reply, self._visiting.sending.common)
+        return await self._visiting.redirects.leave(
+            self._lane, self._ending, self._chain, hop, reply.status, asked or 0.0
+        )
 
     def _is_wanted(self, status: int, headers: httpx.Headers) -> bool:
         """Whether to read a body: not that of a redirect, nor one of a type that is not accepted."""
@@ -219,7 +225,7 @@ class Visit:
         fetcher = SubFetcher(sending, self._visiting.reading, request, self._ending)
         page = page_of(reply, request.options, fetcher, settings.decimal_point)
         if not (200 <= status < 300 or status in request.options.accept or status in settings.accept):
-            asked = self._sender.asked_to_wait(reply)
+            asked = asked_until(reply, sending.common.clock)
             raise FetchError("http", f"HTTP {status}", status=status, page=page, retry_at=asked)
         if not self._type_accepted:
             kind = content_type_of(reply.headers)

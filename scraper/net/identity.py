@@ -124,7 +124,7 @@ class Identity:
             self._proxies.failed(request.extensions["proxy"], self._clock.mono())
 
     def _now(self) -> float:
-        return self._clock.unix()
+        return self._clock.wall()  # servers date their cookies by it
 
     def _proxies_for(self, domain: str) -> Sequence[Proxy]:
         own = self._settings.limit_for(domain)[1].proxy

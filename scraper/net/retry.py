@@ -6,10 +6,7 @@ A try that must wait is put back into the frontier with its due time (`Outcome.r
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from tenacity import (
     RetryCallState,
@@ -26,7 +23,7 @@ from tenacity import (
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-__all__ = ["RETRY_KINDS", "RETRY_STATUSES", "RetryPolicy", "retry_after"]
+__all__ = ["RETRY_KINDS", "RETRY_STATUSES", "RetryPolicy"]
 
 #: Kinds of FetchError that may pass by themselves.
 RETRY_KINDS = frozenset(
@@ -53,28 +50,39 @@ HELD = (2.0, 20.0)
 #: Methods a second time of which changes nothing on the server (RFC 9110 section 9.2.2).
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
-_IMF_FIXDATE = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
-
 
 class _Failure(Exception):
-    """A try that failed, as tenacity looks at it: `kind` and `status` of the FetchError, the request's method."""
+    """A try that failed, as tenacity looks at it: `kind` and `status` of the FetchError, the request's method.
 
-    def __init__(self, kind: str, status: int | None = None, method: str = "GET") -> None:
+    `asked`: the answer says when to come again.
+    """
+
+    def __init__(
+        self, kind: str, status: int | None = None, method: str = "GET", *, asked: bool = False
+    ) -> None:
         super().__init__(kind)
         self.kind = kind
         self.status = status
         self.method = method
+        self.asked = asked
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether the server says that it did not take the request, which may then be repeated whatever it is."""
+        return self.status in {429, 503} or (self.asked and 400 <= (self.status or 0) < 500)
 
 
 def _may_pass(error: BaseException) -> bool:
     if not isinstance(error, _Failure):
         return False
-    return error.status in RETRY_STATUSES if error.kind == "http" else error.kind in RETRY_KINDS
+    if error.kind == "http":
+        return error.asked or error.status in RETRY_STATUSES
+    return error.kind in RETRY_KINDS
 
 
 def _is_safe(error: BaseException) -> bool:
     """Whether a second time changes nothing on the server: by its method, or because it did not take the first."""
-    return isinstance(error, _Failure) and (error.method in IDEMPOTENT or error.status in {429, 503})
+    return isinstance(error, _Failure) and (error.method in IDEMPOTENT or error.was_refused)
 
 
 class _StopSooner(stop_base):
@@ -125,10 +133,19 @@ class RetryPolicy:
         self._holders = Retrying(retry=retry_always, stop=stop_never, wait=_WaitDrawn(*HELD, source))
 
     def delay(
-        self, attempt: int, *, kind: str, status: int | None = None, method: str = "GET"
+        self,
+        attempt: int,
+        *,
+        kind: str,
+        status: int | None = None,
+        method: str = "GET",
+        asked: bool = False,
     ) -> float | None:
-        """Seconds until the next try after `attempt` tries (1 = the first failed), None when there is none."""
-        return _decide(self._fetches, attempt, _Failure(kind, status, method))
+        """Seconds until the next try after `attempt` tries (1 = the first failed), None when there is none.
+
+        `asked`: an error that says when to come again (Retry-After) may pass, whatever its status.
+        """
+        return _decide(self._fetches, attempt, _Failure(kind, status, method, asked=asked))
 
     def backoff(self, attempt: int) -> float | None:
         """The wait after `attempt` tries, whatever their reason; None when the tries are used up."""
@@ -153,20 +170,3 @@ def _decide(policy: Retrying, attempt: int, failure: _Failure) -> float | None:
     if not policy.retry(state) or policy.stop(state):
         return None
     return float(policy.wait(state))
-
-
-def retry_after(value: str | None, now: float) -> float | None:
-    """The unix time a Retry-After header names (RFC 9110 section 10.2.3), None when it names none.
-
-    Only what the grammar allows is read: digits, or an IMF-fixdate. A date in the past is now; a number
-    beyond every calendar is infinity, which no caller waits for.
-    """
-    text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        return now + float(text) if len(text) < 16 else float("inf")
-    if _IMF_FIXDATE.fullmatch(text):
-        try:
-            return max(now, parsedate_to_datetime(text).replace(tzinfo=UTC).timestamp())
-        except (ValueError, OverflowError):
-            return None
-    return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scraper.core.clock import Clock
+from scraper.core.clock import Clock, Jump
 from scraper.core.models import LONGEST_HOLD, DomainFacts, Hours, Limit, Pace, Rate
 from scraper.politeness.adaptive_rate import AutoRate
 from scraper.politeness.gate import Gate, Turn
@@ -240,6 +240,18 @@ class Domain:
         if facts.not_before > now:
             self.hold(to_mono(min(facts.not_before, now + LONGEST_HOLD)), facts.waits_for or RETRY_AFTER)
 
+    def follow(self, jump: Jump) -> None:
+        """The clocks have jumped: what it waits for is nearer by the time the machine slept, and the hours of the day
+        are looked at again.
+        """
+        waits_for_hours = 0.0 < self.next_at <= self._hours.closed_until
+        self._spacing.sleep(jump.slept)
+        self.not_before -= jump.slept
+        self._hours.forget()
+        self.next_at = max(self._own_send_at, 0.0 if waits_for_hours else self.next_at - jump.slept)
+        self.is_open(self._clock.mono())
+        self._gate.wake()
+
     def _sent_before(self, at: float) -> None:
         """Another process may have sent as late as `at` (loop time), or got the end of an answer then."""
         self._spacing.sent_before(at)
@@ -283,6 +295,12 @@ class Domain:
             self._set_gap(1 / self.auto.rate)
         self.unsaved = True
         return self.pushbacks >= PUSHBACKS
+
+    def wait_as_asked(self, until: float) -> None:
+        """An answer other than 429 and 503 asks that nothing be sent before `until` (loop time)."""
+        if until > self._clock.mono():
+            self.hold(until, RETRY_AFTER)
+            self.unsaved = True
 
     def note_answer(self, sent: float, status: int) -> None:
         """Any other answer to what was sent at `sent`."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, overload
 
-from scraper.core.clock import Clock
+from scraper.core.clock import Clock, Jump
 from scraper.core.models import DomainFacts, Limit, Proxy, Rate, read_proxies
 from scraper.core.urls import domain_of
 from scraper.politeness.domain import Domain
@@ -120,6 +120,11 @@ class Politeness:
             pushbacks=0 if domain.parked else domain.pushbacks,
             refusals=0 if domain.parked else domain.refusals,
         )
+
+    def follow(self, jump: Jump) -> None:
+        """The machine slept, or the wall clock was set."""
+        for domain in self._domains.values():
+            domain.follow(jump)
 
     def forget(self, key: str) -> None:
         """Drop the state of a domain whose lease was given back with its facts."""

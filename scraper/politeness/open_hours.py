@@ -1,4 +1,4 @@
-"""The hours of the day in which a domain may be sent to, on the loop's clock."""
+"""The hours of the day in which a domain may be sent to: by the clock on the wall, told in the loop's time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from scraper.core.clock import Clock
 from scraper.core.models import Hours
 
 __all__ = ["OpenHours"]
+
+#: Seconds for which open hours are believed without a look at the wall clock, which may be set.
+LOOK = 60.0
 
 
 class OpenHours:
@@ -26,10 +29,16 @@ class OpenHours:
         """Whether they are open at loop time `now`; if not, `closed_until` says when they are."""
         if now < self._open_until or self.hours is None:
             return True
-        is_open, changes = self.hours.at(self._clock.unix())
-        at = self._clock.to_mono(changes)
+        wall = self._clock.wall()
+        is_open, changes = self.hours.at(wall)
+        at = now + (changes - wall)
         if is_open:
-            self._open_until = at
+            self._open_until = min(at, now + LOOK)
         else:
             self.closed_until = at
         return is_open
+
+    def forget(self) -> None:
+        """The wall clock was set, or the machine slept: what was known of it is not true any more."""
+        if self.hours is not None:
+            self._open_until = self.closed_until = 0.0

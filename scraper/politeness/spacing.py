@@ -86,5 +86,11 @@ class Spacing:
         self.last_send = at
         self._count_from_last_send()
 
+    def sleep(self, seconds: float) -> None:
+        """The machine slept for so long, which the loop's time does not show: the last send is that much longer ago."""
+        self.clear_at -= seconds
+        if self.last_send is not None:
+            self.last_send -= seconds
+
     def _count_from_last_send(self) -> None:
         self.clear_at = self.next_at

@@ -13,6 +13,7 @@ from scraper.errors import FetchError
 from scraper.net.robots import Rules
 from scraper.settings import Settings
 from scraper.spider.scope import check_url, in_scope
+from scraper.store.file.stored_time import read_time
 from scraper.store.queue.runs import Run, counters
 
 __all__ = ["Attempt", "Explanation", "explain"]
@@ -24,7 +25,10 @@ SEEDS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One request that was sent. Times are unix seconds; `url` is empty where it is the request's own."""
+    """One request that was sent. Times are unix seconds of the machine's clock.
+
+    `url` is empty where it is the request's own.
+    """
 
     kind: str
     url: str
@@ -51,7 +55,10 @@ class Explanation:
 def explain(
     conn: sqlite3.Connection, run: Run, url: str, settings: Settings, agent: str, now: float
 ) -> Explanation:
-    """What became of `url` in a run that had these settings; `agent` is its User-Agent, `now` unix seconds."""
+    """What became of `url` in a run that had these settings.
+
+    `agent` is its User-Agent, `now` unix seconds by the wall clock.
+    """
     try:
         normal, _ = check_url(url, settings.max_url)
     except FetchError as error:
@@ -142,8 +149,9 @@ def _waiting(
         return f"the run stopped before its turn: {run.reason or 'stopped'}"
     if run.state != "running":
         return f"the run ended before its turn: {run.reason or run.state}"
-    if max(not_before, hold) > now:
-        return f"not before {iso(max(not_before, hold))}"
+    moment = read_time(conn, now)
+    if max(not_before, hold) > moment.now:
+        return f"not before {iso(moment.shown(max(not_before, hold)))}"
     return f"waits for its turn among {counted.get('queued', 0)} that are queued"
 
 

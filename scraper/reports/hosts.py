@@ -6,8 +6,10 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
+from scraper.core.clock import StoredTime
 from scraper.core.models import Rate
 from scraper.reports.json_form import AS_TIME
+from scraper.store.file.stored_time import read_time
 
 __all__ = ["Host", "domain_in", "domains_named", "hosts_of"]
 
@@ -50,14 +52,17 @@ WHERE q.run = :run ORDER BY coalesce(per.sends, 0) DESC, d.name
 
 
 def hosts_of(conn: sqlite3.Connection, run: int, now: float) -> list[Host]:
-    """The domains of a run, those asked most first, as they are at `now` (unix)."""
-    return [_host(row, now) for row in conn.execute(_HOSTS, {"run": run})]
+    """The domains of a run, those asked most first, as they are at `now` (unix, by the wall clock)."""
+    moment = read_time(conn, now)
+    return [_host(row, moment) for row in conn.execute(_HOSTS, {"run": run})]
 
 
-def _host(row: tuple[Any, ...], now: float) -> Host:
+def _host(row: tuple[Any, ...], moment: StoredTime) -> Host:
     name, sends, pages, smallest, took, crawl_delay, gap, auto, auto_why, parked, *due = row
     owned, ready_at, hold, waits_for = due
-    state = ("parked", parked, None) if parked is not None else _state(owned, ready_at, hold, waits_for, now)
+    state = (
+        ("parked", parked, None) if parked is not None else _state(owned, ready_at, hold, waits_for, moment)
+    )
     return Host(name, sends, pages, _rate(gap, auto, auto_why), smallest, took, crawl_delay, *state)
 
 
@@ -71,13 +76,13 @@ def _rate(gap: float | None, auto: float | None, why: str | None) -> str:
 
 
 def _state(
-    owned: int, ready_at: float | None, hold: float, why: str | None, now: float
+    owned: int, ready_at: float | None, hold: float, why: str | None, moment: StoredTime
 ) -> tuple[str, str, float | None]:
     """The state of a domain that is not parked, with why and until when."""
     until = hold if owned else ready_at
-    if until is not None and until > now:
-        over = not owned and 0 < hold <= now  # then its requests wait for their own time
-        return "waiting", "retries" if over or not why else why, until
+    if until is not None and until > moment.now:
+        over = not owned and 0 < hold <= moment.now  # then its requests wait for their own time
+        return "waiting", "retries" if over or not why else why, moment.shown(until)
     if owned:
         return "in use", "", None
     return ("queued" if ready_at is not None else ""), "", None

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from scraper.reports.json_form import AS_TIME, UNSAID
 from scraper.reports.progress import Progress, progress_of, sends_per_second, taken_domains
 from scraper.store.file.lock import holder_of
+from scraper.store.file.stored_time import read_time
 from scraper.store.queue.leases import upcoming_domains
 
 __all__ = ["DOMAINS", "Status", "WaitingDomain", "live_progress", "status_of"]
@@ -44,7 +45,10 @@ class Status(Progress):
 
 
 def status_of(conn: sqlite3.Connection, database: str, run: int, now: float) -> Status:
-    """How a run of the file `database` is doing at `now` (unix). Raises QueryError when there is no such run."""
+    """How a run of the file `database` is doing at `now` (unix, by the wall clock).
+
+    Raises QueryError when there is no such run.
+    """
     progress = progress_of(conn, run)
     holder = holder_of(database) if progress.state == "running" else None
     ended = progress.finished or (now if holder is not None else _last_heard_of(conn, progress))
@@ -52,10 +56,10 @@ def status_of(conn: sqlite3.Connection, database: str, run: int, now: float) -> 
         **asdict(progress),
         live=holder is not None,
         holder=holder,
-        per_second=sends_per_second(conn, run, now),
+        per_second=sends_per_second(conn, run, read_time(conn, now).now),
         domains={domain.name: domain.in_flight for domain in taken_domains(conn, run, DOMAINS)},
         waiting=_waiting(conn, run, now),
-        seconds=ended - progress.started,
+        seconds=max(0.0, ended - progress.started),
     )
 
 
@@ -70,8 +74,9 @@ def live_progress(conn: sqlite3.Connection, database: str, run: int) -> Progress
 def _waiting(conn: sqlite3.Connection, run: int, now: float) -> list[WaitingDomain]:
     """The domains that are due soonest; none in a database that an older version wrote without saying why."""
     told = conn.execute("SELECT 1 FROM pragma_table_info('_domains') WHERE name = 'waits_for'").fetchone()
-    found = upcoming_domains(conn, run, now, DOMAINS) if told else ()
-    return [WaitingDomain(one.domain, one.at, one.why) for one in found]
+    moment = read_time(conn, now)
+    found = upcoming_domains(conn, run, moment.now, DOMAINS) if told else ()
+    return [WaitingDomain(one.domain, moment.shown(one.at), one.why) for one in found]
 
 
 def _last_heard_of(conn: sqlite3.Connection, progress: Progress) -> float:

@@ -20,6 +20,7 @@ from scraper.core.models import (
     QueuedRequest,
     Upcoming,
 )
+from scraper.store.file.stored_time import note_seen
 from scraper.store.file.writer import Writer
 from scraper.store.queue.counters import Counters, Deltas
 from scraper.store.queue.effects import QueueEffects
@@ -134,18 +135,22 @@ class SqliteFrontier:
     async def extend(self, leases: Sequence[DomainLease], *, lease: float, now: float) -> list[DomainLease]:
         def work(conn: sqlite3.Connection, deltas: Deltas) -> list[DomainLease]:
             expires = now + lease
+            note_seen(conn, now)
             return [
                 replace(held, expires=expires) for held in leases if self._leases.extend(conn, held, expires)
             ]
 
         return await self._submit(work)
 
-    async def complete(self, lease: DomainLease, done: Done, *, now: float) -> Completed:
+    async def complete(
+        self, lease: DomainLease, done: Done, *, now: float, at: float | None = None
+    ) -> Completed:
+        at = now if at is None else at
         notes: Sequence[str] = ()
 
         def work(conn: sqlite3.Connection, deltas: Deltas) -> Completed:
             nonlocal notes
-            completed = self._complete(conn, deltas, lease, done, now)
+            completed = self._complete(conn, deltas, lease, done, now, at)
             notes = self._pages.take_notes()
             return completed
 
@@ -155,7 +160,7 @@ class SqliteFrontier:
         return completed
 
     def _complete(
-        self, conn: sqlite3.Connection, deltas: Deltas, lease: DomainLease, done: Done, now: float
+        self, conn: sqlite3.Connection, deltas: Deltas, lease: DomainLease, done: Done, now: float, at: float
     ) -> Completed:
         effects = done.effects
         domain = self._queue.domain_id(conn, lease.domain)
@@ -164,38 +169,46 @@ class SqliteFrontier:
             deltas["fenced"] += 1
             return Completed(written=False)
         deltas["taken"] -= 1
-        return Completed(written=True, due=self._results.write(conn, deltas, domain, done, now))
+        return Completed(written=True, due=self._results.write(conn, deltas, domain, done, now, at))
 
     async def move(
-        self, lease: DomainLease, moved: Done, duplicate: Done | None, *, waiting: Collection[int], now: float
+        self,
+        lease: DomainLease,
+        moved: Done,
+        duplicate: Done | None,
+        *,
+        waiting: Collection[int],
+        now: float,
+        at: float | None = None,
     ) -> Landing:
+        at = now if at is None else at
         target = moved.effects.outcome.to
         assert target is not None
 
         def work(conn: sqlite3.Connection, deltas: Deltas) -> Landing:
             known = self._queue.find(conn, target.fingerprint)
             if known is None:
-                return self._move(conn, deltas, lease, moved, now)
+                return self._move(conn, deltas, lease, moved, now, at)
             if known.taken and known.id not in waiting:
                 return Landing("taken")
             if not known.has_page:
                 return Landing("unseen")
             if duplicate is None:
                 return Landing("seen")
-            completed = self._complete(conn, deltas, lease, duplicate, now)
+            completed = self._complete(conn, deltas, lease, duplicate, now, at)
             return Landing("duplicate", due=completed.due) if completed.written else Landing("lost")
 
         return await self._submit(work)
 
     def _move(
-        self, conn: sqlite3.Connection, deltas: Deltas, lease: DomainLease, moved: Done, now: float
+        self, conn: sqlite3.Connection, deltas: Deltas, lease: DomainLease, moved: Done, now: float, at: float
     ) -> Landing:
-        """End a request as moved, and take its target where that is of the same domain."""
-        target, completed = moved.effects.outcome.to, self._complete(conn, deltas, lease, moved, now)
+        """End a request as moved, and take its target where that is of the same domain and due."""
+        target, completed = moved.effects.outcome.to, self._complete(conn, deltas, lease, moved, now, at)
         assert target is not None
         if not completed.written:
             return Landing("lost")
-        if target.domain != lease.domain:
+        if target.domain != lease.domain or target.not_before > now:
             return Landing("new", due=completed.due)
         domain = self._queue.domain_id(conn, lease.domain)
         taken = self._queue.take_one(conn, lease.domain, target.fingerprint, lease.epoch)
@@ -274,6 +287,7 @@ class SqliteFrontier:
             for row in self._leases.bound(conn):
                 deltas["taken"] -= row.taken
                 self._leases.settle(conn, row._replace(parked=None), now)
+            self._leases.disbelieve(conn, now)
 
         await self._submit(work)
 

@@ -7,10 +7,12 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from scraper.core.clock import Clock
 from scraper.core.frontier import Frontier
 from scraper.core.ledger import CrawlHold
 from scraper.core.models import Budget, Ending, NewRun, Requeued, Run, Table
 from scraper.store.file.database import Database
+from scraper.store.file.stored_time import anchor, joined_offset
 from scraper.store.frontier import SqliteFrontier
 from scraper.store.queue import runs
 from scraper.store.queue.counters import add_counts, has_items
@@ -34,8 +36,9 @@ class SqliteLedger:
     stored), and that another program keeps the log from being folded.
     """
 
-    def __init__(self, database: Database, warn: Warn) -> None:
+    def __init__(self, database: Database, warn: Warn, *, joined: bool = False) -> None:
         self._database = database
+        self._joined = joined
         self._writer = database.writer
         self._warn = warn
         self._writer.log.warn = warn
@@ -62,11 +65,15 @@ class SqliteLedger:
     @classmethod
     async def join(cls, path: str, *, now: float, inline: bool, warn: Warn) -> SqliteLedger:
         """Open a database that the crawl of this process has locked. Raises StoreError."""
-        return cls(await Database.join(path, now=now, inline=inline), warn)
+        return cls(await Database.join(path, now=now, inline=inline), warn, joined=True)
 
     @property
     def path(self) -> str:
         return self._database.path
+
+    async def anchor(self, clock: Clock) -> None:
+        find = joined_offset if self._joined else anchor
+        clock.anchor(await self._writer.submit(lambda conn: find(conn, clock.machine, clock.wall())))
 
     # ------------------------------------------------------------------ which run
 
@@ -92,7 +99,7 @@ class SqliteLedger:
         return await self._adapted(lambda conn: runs.reopen(conn, run), tables, now)
 
     async def requeue_failed(
-        self, run: Run, kind: str | None, tables: Sequence[Table], *, now: float
+        self, run: Run, kind: str | None, tables: Sequence[Table], *, now: float, at: float | None = None
     ) -> Requeued:
         done: list[Requeued] = []
 
@@ -100,7 +107,7 @@ class SqliteLedger:
             done.append(runs.requeue_failed(conn, run.id, kind, now))
             return runs.reopen(conn, run)
 
-        await self._adapted(begun, tables, now)
+        await self._adapted(begun, tables, now if at is None else at)
         return done[-1]
 
     async def _adapted(

@@ -38,9 +38,12 @@ class Results:
         self._pages.forget()
 
     def write(
-        self, conn: sqlite3.Connection, deltas: Deltas, domain: int, done: Done, now: float
+        self, conn: sqlite3.Connection, deltas: Deltas, domain: int, done: Done, now: float, at: float
     ) -> dict[str, float]:
-        """Store both parts of `done`. Returns which domains have new work, and from when (unix seconds)."""
-        due = self._effects.apply(conn, deltas, domain, done.effects, now)
-        self._pages.apply(conn, deltas, domain, done.result, now)
+        """Store both parts of `done`, which ended `at` by the wall clock.
+
+        Returns which domains have new work, and from when (unix seconds).
+        """
+        due = self._effects.apply(conn, deltas, domain, done.effects, now, at)
+        self._pages.apply(conn, deltas, domain, done.result, at)
         return due

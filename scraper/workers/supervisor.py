@@ -150,7 +150,7 @@ class Workers:
         ledger = await self._crawl.join(clock, inline=True)
         try:
             if isinstance(self._error, UsageError):
-                await ledger.give_up(run.id, str(self._error), now=clock.unix())
+                await ledger.give_up(run.id, str(self._error), now=clock.wall())
             if self._error is not None:
                 raise self._error
             summary = await self._crawl.conclude(ledger, run, self._ended, clock, seconds)

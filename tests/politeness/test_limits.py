@@ -7,6 +7,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,10 +15,10 @@ import httpx
 import pytest
 
 from scraper import Page, Request, Spider
-from scraper.core.clock import Clock
+from scraper.core.clock import Clock, StoredTime
 from scraper.core.models import LONGEST_HOLD, DomainFacts, Hours, Limit, Rate
 from scraper.errors import SettingsError
-from scraper.net.retry import retry_after
+from scraper.net.retry_after import retry_after
 from scraper.politeness import Domain, Politeness
 from scraper.politeness.adaptive_rate import AutoRate
 from scraper.settings import Settings
@@ -69,13 +70,48 @@ class Pages(Spider[dict]):
         ("Thu, 32 Jan 2026 00:02:00 GMT", None),
         ("Thu, 01 Foo 2026 00:02:00 GMT", None),
         ("2026-01-01T00:02:00Z", None),
-        ("Thursday, 01-Jan-26 00:02:00 GMT", None),
+        ("Thursday, 01-Jan-26 00:02:00 GMT", 120),
+        ("Thu Jan  1 00:02:00 2026", 120),
+        ("Sat Jan 31 00:00:00 2026", 30 * 86_400),
+        ("Thursday, 31-Dec-76 23:59:60 GMT", 0),  # more than 50 years ahead: 1976
+        ("Tuesday, 01-Jan-75 00:00:00 GMT", datetime(2075, 1, 1, tzinfo=UTC).timestamp() - NOW),
+        ("Thu, 01 Jan 2026 00:01:60 GMT", 120),
+        ("Thu Jan 1 00:02:00 2026", None),
+        ("Thu Jan  1 00:02:00 2026 GMT", None),
+        ("Thu, 01-Jan-26 00:02:00 GMT", None),
+        ("thursday, 01-Jan-26 00:02:00 GMT", None),
         ("Thu, 01 Jan 2026 00:02:00 +0000", None),
     ],
 )
 def test_host_43_retry_after_is_read_by_its_grammar(value: str | None, seconds: float | None) -> None:
-    """Digits and IMF-fixdates are read, a date in the past is now; every other form is no Retry-After at all."""
-    assert retry_after(value, NOW) == (None if seconds is None else NOW + seconds)
+    """W19: digits and the three forms of a date are read, a date in the past is now; every other form is none at all."""
+    headers = httpx.Headers([] if value is None else [(b"Retry-After", value.encode())])
+    assert retry_after(headers, StoredTime(NOW, NOW)) == (None if seconds is None else NOW + seconds)
+
+
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [
+        ("Thu, 01 Jan 2026 05:00:00 GMT", 40),  # the server's clock is five hours ahead
+        ("Wednesday, 31-Dec-25 19:00:00 GMT", 10 * 3600 + 40),
+        ("Thu, 01 Jan 2026 06:00:00 GMT", 0),
+        ("today", 5 * 3600 + 40),
+        (None, 5 * 3600 + 40),
+    ],
+)
+def test_a_retry_after_date_counts_from_the_date_beside_it(date: str | None, seconds: float) -> None:
+    """W19: what a date asks for is its distance from the answer's own Date; without one, from the wall clock."""
+    headers = httpx.Headers(
+        {"Retry-After": "Thu, 01 Jan 2026 05:00:40 GMT"} | ({"Date": date} if date else {})
+    )
+    machine = NOW - 7000.0
+    assert retry_after(headers, StoredTime(machine, NOW)) == machine + seconds
+
+
+def test_the_longest_of_several_retry_afters_counts() -> None:
+    """W19: an answer that names several times is left alone for the longest that can be read."""
+    headers = httpx.Headers([("Retry-After", "5"), ("Retry-After", "soon"), ("Retry-After", "60")])
+    assert retry_after(headers, StoredTime(NOW, NOW)) == NOW + 60
 
 
 def busy_once(

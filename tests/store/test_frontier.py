@@ -281,6 +281,39 @@ async def test_a_wrong_clock_holds_nothing_for_years(frontier: SqliteFrontier) -
     assert len(await claim(frontier, now=NOW + LONGEST_HOLD)) == 1
 
 
+async def test_a_request_that_a_wrong_clock_put_off_for_years_is_due(
+    database: Database, frontier: SqliteFrontier
+) -> None:
+    """CR-11: a resume does not believe a due time beyond the longest hold, of a request or of its domain."""
+    await frontier.add([request("1", not_before=NOW + 1e9)], now=NOW)
+    assert await claim(frontier, now=NOW) == []
+    await frontier.free_all(now=NOW)
+    (lease,) = await claim(frontier, now=NOW)
+    assert [one.url for one in lease.requests] == [request("1").url]
+
+
+async def test_no_retry_is_put_off_for_longer_than_the_longest_hold(frontier: SqliteFrontier) -> None:
+    """CR-11: what is stored is never beyond what is believed when it is read."""
+    await frontier.add([request("1")], now=NOW)
+    (lease,) = await claim(frontier)
+    await frontier.complete(lease, finished(lease.requests[0], Outcome.retry(math.inf, "retry", "")), now=NOW)
+    await frontier.release([lease], now=NOW)
+    assert (await frontier.pending(now=NOW)).next_due == NOW + LONGEST_HOLD
+
+
+async def test_a_visit_has_a_time_for_people(database: Database, frontier: SqliteFrontier) -> None:
+    """T4: when a request ended is of the wall clock, when its links are due of the time that is stored."""
+    await frontier.add([request("1")], now=NOW)
+    (lease,) = await claim(frontier)
+    done = finished(lease.requests[0], Outcome.ok(200), links=[request("2", "b.example")])
+    completed = await frontier.complete(lease, done, now=NOW + 1, at=NOW + 3601)
+    assert completed.due == {"b.example": NOW + 1}
+    ended = await database.writer.read(
+        lambda conn: conn.execute("SELECT max(ended) FROM _requests").fetchone()
+    )
+    assert ended == (NOW + 3601,)
+
+
 async def test_a_lease_that_is_over_hands_out_nothing(frontier: SqliteFrontier) -> None:
     """From the moment a lease ends on, another may claim: the old one gives no request any more."""
     await frontier.add([request("1"), request("2")], now=NOW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from scraper.store.file import schema
 from scraper.store.file.schema import VERSION, prepare
 from scraper.store.file.writer import connect
 from scraper.store.rows.history import item_tables
+from scraper.testing.virtual_time import EPOCH
 from tests.support import old_shop
 
 OLD = sorted(old_shop.FOLDER.glob("schema-*.sql"))
@@ -76,9 +78,10 @@ def test_a_migration_records_itself(old: Path) -> None:
         assert prepare(conn) == []
 
 
-@pytest.mark.parametrize("steps", [1, 7, 20])
-def test_a_migration_that_is_interrupted_changes_nothing(old: Path, steps: int) -> None:
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_a_migration_that_is_interrupted_changes_nothing(old: Path, tmp_path: Path, share: float) -> None:
     """All or nothing: whatever statement it dies at, the database is the old one, and the next try succeeds."""
+    steps = int(share * steps_of_migration(old, tmp_path / "copy.db"))
     with closing(connect(str(old))) as conn:
         before = list(conn.iterdump()), conn.execute("PRAGMA user_version").fetchone()
         if before[1] == (VERSION,):
@@ -88,14 +91,31 @@ def test_a_migration_that_is_interrupted_changes_nothing(old: Path, steps: int) 
         def interrupt() -> int:
             nonlocal left
             left -= 1
-            return left < 0
+            return left == -1
 
-        conn.set_progress_handler(interrupt, 40)
+        conn.set_progress_handler(interrupt, 1)
         with pytest.raises(sqlite3.OperationalError, match="interrupted"):
             prepare(conn)
         conn.set_progress_handler(None, 0)
         assert (list(conn.iterdump()), conn.execute("PRAGMA user_version").fetchone()) == before
         assert prepare(conn)
+
+
+def steps_of_migration(old: Path, copy: Path) -> int:
+    """How many steps of SQLite's machine a migration takes."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    shutil.copyfile(old, copy)
+    with closing(connect(str(copy))) as conn:
+        conn.set_progress_handler(count, 1)
+        prepare(conn)
+        conn.set_progress_handler(None, 0)
+    return steps
 
 
 def test_an_old_database_can_be_read_as_it_is(old: Path) -> None:
@@ -164,3 +184,21 @@ def test_a_run_without_failures_has_none(tmp_path: Path) -> None:
     with closing(connect(str(db))) as conn:
         prepare(conn)
         assert conn.execute("SELECT failed FROM runs ORDER BY id").fetchall()[0] == (0,)
+
+
+@pytest.mark.parametrize("late", [0.0, 20.0])
+def test_due_times_of_an_old_database_keep_their_meaning(old: Path, late: float) -> None:
+    """T4: an earlier version stored due times by the wall clock; whenever it is resumed, a hold of it ends when it said."""
+    with closing(sqlite3.connect(old)) as conn:
+        (died,) = conn.execute("SELECT max(ended) FROM _sends").fetchone()
+        held = died + 40
+        conn.execute("UPDATE _domains SET not_before = ? WHERE name = 'shop.test'", (held,))
+        conn.execute("UPDATE _queues SET ready_at = ? WHERE run = 3 AND ready_at IS NOT NULL", (held,))
+        conn.commit()
+    made = old_shop.crawl(old, resume="must", begins=died - EPOCH + late)
+    assert (made.summary.state, made.summary.exit_code) == ("complete", 0)
+    assert held - EPOCH - 1e-6 <= made.hits[0].at <= held - EPOCH + 5
+    with closing(sqlite3.connect(old)) as conn:
+        ((offset, seen),) = conn.execute("SELECT offset, seen FROM _clock").fetchall()
+    assert offset == pytest.approx(EPOCH)
+    assert seen >= died

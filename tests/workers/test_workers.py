@@ -82,12 +82,13 @@ class Team:
         crawl = self.crawls[number % len(self.crawls)]
         self.executors[number] = Mortal(self.path)
         database = Database(self.path, self.executors[number], None)
-        ledger = SqliteLedger(database, crawl._warn)
+        ledger, clock = SqliteLedger(database, crawl._warn, joined=True), Clock()
         self.writers[number] = database.writer._task
+        await ledger.anchor(clock)
         run = await ledger.find(run.id)
         member = Member(f"worker {number}", len(self.crawls), seeds=number % len(self.crawls) == 0)
         try:
-            return await crawl.work(ledger, run, Clock(), member)
+            return await crawl.work(ledger, run, clock, member)
         finally:
             if not self.executors[number].dead:
                 await ledger.close()
@@ -115,10 +116,28 @@ class Team:
             await ledger.close()
 
 
+class SetLoop(VirtualLoop):
+    """A loop beside a wall clock that is set."""
+
+    shift = 0.0
+
+    def wall(self) -> float:
+        return super().wall() + self.shift
+
+
 def crawl_together(
-    spider: type[Spider], site: Site, path: Path, workers: int, kills: Sequence[float] = (), **options: Any
+    spider: type[Spider],
+    site: Site,
+    path: Path,
+    workers: int,
+    kills: Sequence[float] = (),
+    jump: float = 0.0,
+    **options: Any,
 ) -> Summary:
-    """A whole crawl; at each of `kills` (seconds) the next worker dies and is replaced."""
+    """A whole crawl; at each of `kills` (seconds) the next worker dies and is replaced.
+
+    After two seconds the wall clock is set by `jump`, and after four it is right again.
+    """
 
     async def scene() -> Summary:
         team = Team(spider, site, path, workers, **options)
@@ -131,7 +150,9 @@ def crawl_together(
             team.start(run, n + workers)
         return await team.conclude(run)
 
-    loop = VirtualLoop()
+    loop = SetLoop()
+    loop.call_at(2.0, setattr, loop, "shift", jump)
+    loop.call_at(4.0, setattr, loop, "shift", 0.0)
     try:
         return loop.run_until_complete(scene())
     finally:
@@ -185,6 +206,19 @@ def test_po_11_the_rate_holds_over_workers_and_hand_over(tmp_path: Path, kills: 
     with closing(sqlite3.connect(tmp_path / "a.db")) as conn:
         assert conn.execute("SELECT count(*), count(DISTINCT url) FROM shops").fetchone() == (120, 120)
     # At most what was under way: two visits of each domain the dead one held, for each kill.
+    assert len(site.hits) - 126 <= len(kills) * len(HOSTS) * 2
+
+
+@pytest.mark.parametrize("jump", [3600.0, -3600.0])
+@pytest.mark.parametrize("kills", [(), (1.3, 2.6, 4.1)])
+def test_workers_do_not_notice_that_the_clock_was_set(
+    tmp_path: Path, kills: Sequence[float], jump: float
+) -> None:
+    """T4: the wall clock set by an hour and back: no lease looks over, so no page twice and no gap broken."""
+    site = shops()
+    summary = crawl_together(Shops, site, tmp_path / "a.db", 3, kills, jump)
+    assert (summary.pages, summary.queued, summary.exit_code) == (126, 0, 0)
+    assert worst_gap(site.hits) >= 0.2 - 1e-6
     assert len(site.hits) - 126 <= len(kills) * len(HOSTS) * 2
 
 

@@ -307,9 +307,18 @@ CREATE VIEW runs AS                   -- a run without failures has 0 of them
     FROM _runs;
 """
 
+CLOCK = """
+CREATE TABLE _clock (                 -- stored times are the machine's seconds in this boot plus the offset
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    boot TEXT NOT NULL,               -- which boot of which machine; empty: it could not be told
+    offset REAL NOT NULL,
+    seen REAL NOT NULL                -- how far the time has come: no later boot begins before it
+);
+"""
+
 #: What each schema version adds, oldest first: a new database runs all of them, an older one those it lacks. A
 #: step that was published is never changed.
-STEPS = (FIRST, COMMANDS, HISTORY, QUALITY, DIAGNOSIS, POLITENESS, COOKIES, ZEROES)
+STEPS = (FIRST, COMMANDS, HISTORY, QUALITY, DIAGNOSIS, POLITENESS, COOKIES, ZEROES, CLOCK)
 #: What a step does beside its SQL: to tables whose names only the database knows.
 BESIDE: Mapping[str, Callable[[sqlite3.Connection], None]] = {HISTORY: _history}
 #: `PRAGMA user_version`: the schema version this code writes.

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scraper.core.models import Effects, Outcome, Pace, QueuedRequest, Send, State
+from scraper.core.models import LONGEST_HOLD, Effects, Outcome, Pace, QueuedRequest, Send, State
 from scraper.store.queue.cookies import store_cookies
 from scraper.store.queue.counters import Deltas
 from scraper.store.queue.requests import Queue, encode_options
@@ -30,9 +30,11 @@ class QueueEffects:
         self._paces.clear()
 
     def apply(
-        self, conn: sqlite3.Connection, deltas: Deltas, domain: int, effects: Effects, now: float
+        self, conn: sqlite3.Connection, deltas: Deltas, domain: int, effects: Effects, now: float, at: float
     ) -> dict[str, float]:
-        """Write all effects of a visit. The caller has checked that its domain is leased, and still is.
+        """Write all effects of a visit, which ended `at` by the wall clock.
+
+        The caller has checked that its domain is leased, and still is.
 
         Returns which domains have new work, and from when (unix seconds).
         """
@@ -46,11 +48,12 @@ class QueueEffects:
         if effects.cookies:
             store_cookies(conn, self._run, effects.cookies)
         if outcome.name == "retry":
+            outcome = replace(outcome, at=min(outcome.at, now + LONGEST_HOLD))
             _requeue(conn, request, outcome)
             due[request.domain] = min(outcome.at, due.get(request.domain, outcome.at))
         else:
             deltas["queued"] -= 1
-            _end(conn, request, outcome, now)
+            _end(conn, request, outcome, at)
         for name, value in effects.counts.items():
             deltas[name] += value
         if outcome.kind != "waiting":  # put back before it was asked: not a try
@@ -104,11 +107,11 @@ def _requeue(conn: sqlite3.Connection, request: QueuedRequest, outcome: Outcome)
     )
 
 
-def _end(conn: sqlite3.Connection, request: QueuedRequest, outcome: Outcome, now: float) -> None:
+def _end(conn: sqlite3.Connection, request: QueuedRequest, outcome: Outcome, at: float) -> None:
     conn.execute(
         "UPDATE _requests SET state = ?, status = ?, kind = ?, why = ?, ended = ?, attempts = ? WHERE id = ?",
         (
-            _END_STATES[outcome.name], outcome.status, outcome.kind or None, outcome.why or None, now,
+            _END_STATES[outcome.name], outcome.status, outcome.kind or None, outcome.why or None, at,
             request.attempts, request.id,
         ),
     )  # fmt: skip

@@ -212,6 +212,13 @@ class Leases:
             (due, row.parked, self._run, row.domain),
         )
 
+    def disbelieve(self, conn: sqlite3.Connection, now: float) -> None:
+        """Let domains be claimed now that are due further away than anything is held: a wrong clock has written that."""
+        conn.execute(
+            "UPDATE _queues SET ready_at = ? WHERE run = ? AND owner IS NULL AND ready_at > ?",
+            (now, self._run, now + LONGEST_HOLD),
+        )
+
     def store(
         self, conn: sqlite3.Connection, row: DomainRow, facts: DomainFacts, used_until: float | None = None
     ) -> DomainRow:

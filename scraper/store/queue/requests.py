@@ -137,10 +137,15 @@ class Queue:
     def take(
         self, conn: sqlite3.Connection, domain: int, name: str, epoch: int, n: float, now: float
     ) -> list[QueuedRequest]:
-        """Take up to `n` due requests under an epoch: priority, then depth, then order of arrival."""
+        """Take up to `n` due requests under an epoch: priority, then depth, then order of arrival.
+
+        One that is due further away than anything is held has that from a wrong clock: it is due.
+        """
         if n <= 0:
             return []
-        rows = conn.execute(_TAKE, (epoch, self.run, domain, epoch, now, int(n))).fetchall()
+        rows = conn.execute(
+            _TAKE, (epoch, self.run, domain, epoch, now, now + LONGEST_HOLD, int(n))
+        ).fetchall()
         rows.sort(key=lambda row: (-row[12], row[6], row[0]))
         return [self._request(name, row) for row in rows]
 
@@ -156,7 +161,7 @@ class Queue:
 
     def next_due(self, conn: sqlite3.Connection, domain: int, now: float) -> float | None:
         """When a domain that loses its owner has something to fetch; None when it has nothing."""
-        key = (self.run, domain, now)
+        key = (self.run, domain, now, now + LONGEST_HOLD)
         if conn.execute(_DUE_NOW, key).fetchone():
             return now
         found = conn.execute(_DUE_LATER, key).fetchone()[0]
@@ -217,7 +222,7 @@ WHERE run = :run AND domain = :domain AND d.id = :domain AND owner IS NULL AND p
 _TAKE = """
 UPDATE _requests SET taken_epoch = ? WHERE id IN (
     SELECT id FROM _requests
-    WHERE run = ? AND domain = ? AND state = 0 AND taken_epoch <> ? AND not_before <= ?
+    WHERE run = ? AND domain = ? AND state = 0 AND taken_epoch <> ? AND (not_before <= ? OR not_before > ?)
     ORDER BY priority DESC, depth, id LIMIT ?)
 RETURNING id, url, fingerprint, callback, options, body, depth, hops, attempts, parent, seed, not_before, priority
 """
@@ -235,9 +240,11 @@ FROM _requests r JOIN _queues q ON q.run = r.run AND q.domain = r.domain
 WHERE r.run = ? AND r.fingerprint = ?
 """
 
-_DUE_NOW = "SELECT 1 FROM _requests WHERE run = ? AND domain = ? AND state = 0 AND not_before <= ? LIMIT 1"
+_DUE_NOW = """
+SELECT 1 FROM _requests WHERE run = ? AND domain = ? AND state = 0 AND (not_before <= ? OR not_before > ?) LIMIT 1
+"""
 
 _DUE_LATER = """
 SELECT min(not_before) FROM _requests
-WHERE run = ? AND domain = ? AND state = 0 AND not_before > 0 AND not_before > ?
+WHERE run = ? AND domain = ? AND state = 0 AND not_before > 0 AND not_before > ? AND not_before <= ?
 """
