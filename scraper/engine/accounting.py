@@ -31,6 +31,7 @@ LOOKED_AT, SHOWN = 256, 32
 
 NETWORK, CALLBACKS, DATABASE = "network", "callbacks", "database"
 PARSING, OVERALL, LATER = "parsing", "in_flight limit", "retries"
+MACHINE = "limit of this machine"
 IDLE = "start and end"
 
 
@@ -51,6 +52,8 @@ class Load(Protocol):
     def free_slots(self) -> int: ...
     @property
     def committing(self) -> int: ...
+    @property
+    def machine_until(self) -> float: ...
 
 
 class Waits:
@@ -130,6 +133,8 @@ class Waits:
         if lane.queue and domain.has_room():
             if (wait := domain.waits(now)) is not None:
                 return wait
+            if (until := self._load.machine_until) > now:
+                return Wait(MACHINE, until)
             if self._load.free_slots:
                 return Wait(RATE, now)  # it goes with the next turn of the loop
             return Wait(DATABASE if self._load.committing else OVERALL)
