@@ -83,9 +83,16 @@ def _doctor(folder: str) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    """Report an error that should not happen: a package that is missing or broken, or else a fault in scraper."""
-    from scraper.cli.installation import package_findings
+    """Report an error that should not happen.
 
+    This machine has nothing left, a package is missing or broken, or else it is a fault in scraper.
+    """
+    from scraper.cli.installation import package_findings
+    from scraper.core.machine_limits import limit_errno, limit_sentence
+
+    if (limit := limit_errno(error)) is not None:  # first: without descriptors every package looks broken
+        write_line(f"✗ {limit_sentence(limit)}; nothing stored is lost", sys.stderr)
+        return 6
     faults = [f"{finding.name} {finding.value}" for finding in package_findings() if finding.code]
     if (
         not faults

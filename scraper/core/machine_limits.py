@@ -15,21 +15,27 @@ from collections.abc import Iterator
 from typing import Final
 
 __all__ = [
+    "ENOUGH_FILES",
     "FILE_ERRNOS",
+    "FILE_OR_THREAD_ERRNOS",
     "LIMIT_ERRNOS",
     "allowed_files",
+    "cannot_start",
     "connection_budget",
     "has_free_files",
     "is_limit",
     "limit_errno",
     "limit_sentence",
+    "opening_failed",
     "raise_file_limit",
     "reason_of",
 ]
 
 #: No file descriptor is left, for this process or for the whole system.
 FILE_ERRNOS: Final = frozenset({errno.EMFILE, errno.ENFILE})
-#: The same, and: no local port, no buffer, no memory is left.
+#: The same, and: no thread can be started. What a callback may run into without being wrong.
+FILE_OR_THREAD_ERRNOS: Final = FILE_ERRNOS | {errno.EAGAIN}
+#: Errors of the system that mean a limit wherever they occur: no descriptor, local port, buffer or memory is left.
 LIMIT_ERRNOS: Final = FILE_ERRNOS | {errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM}
 #: Descriptors kept for the database, its log, files that are stored, name lookups and helper processes: an eighth of
 #: all, within these bounds.
@@ -114,7 +120,7 @@ def _own_errno(error: BaseException) -> int | None:
     if isinstance(error, socket.gaierror):
         return errno.ENOMEM if error.errno == socket.EAI_MEMORY else None
     if isinstance(error, RuntimeError) and str(error).startswith("can't start new thread"):
-        return errno.ENOMEM
+        return errno.EAGAIN  # what pthread_create says
     if not isinstance(error, OSError) or error.errno not in LIMIT_ERRNOS:
         return None
     if error.errno == errno.EADDRNOTAVAIL and _IPV6.search(str(error)):
@@ -136,11 +142,25 @@ def limit_sentence(number: int) -> str:
             )
         case errno.EADDRNOTAVAIL:
             return "this machine has no local port left: close connections, or widen ip_local_port_range"
+        case errno.EAGAIN:
+            return "no further thread or process can be started: end some, or raise ulimit -u"
         case _:
-            return "this machine has no memory left for a further connection, thread or process"
+            return "this machine has no memory left for a further connection"
 
 
 def reason_of(error: OSError) -> str:
     """Why a file could not be opened or written: the limit of this machine, or else what the system says."""
     number = limit_errno(error)
     return limit_sentence(number) if number is not None else error.strerror or str(error)
+
+
+def opening_failed(error: Exception) -> str:
+    """Why a database could not be opened: SQLite does not pass on that no descriptor was left. Ask at once."""
+    return str(error) if has_free_files() else limit_sentence(errno.EMFILE)
+
+
+def cannot_start(error: OSError) -> str | None:
+    """Why no process can be started, where that is a limit of this machine; None for any other reason."""
+    if isinstance(error, BlockingIOError):  # as many processes as the user may have
+        return limit_sentence(errno.EAGAIN)
+    return reason_of(error) if is_limit(error) else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scraper.core.codec import decode_arguments
-from scraper.core.machine_limits import FILE_ERRNOS, limit_errno
+from scraper.core.machine_limits import FILE_OR_THREAD_ERRNOS, limit_errno
 from scraper.core.models import Done, Options, Outcome, Request
 from scraper.core.tracebacks import forget, stands_in_source
 from scraper.engine.callbacks import (
@@ -158,7 +158,7 @@ class Judge:
             if good.name == "failed" and error.kind != "machine":
                 return self.ending.done(Outcome.failed(error.kind, str(error), error.status))
             return await self.not_fetched(error, sub=True)
-        if limit_errno(error) in FILE_ERRNOS:
+        if limit_errno(error) in FILE_OR_THREAD_ERRNOS:
             return self.short_of(error)
         if isinstance(error, Unfit):
             return self.ending.broken("callback-args", f"{collector.name}: {error}")

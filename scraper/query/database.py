@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from scraper.core.machine_limits import opening_failed
 from scraper.core.sql_names import quoted
 from scraper.errors import QueryError
 from scraper.query.error_hints import explained
@@ -79,17 +80,18 @@ def open_readonly(path: str, attach: Mapping[str, str] | None = None) -> sqlite3
 def _open(path: str) -> sqlite3.Connection:
     if not Path(path).is_file():
         raise QueryError(f"no database {path}")
-    error: sqlite3.Error | None = None
+    errors = []
     for uri in _uris(path):
-        conn = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+        conn = None
         try:
+            conn = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
             conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-        except sqlite3.Error as problem:
-            conn.close()
-            error = error or problem
-        else:
             return conn
-    raise QueryError(f"{path} cannot be read: {error}") from error
+        except sqlite3.Error as error:
+            errors.append(f"{path} cannot be read: {opening_failed(error)}")
+            if conn is not None:
+                conn.close()
+    raise QueryError(errors[0])
 
 
 def _uris(path: str) -> list[str]:

@@ -52,7 +52,7 @@ class Resolver:
 
     `deadline`, `ttl` and `negative_ttl` are seconds; `size` bounds the names remembered. What the system says of a
     name is remembered, and that a lookup met the deadline; a failure that may pass ("try again", a fault of the
-    system) serves those who waited for it and nobody else. Invariants: one flight per name; a thread stuck in
+    system) serves those who waited for it and no one else. Invariants: one flight per name; a thread stuck in
     `getaddrinfo` holds no waiter beyond the deadline; what is remembered is there before a waiter wakes.
     """
 
@@ -90,7 +90,7 @@ class Resolver:
         return answer.addresses
 
     async def close(self) -> None:
-        """End the threads (those inside a lookup end after it) and whoever still waits."""
+        """End the threads (those inside a lookup end after it) and every wait for one."""
         self._pool.close()
         for name in list(self._flights):
             self._land(name, (), "dns-timeout", 0.0)
@@ -184,7 +184,7 @@ class _Threads:
             try:
                 found(addresses, kind)
             except RuntimeError:
-                return  # the loop was closed meanwhile: nobody waits for this, nor for anything after it
+                return  # the loop was closed meanwhile: no one waits for this, nor for anything after it
 
     def _look_up(self, host: str) -> tuple[tuple[str, ...], str]:
         """The addresses, or why none: an exception is an answer too, a thread that died a place lost."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from scraper.core.clock import iso
+from scraper.core.machine_limits import opening_failed, reason_of
 from scraper.errors import QueryError, StoreError
 from scraper.store.file.lock import CrawlLock
 from scraper.store.file.schema import prepare
@@ -28,15 +29,16 @@ def reading(path: str) -> sqlite3.Connection:
     uris = [uri] if Path(f"{path}-wal").exists() else [uri, f"{uri}&immutable=1"]
     errors = []
     for name in uris:
-        conn = sqlite3.connect(name, uri=True, timeout=BUSY, isolation_level=None)
+        conn = None
         try:
+            conn = sqlite3.connect(name, uri=True, timeout=BUSY, isolation_level=None)
             conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-        except sqlite3.Error as error:
-            conn.close()
-            errors.append(error)
-        else:
             return conn
-    raise QueryError(f"{path} cannot be read: {errors[0]}") from errors[0]
+        except sqlite3.Error as error:
+            errors.append(f"{path} cannot be read: {opening_failed(error)}")
+            if conn is not None:
+                conn.close()
+    raise QueryError(errors[0])
 
 
 @contextmanager
@@ -75,7 +77,7 @@ def backup(conn: sqlite3.Connection, out: Path) -> None:
     except FileExistsError as error:
         raise StoreError(f"{out} exists; a backup never overwrites: name another file") from error
     except OSError as error:
-        raise StoreError(f"cannot write {out}: {error.strerror}") from error
+        raise StoreError(f"cannot write {out}: {reason_of(error)}") from error
     try:
         with explaining(str(out)), closing(sqlite3.connect(out)) as copy:
             conn.backup(copy)  # all pages in one step: one moment of the original
