@@ -26,7 +26,6 @@ __all__ = [
     "is_limit",
     "limit_errno",
     "limit_sentence",
-    "opening_failed",
     "raise_file_limit",
     "reason_of",
 ]
@@ -152,11 +151,6 @@ def reason_of(error: OSError) -> str:
     """Why a file could not be opened or written: the limit of this machine, or else what the system says."""
     number = limit_errno(error)
     return limit_sentence(number) if number is not None else error.strerror or str(error)
-
-
-def opening_failed(error: Exception) -> str:
-    """Why a database could not be opened: SQLite does not pass on that no descriptor was left. Ask at once."""
-    return str(error) if has_free_files() else limit_sentence(errno.EMFILE)
 
 
 def cannot_start(error: OSError) -> str | None:

@@ -6,6 +6,7 @@ authorizer refuses every statement that is not a question, before it runs (`ATTA
 
 from __future__ import annotations
 
+import errno
 import re
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -15,9 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from scraper.core.machine_limits import opening_failed
+from scraper.core.machine_limits import has_free_files, limit_sentence
 from scraper.core.sql_names import quoted
-from scraper.errors import QueryError
+from scraper.errors import QueryError, StoreError
 from scraper.query.error_hints import explained
 
 __all__ = ["Interrupted", "Parameters", "QueryResult", "answering", "ask", "open_readonly", "own_columns"]
@@ -88,10 +89,13 @@ def _open(path: str) -> sqlite3.Connection:
             conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
             return conn
         except sqlite3.Error as error:
-            errors.append(f"{path} cannot be read: {opening_failed(error)}")
+            is_limited = not has_free_files()  # asked before one is free again
             if conn is not None:
                 conn.close()
-    raise QueryError(errors[0])
+            if is_limited:
+                raise StoreError(f"cannot open {path}: {limit_sentence(errno.EMFILE)}") from error
+            errors.append(error)
+    raise QueryError(f"{path} cannot be read: {errors[0]}") from errors[0]
 
 
 def _uris(path: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from scraper.core.clock import iso
-from scraper.core.machine_limits import opening_failed, reason_of
+from scraper.core.machine_limits import has_free_files, limit_sentence, reason_of
 from scraper.errors import QueryError, StoreError
 from scraper.store.file.lock import CrawlLock
 from scraper.store.file.schema import prepare
@@ -35,10 +36,13 @@ def reading(path: str) -> sqlite3.Connection:
             conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
             return conn
         except sqlite3.Error as error:
-            errors.append(f"{path} cannot be read: {opening_failed(error)}")
+            is_limited = not has_free_files()  # asked before one is free again
             if conn is not None:
                 conn.close()
-    raise QueryError(errors[0])
+            if is_limited:
+                raise StoreError(f"cannot open {path}: {limit_sentence(errno.EMFILE)}") from error
+            errors.append(error)
+    raise QueryError(f"{path} cannot be read: {errors[0]}") from errors[0]
 
 
 @contextmanager
