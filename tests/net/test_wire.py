@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import errno
+import os
 import socket
 import ssl
 import subprocess
@@ -18,6 +20,7 @@ import trustme
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import TCPConnector
 
+from scraper.core.machine_limits import LIMIT_ERRNOS
 from scraper.errors import KINDS
 from scraper.net.guard import Guard
 from scraper.net.wire import errors
@@ -593,6 +596,110 @@ def test_host_47_answers_are_cached_good_and_bad(jump: asyncio.Runner) -> None:
         await resolver.close()
 
     jump.run(main())
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        socket.gaierror(socket.EAI_AGAIN, "try again"),
+        socket.gaierror(socket.EAI_SYSTEM, "system error"),
+        OSError(errno.EIO, "what EAI_SYSTEM comes as"),
+    ],
+)
+async def test_a_lookup_that_may_work_next_time_is_not_remembered(passing: Exception) -> None:
+    """W3: "try again" and faults of the system serve those who waited; the next to ask starts a lookup of its own."""
+    names = Names(flaky=passing)
+    resolver = Resolver(getaddrinfo=names)
+    ended = await asyncio.gather(
+        *(resolver.resolve("flaky.example") for _ in range(5)), return_exceptions=True
+    )
+    assert [type(error) for error in ended] == [errors.NameTimeout] * 5
+    assert len(names.asked) == 1
+    assert all(isinstance(error, errors.NameTimeout) and error.retry_in is None for error in ended)
+    names.answers["flaky"] = ["127.0.0.1"]
+    assert await resolver.resolve("flaky.example") == ("127.0.0.1",)
+    await resolver.close()
+
+
+def test_a_remembered_failure_says_for_how_long(jump: asyncio.Runner) -> None:
+    """W3: an answer from the cache carries its end, a little later than the cache forgets it."""
+    names = Names(bad=NOBODY)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, JumpLoop)
+        resolver = Resolver(getaddrinfo=names)
+        for passed, left in [(0, 10), (7, 3)]:
+            loop.offset += passed
+            with pytest.raises(errors.NoSuchHost) as caught:
+                await resolver.resolve("bad.example")
+            assert left - 1 < (caught.value.retry_in or 0) <= left + 0.1
+        loop.offset += caught.value.retry_in or 0
+        with pytest.raises(errors.NoSuchHost):
+            await resolver.resolve("bad.example")
+        assert len(names.asked) == 2
+        await resolver.close()
+
+    jump.run(main())
+
+
+@pytest.mark.parametrize(
+    "answer", [OSError(errno.EMFILE, "too many"), socket.gaierror(socket.EAI_MEMORY, "memory")]
+)
+async def test_a_lookup_without_a_descriptor_is_this_machines_fault(answer: Exception) -> None:
+    """W2: a lookup that met a limit of this machine says nothing of the name, and is not remembered."""
+    names = Names(x=answer)
+    async with wire(resolver=Resolver(getaddrinfo=names)) as transport:
+        assert await kind(transport, "http://x.example/") == "machine"
+        assert await kind(transport, "http://x.example/") == "machine"
+    assert len(names.asked) == 2
+
+
+async def test_a_lookup_without_a_thread_is_this_machines_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W2: where no thread can be started a lookup ends as `machine`; with one at work it waits for that one."""
+    names, start = Names(a=["127.0.0.1"], b=["127.0.0.2"]), threading.Thread.start
+    full = [True, False, True]
+
+    def start_or_fail(thread: threading.Thread) -> None:
+        if full.pop(0):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_fail)
+    resolver = Resolver(getaddrinfo=names)
+    with pytest.raises(errors.MachineLimit):
+        await resolver.resolve("a.example")
+    both = await asyncio.gather(resolver.resolve("a.example"), resolver.resolve("b.example"))
+    assert both == [("127.0.0.1",), ("127.0.0.2",)]
+    await resolver.close()
+
+
+@pytest.mark.parametrize("number", sorted(LIMIT_ERRNOS))
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_sockets_that_this_machine_refuses_are_its_own_fault(
+    number: int, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W2: a connect that meets any limit is kind `machine`, not the site's `connect`; once it passes, requests do."""
+
+    class Refused(socket.socket):
+        def __init__(self, *more: Any, fileno: int | None = None, **named: Any) -> None:
+            if fileno is None:
+                raise OSError(number, os.strerror(number))
+            super().__init__(*more, fileno=fileno, **named)
+
+    async with serve(answering(ok(b"hi"))) as server, wire(guard=Guard({server.netloc})) as transport:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", Refused)
+            assert await kind(transport, server.url(scheme=scheme)) == "machine"
+        assert server.opened == 0
+        assert await get(transport, server.url()) == (200, b"hi")
+
+
+async def test_foreign_transports_meet_limits_as_well() -> None:
+    """W2: whatever a transport raised, a limit below it is what it is about."""
+    failed = httpx.ConnectError("All connection attempts failed")
+    failed.__cause__ = OSError(errno.EMFILE, "Too many open files")
+    assert errors.kind_of(failed) == "machine"
 
 
 async def test_resolver_memory_is_bounded() -> None:
