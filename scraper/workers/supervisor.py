@@ -224,7 +224,7 @@ class Workers:
     def _start(self, place: int, run: Run) -> None:
         """Fork a worker. Nothing here has threads or an open database, so a fork is safe.
 
-        Where this machine lets no further process start, the crawl stops, resumable.
+        Where this machine lets no further process start, the crawl ends with a StoreError, resumable.
         """
         self._forking()
         number, self._started = self._started, self._started + 1
@@ -236,7 +236,10 @@ class Workers:
         except OSError as error:
             if (why := cannot_start(error)) is None:
                 raise
-            self._stop(f"worker {place + 1} cannot be started: {why}")
+            self._error = self._error or StoreError(
+                f"worker {place + 1} cannot be started: {why}; then resume"
+            )
+            self._stop(str(self._error))
             return
         if pid == 0:
             ours.close()

@@ -155,6 +155,7 @@ class Connector(TCPConnector):
         # The protocol class is not an option of aiohttp's; a test holds this attribute.
         self._factory = functools.partial(WireProtocol, loop=loop)  # type: ignore[assignment]  # is invariant
         self._most = connection_budget()
+        self._coming = 0
         self._waiting: OrderedDict[ResponseHandler, None] = OrderedDict()
 
     async def idle(self, key: Any) -> Connection | None:
@@ -170,7 +171,14 @@ class Connector(TCPConnector):
 
     async def _get(self, key: Any, traces: Any) -> None:
         """What `connect` asks first: nothing, so that a fresh connection is fresh."""
-        self._shed()
+        if self._shed():
+            self._coming += 1
+            try:
+                await asyncio.sleep(
+                    0
+                )  # an aborted connection gives its descriptor back in the next turn of the loop
+            finally:
+                self._coming -= 1
 
     def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
         super()._release(key, protocol, should_close=should_close)
@@ -178,11 +186,13 @@ class Connector(TCPConnector):
             self._waiting[protocol] = None
             self._shed()
 
-    def _shed(self) -> None:
-        """Close what has waited longest, until one more connection fits."""
-        while self._waiting and len(self._waiting) + len(self._acquired) >= self._most:
+    def _shed(self) -> bool:
+        """Close what has waited longest, until one more connection fits. False where there was room."""
+        before = len(self._waiting)
+        while self._waiting and len(self._waiting) + len(self._acquired) + self._coming >= self._most:
             protocol, _ = self._waiting.popitem(last=False)
             protocol.abort()
+        return len(self._waiting) < before
 
 
 class Origin(ClientRequest):
