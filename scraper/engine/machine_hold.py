@@ -38,8 +38,8 @@ class MachineHold:
         Where the ports towards one address are used up, its domain alone waits.
         """
         now = self._common.clock.mono()
-        number = limit_errno(error) or errno.EMFILE
-        sentence = limit_sentence(number)
+        number = limit_errno(error)
+        sentence = str(error) if number is None else limit_sentence(number)
         self._common.notices.warn_once("machine", f"{sentence}; until then visits wait, none is lost")
         if self._since is None:
             self._since = now

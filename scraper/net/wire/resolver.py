@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from scraper.core.machine_limits import has_free_files, is_limit
+from scraper.core.machine_limits import allowed_files, has_free_files, is_limit
 from scraper.net.wire.errors import MachineLimit, NameTimeout, NoSuchHost
 
 __all__ = ["Lookups", "Resolver"]
@@ -214,7 +214,9 @@ def _failure(error: Exception) -> str:
 def _error(answer: _Answer, host: str) -> NoSuchHost | NameTimeout | MachineLimit:
     error: NoSuchHost | NameTimeout | MachineLimit
     if answer.kind == "machine":
-        return MachineLimit(f"this machine had no file descriptor or thread left to look up {host}")
+        return MachineLimit(
+            f"no file descriptor or thread was left to look up {host} (ulimit -n is {allowed_files()})"
+        )
     if answer.kind == "dns":
         error = NoSuchHost(f"no such host: {host}")
     else:
