@@ -19,6 +19,7 @@ from scraper.api.database import join_ledger, membership, open_ledger
 from scraper.core.clock import Clock
 from scraper.core.frontier import Frontier
 from scraper.core.ledger import Ledger, Membership
+from scraper.core.machine_limits import connection_budget, raise_file_limit
 from scraper.core.models import Budget, CrawlStatus, Ending, NewRun, Request, Run, Table
 from scraper.engine import Common, Engine, Notices, Plan, Seeder, check_start, reading_of, sending_of
 from scraper.engine.closing import conflict_warnings
@@ -149,7 +150,11 @@ class CrawlJob:
     # ------------------------------------------------------------------ its parts, for several processes
 
     async def open(self, clock: Clock) -> Ledger:
-        """The ledger of the database, held by this crawl; the clock has its time then."""
+        """The ledger of the database, held by this crawl; the clock has its time then.
+
+        From here on the process may open as many files as the hard limit allows.
+        """
+        raise_file_limit()
         holder = f"{self.definition.name}, scraper {VERSION}"
         return await _anchored(
             await open_ledger(
@@ -237,7 +242,8 @@ class CrawlJob:
         seeder = Seeder(starts, reading.links, frontier, clock)
         limit = self.settings.max_items
         is_full = None if limit is None else partial(ledger.has_items, run.id, limit)
-        self._engine = engine = Engine(sending, reading, seeder, is_full)
+        connections = connection_budget() if self._transport is None else None
+        self._engine = engine = Engine(sending, reading, seeder, is_full, connections)
         ledger.group_while(engine.is_busy)
         if self._stopping is not None:
             engine.stop(*self._stopping)

@@ -92,12 +92,19 @@ def _doctor(folder: str) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    """Report an error that should not happen: a disk, a package that is missing or broken, or else a fault in scraper."""
+    """Report an error that should not happen.
+
+    This machine has nothing left, a disk is full, a package is missing or broken, or else it is a fault in scraper.
+    """
+    from scraper.cli.installation import package_findings
+    from scraper.core.machine_limits import limit_errno, limit_sentence
+
+    if (limit := limit_errno(error)) is not None:  # first: without descriptors every package looks broken
+        write_line(f"✗ {limit_sentence(limit)}; nothing stored is lost", sys.stderr)
+        return 6
     if (told := _disk_error(error)) is not None:
         write_line(f"✗ {one_line(told)}", sys.stderr)
         return 6
-    from scraper.cli.installation import package_findings
-
     faults = [f"{finding.name} {finding.value}" for finding in package_findings() if finding.code]
     if (
         not faults

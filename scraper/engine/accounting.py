@@ -50,6 +50,7 @@ LOOKED_AT, SHOWN = 256, 32
 
 NETWORK, CALLBACKS, DATABASE = "network", "callbacks", "database"
 PARSING, PROCESSOR, SLOTS_USED = "parsing", "processor", "in_flight limit"
+MACHINE = "limit of this machine"
 IDLE = "start and end"
 
 _NOTHING = Wait("")
@@ -71,6 +72,8 @@ class Load(Protocol):
     def in_slots(self) -> int: ...
     @property
     def may_start(self) -> bool: ...
+    @property
+    def machine_until(self) -> float: ...
 
 
 class Waits:
@@ -196,6 +199,8 @@ class Waits:
 
     def _used_up(self) -> Wait:
         """What it is put down to that a request which may go does not."""
+        if (until := self._load.machine_until) > self._common.clock.mono():
+            return Wait(MACHINE, until)
         if self._load.free_slots:
             return Wait(PROCESSOR) if self._load.may_start else Wait(DATABASE)
         fetching = sum(lane.domain.active for lane in self._held())

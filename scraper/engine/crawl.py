@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
+from scraper.core.machine_limits import allowed_files
 from scraper.core.models import Command, Completed, CrawlStatus, Done, Landing, Pending
 from scraper.engine.accounting import Waits
 from scraper.engine.circuit_breakers import FailFast
+from scraper.engine.common import Common
 from scraper.engine.context import Reading, Sending
 from scraper.engine.domain_scheduler import Lane
 from scraper.engine.lanes import EXTEND_EVERY
+from scraper.engine.machine_hold import MachineHold
 from scraper.engine.redirect_targets import Redirects
 from scraper.engine.seeds import Seeder
 from scraper.engine.sending import LeaseLost
@@ -43,15 +46,20 @@ class Engine:
         reading: Reading,
         seeder: Seeder,
         is_full: Callable[[], Awaitable[bool]] | None = None,
+        connections: int | None = None,
     ) -> None:
-        """`is_full` says whether the run has `max_items` by now; None where there is no such limit."""
+        """`is_full` says whether the run has `max_items` by now; None where there is no such limit.
+
+        `connections`: how many this machine allows at once (`connection_budget`), None where none is opened.
+        """
         self._common = common = sending.common
         self._visiting = Visiting(sending, reading, self, Redirects(sending, reading, self))
         self._links = reading.links
         self._seeder = seeder
         self._lanes = sending.lanes
         self._waits = Waits(common, self._lanes, self)
-        self._slots = self._most = common.settings.in_flight
+        self._slots = self._most = _slots(common, connections)
+        self._machine = MachineHold(common, self.stop)
         self._open = 0
         self._is_full = is_full
         self._failfast = FailFast(self.stop)
@@ -131,6 +139,14 @@ class Engine:
     def parsed(self, seconds: float) -> None:
         self._waits.parsed(seconds)
 
+    def machine_limit(self, lane: Lane, error: BaseException) -> float:
+        return self._common.clock.to_unix(self._machine.met(lane, error))
+
+    @property
+    def machine_until(self) -> float:
+        """The loop time before which nothing starts, because this machine has nothing left."""
+        return self._machine.until
+
     async def move(self, lane: Lane, moved: Done, duplicate: Done | None) -> Landing:
         """End a request that redirects, as `Frontier.move` does. Raises LeaseLost."""
         target = moved.effects.outcome.to
@@ -152,12 +168,13 @@ class Engine:
     async def _dispatcher(self) -> None:
         schedule, clock = self._lanes.schedule, self._common.clock
         while True:
-            while self.may_start:
-                lane = schedule.pick(clock.mono())
+            while self.may_start and (now := clock.mono()) >= self._machine.until:
+                lane = schedule.pick(now)
                 if lane is None:
                     break
                 self._start(lane)
-            await _wait(self._lanes.ready, schedule.next_at() if self.may_start else None)
+            at = schedule.next_at() if self.may_start else None
+            await _wait(self._lanes.ready, at if at is None else max(at, self._machine.until))
 
     def _start(self, lane: Lane) -> None:
         if self._common.clock.unix() >= lane.deadline:
@@ -230,7 +247,9 @@ class Engine:
             self._lanes.drop(lane)
 
     def _written(self, done: Done, due: Mapping[str, float]) -> None:
-        self._waits.moved()
+        if done.effects.outcome.kind != "machine":
+            self._machine.passed()
+            self._waits.moved()
         self._links.proved(done.effects.links)
         self._failfast.watch(done.effects)
         for domain, at in due.items():
@@ -317,6 +336,17 @@ class Engine:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._error is None:
             await asyncio.shield(self._lanes.release_all())
+
+
+def _slots(common: Common, connections: int | None) -> int:
+    """How many visits there are at once: each may need a connection, so what this machine allows bounds them."""
+    wanted = common.settings.in_flight
+    if connections is None or connections >= wanted:
+        return wanted
+    common.notices.warn_once(
+        "machine", f"in_flight is {connections} instead of {wanted}: ulimit -n is {allowed_files()}"
+    )
+    return connections
 
 
 async def _wait(event: asyncio.Event, until: float | None) -> None:

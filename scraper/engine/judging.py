@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from scraper.core.codec import decode_arguments
+from scraper.core.machine_limits import FILE_OR_THREAD_ERRNOS, limit_errno
 from scraper.core.models import Done, Options, Outcome, Request
 from scraper.core.tracebacks import forget, stands_in_source
 from scraper.engine.callbacks import (
@@ -154,9 +155,11 @@ class Judge:
         if isinstance(error, Verdict):
             return await self._verdict(error, good)
         if isinstance(error, FetchError):
-            if good.name == "failed":
+            if good.name == "failed" and error.kind != "machine":
                 return self.ending.done(Outcome.failed(error.kind, str(error), error.status))
             return await self.not_fetched(error, sub=True)
+        if limit_errno(error) in FILE_OR_THREAD_ERRNOS:
+            return self.short_of(error)
         if isinstance(error, Unfit):
             return self.ending.broken("callback-args", f"{collector.name}: {error}")
         if isinstance(error, OutOfTime):
@@ -198,6 +201,8 @@ class Judge:
         """Again later, or failed for good. `sub` errors come from `page.fetch` and concern another URL."""
         common, retry, request = self.sending.common, self.sending.retry, self.ending.request
         now = common.clock.unix()
+        if error.kind == "machine":
+            return self.short_of(error)
         method = "GET" if sub else request.options.method
         asked = error.retry_at if error.kind == "http" else None
         delay = retry.delay(
@@ -213,6 +218,12 @@ class Judge:
         if delay is None:
             return await self._finally_failed(error)
         return self.ending.again(at, error.kind, str(error), error.status)
+
+    def short_of(self, error: BaseException) -> Done:
+        """This machine has nothing left for the visit: it is made again, and no try is counted."""
+        self.ending.counts["waited.machine"] += 1
+        at = self.control.machine_limit(self.lane, error)
+        return self.ending.done(Outcome.retry(at, "machine", str(error)))
 
     async def _finally_failed(self, error: FetchError) -> Done:
         """No further try: the errback may still make something of it."""

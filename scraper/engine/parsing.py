@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
+from scraper.core.machine_limits import cannot_start
 from scraper.errors import FetchError
 from scraper.page import Page, document_of
 from scraper.page.safety.parse_cost import DEEPEST, Risk, is_harmless, risk_of
@@ -54,7 +55,7 @@ class Parsing:
 
     async def ready(self, page: Page, domain: str) -> bool:
         """Parse a page that may take its time. Raises FetchError `parse` for one that cannot be parsed safely, as
-        every selector does from then on.
+        every selector does from then on; `machine` where no process can be started to find out.
 
         True for one so large that going through it may take long as well.
         """
@@ -66,8 +67,9 @@ class Parsing:
         try:
             await self._parse(page, domain)
         except FetchError as error:
-            error.page = page
-            document.refuse(error)
+            if error.kind != "machine":
+                error.page = page
+                document.refuse(error)
             raise
         return not self._inline and document.has_more_than(LARGE_TREE)
 
@@ -101,7 +103,9 @@ class Parsing:
             raise _refused(f"{STRIKES} pages of {domain} before it could not be parsed")
         try:
             self._trial.ask(page.source.encode("utf-8", "replace"))
-        except FetchError:
+        except FetchError as error:
+            if error.kind == "machine":
+                raise
             if len(self._strikes) > DOMAINS:
                 self._strikes.clear()
             self._strikes[domain] += 1
@@ -177,6 +181,8 @@ class _Trial:
                 start_new_session=True,
             )
         except OSError as error:
+            if (why := cannot_start(error)) is not None:
+                raise FetchError("machine", f"no process to parse the page in: {why}") from error
             raise _refused(f"no process to try it in: {error}") from error
         return self._process
 

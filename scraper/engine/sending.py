@@ -156,6 +156,8 @@ class Sender:
         except FetchError as error:
             identity.failed(request, error)
             domain.note_failure(underway.mono or began, error.kind)
+            if (wait := getattr(error.__cause__, "retry_in", None)) is not None:
+                error.retry_at = context.common.clock.unix() + wait
             await self._remember(lane)
             raise
         return reply

@@ -71,8 +71,6 @@ class CallbackThread:
         runs to its end all the same, and `busy` until then.
         """
         await self.idle()
-        self.busy = True
-        self._over.clear()
         loop = asyncio.get_running_loop()
         running: asyncio.Future[_Ended] = loop.create_future()
         running.add_done_callback(self._done)
@@ -84,7 +82,9 @@ class CallbackThread:
                 loop.call_soon_threadsafe(running.set_result, ended)
 
         # No pool: the end of the process would wait for its threads, and a callback may never return.
-        Thread(target=thread, name="scraper-callback", daemon=True).start()
+        Thread(target=thread, name="scraper-callback", daemon=True).start()  # raises where there are too many
+        self.busy = True
+        self._over.clear()
         returned, error = await asyncio.shield(running)
         if error is not None:
             raise error

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import httpx
 
+from scraper.core.machine_limits import is_limit
 from scraper.core.models import Done, Outcome, QueuedRequest, SendKind
 from scraper.core.timing import timed
 from scraper.core.urls import split
@@ -125,7 +126,7 @@ class Visit:
         except (LeaseLost, StoreError):
             raise
         except Exception as error:
-            return self.internal(error)
+            return self._judge.short_of(error) if is_limit(error) else self.internal(error)
 
     def _now(self) -> float:
         return self._visiting.sending.common.clock.unix()

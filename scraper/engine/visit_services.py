@@ -21,6 +21,10 @@ class Control(Protocol):
         """A callback kept the loop busy for this long."""
         ...
 
+    def machine_limit(self, lane: Lane, error: BaseException) -> float:
+        """This machine has nothing left for a visit. Returns the unix time from which to try it again."""
+        ...
+
     async def move(self, lane: Lane, moved: Done, duplicate: Done | None) -> Landing:
         """End a request that redirects, as `Frontier.move` does. Raises LeaseLost."""
         ...

@@ -24,7 +24,7 @@ __all__ = ["MAX_ROBOTS", "Robots", "RobotsFile", "Rules"]
 MAX_ROBOTS = 500 * 1024
 #: Seconds rules are kept (section 2.4), and until an unreachable robots.txt is asked for again.
 KEEP, KEEP_UNREACHABLE = 86_400.0, 10.0
-#: Kinds of failure that say something about the host, not about its robots.txt.
+#: Kinds of failure that say something about the host or this machine, not about its robots.txt.
 NETWORK = frozenset(
     {
         "dns",
@@ -37,6 +37,7 @@ NETWORK = frozenset(
         "tls-hostname",
         "proxy",
         "private-address",
+        "machine",
     }
 )
 #: Seconds of a Crawl-delay that mean "for ever".

@@ -315,8 +315,11 @@ class Domain:
             self._auto_changed()
 
     def note_failure(self, sent: float, kind: str) -> None:
-        """No answer to what was sent at `sent`: a time-out slows an adaptive rate, other failures keep it."""
-        if self.auto is None:
+        """No answer to what was sent at `sent`: a time-out slows an adaptive rate, other failures keep it.
+
+        What this machine lacked (`machine`) says nothing about the domain.
+        """
+        if self.auto is None or kind == "machine":
             return
         if kind not in TIMEOUTS:
             self.auto.troubled()

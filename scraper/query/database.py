@@ -6,6 +6,7 @@ authorizer refuses every statement that is not a question, before it runs (`ATTA
 
 from __future__ import annotations
 
+import errno
 import re
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from scraper.core.machine_limits import has_free_files, limit_sentence
 from scraper.core.sql_names import quoted
-from scraper.errors import QueryError
+from scraper.errors import QueryError, StoreError
 from scraper.query.error_hints import explained
 
 __all__ = ["Interrupted", "Parameters", "QueryResult", "answering", "ask", "open_readonly", "own_columns"]
@@ -79,17 +81,21 @@ def open_readonly(path: str, attach: Mapping[str, str] | None = None) -> sqlite3
 def _open(path: str) -> sqlite3.Connection:
     if not Path(path).is_file():
         raise QueryError(f"no database {path}")
-    error: sqlite3.Error | None = None
+    errors = []
     for uri in _uris(path):
-        conn = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+        conn = None
         try:
+            conn = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
             conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-        except sqlite3.Error as problem:
-            conn.close()
-            error = error or problem
-        else:
             return conn
-    raise QueryError(f"{path} cannot be read: {error}") from error
+        except sqlite3.Error as error:
+            is_limited = not has_free_files()  # asked before one is free again
+            if conn is not None:
+                conn.close()
+            if is_limited:
+                raise StoreError(f"cannot open {path}: {limit_sentence(errno.EMFILE)}") from error
+            errors.append(error)
+    raise QueryError(f"{path} cannot be read: {errors[0]}") from errors[0]
 
 
 def _uris(path: str) -> list[str]:

@@ -17,8 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 from urllib.parse import unquote
 
+from scraper.core.machine_limits import is_limit, reason_of
 from scraper.core.urls import split
-from scraper.errors import PageError, StoreError
+from scraper.errors import FetchError, PageError, StoreError
 
 __all__ = ["FileSink", "Files", "safe_name", "served_name"]
 
@@ -47,8 +48,6 @@ DISK: Final = frozenset(
         errno.EACCES,
         errno.EPERM,
         errno.EIO,
-        errno.EMFILE,
-        errno.ENFILE,
     }
 )
 
@@ -105,12 +104,17 @@ class Files:
         self._inline = inline
 
     def sink(self) -> FileSink:
-        """A file to write to, which has no name yet. Raises StoreError when there can be none."""
+        """A file to write to, which has no name yet.
+
+        Raises StoreError when there can be none, FetchError `machine` when no file can be opened for now.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f".part-{secrets.token_hex(8)}"
             number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as error:
+            if is_limit(error):
+                raise FetchError("machine", reason_of(error)) from error
             raise StoreError(f"no file can be stored in {self.folder}: {error.strerror}") from error
         return FileSink(self, path, os.fdopen(number, "wb", buffering=0), inline=self._inline)
 
@@ -174,6 +178,10 @@ class FileSink:
                 self._write(waiting)
             else:
                 await asyncio.to_thread(self._write, waiting)
+        except RuntimeError as error:
+            if is_limit(error):  # no thread can be started
+                raise FetchError("machine") from error
+            raise
         except OSError as error:
             raise _told(error, self._path.name) from error
 
@@ -184,7 +192,9 @@ class FileSink:
 
 
 def _told(error: OSError, name: str) -> Exception:
-    """What the disk says: about itself, which ends the crawl, or about this one name."""
+    """What the disk says: about itself, which ends the crawl, or about this one name. Or what this machine lacks."""
+    if is_limit(error):
+        return FetchError("machine", reason_of(error))
     if error.errno in DISK:
         return StoreError(f"{name} cannot be stored: {error.strerror}; free some space or change `files`")
     return PageError(f"{name!r} cannot be stored: {error.strerror}")

@@ -19,6 +19,7 @@ from scraper.api.database import live_crawl
 from scraper.api.job import CrawlJob
 from scraper.core.clock import Clock
 from scraper.core.ledger import CrawlHold
+from scraper.core.machine_limits import cannot_start
 from scraper.core.models import Run
 from scraper.engine.options import Ended, Member
 from scraper.errors import ScraperError, SpiderError, StoreError, UsageError
@@ -90,6 +91,7 @@ class Workers:
         self._workers: dict[int, _Worker] = {}
         self._deaths: dict[int, list[float]] = {}
         self._started = 0
+        self._warned: set[str] = set()
         self._forking: Callable[[], None] = _nothing
         self._moved = time.monotonic()
         self._stopping: float | None = None
@@ -115,6 +117,8 @@ class Workers:
                 self._selector.register(signals.wakeup, selectors.EVENT_READ)
                 for place in range(self._count):
                     self._start(place, run)
+                    if self._stopping is not None:
+                        break
                 most = self._crawl.settings.max_time
                 left = self._supervise(
                     run, signals, every, tick, started + most if most is not None else None
@@ -228,13 +232,25 @@ class Workers:
                 os.kill(worker.pid, signal.SIGTERM)
 
     def _start(self, place: int, run: Run) -> None:
-        """Fork a worker. Nothing here has threads or an open database, so a fork is safe."""
-        ours, theirs = socket.socketpair()
+        """Fork a worker. Nothing here has threads or an open database, so a fork is safe.
+
+        Where this machine lets no further process start, the crawl ends with a StoreError, resumable.
+        """
         self._forking()
         number, self._started = self._started, self._started + 1
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        try:
+            ours, theirs = socket.socketpair()
+            pid = os.fork()
+        except OSError as error:
+            if (why := cannot_start(error)) is None:
+                raise
+            self._error = self._error or StoreError(
+                f"worker {place + 1} cannot be started: {why}; then resume"
+            )
+            self._stop(str(self._error))
+            return
         if pid == 0:
             ours.close()
             for other in self._workers.values():
@@ -269,7 +285,9 @@ class Workers:
             case "page", *page:
                 self._crawl.tell(PageTold(*page))
             case "warned", str(message):
-                self._crawl.tell(Warned(message))
+                if message not in self._warned:  # what holds for all of them is said once
+                    self._warned.add(message)
+                    self._crawl.tell(Warned(message))
             case "stalled", float(seconds), str(why):
                 if time.monotonic() - self._moved >= seconds:  # else another worker has something to do
                     self._moved = time.monotonic()

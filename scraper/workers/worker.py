@@ -16,9 +16,10 @@ from scraper.api.job import CrawlJob
 from scraper.core.clock import Clock
 from scraper.core.frontier import Frontier
 from scraper.core.ledger import Ledger
+from scraper.core.machine_limits import limit_errno, limit_sentence
 from scraper.core.models import Run
 from scraper.engine.options import Member
-from scraper.errors import StoreError
+from scraper.errors import ScraperError, StoreError
 from scraper.events import GRACE, DomainParked, Event, PageDone, Stalled, Warned, told
 
 __all__ = ["work"]
@@ -40,6 +41,8 @@ def work(crawl: CrawlJob, run: Run, member: Member, number: int, link: socket.so
         code = 0
     except BaseException as error:
         # Told in words: nothing is thrown across processes.
+        if (limit := limit_errno(error)) is not None and not isinstance(error, ScraperError):
+            error = StoreError(f"a worker could not go on: {limit_sentence(limit)}; then resume")
         _tell(link, "failed", type(error).__name__, str(error))
     finally:
         sys.stdout.flush()

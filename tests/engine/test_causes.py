@@ -187,9 +187,9 @@ class _Slow:
     def __init__(self, frontier: Frontier) -> None:
         self._frontier = frontier
 
-    async def complete(self, lease: DomainLease, done: Done, *, now: float) -> Completed:
+    async def complete(self, lease: DomainLease, done: Done, *, now: float, at: float) -> Completed:
         await asyncio.sleep(2.0)
-        return await self._frontier.complete(lease, done, now=now)
+        return await self._frontier.complete(lease, done, now=now, at=at)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._frontier, name)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import errno
+import os
 import socket
 import ssl
 import subprocess
@@ -15,10 +17,10 @@ from typing import Any
 import httpx
 import pytest
 import trustme
-from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import TCPConnector
 
+from scraper.core.machine_limits import LIMIT_ERRNOS
 from scraper.errors import KINDS
 from scraper.net.guard import Guard
 from scraper.net.wire import errors
@@ -453,7 +455,7 @@ async def test_closing_the_wire_ends_what_is_in_flight() -> None:
 
 async def test_contract_with_aiohttp() -> None:
     """What the wire uses of aiohttp's inside is there: the pool's two attributes, the protocol's hooks."""
-    connector = Connector(asyncio.get_running_loop())
+    connector = Connector(asyncio.get_running_loop(), Resolver())
     assert isinstance(connector._factory(), WireProtocol)
     assert TCPConnector._get is not Connector._get
     for hook in ("connection_made", "connection_lost", "data_received", "feed_data", "set_exception"):
@@ -562,7 +564,7 @@ def test_host_47_slow_name_has_a_deadline_and_stops_no_other(jump: asyncio.Runne
         resolver = Resolver(getaddrinfo=names, threads=8, deadline=10.0)
         dead = [asyncio.ensure_future(resolver.resolve(f"dead{i}.example")) for i in range(7)]
         await asyncio.sleep(0)
-        assert (await resolver.resolve("good.example", 80))[0]["host"] == "127.0.0.1"
+        assert await resolver.resolve("good.example") == ("127.0.0.1",)
         loop = asyncio.get_running_loop()
         assert isinstance(loop, JumpLoop)
         loop.offset += 11
@@ -596,6 +598,110 @@ def test_host_47_answers_are_cached_good_and_bad(jump: asyncio.Runner) -> None:
     jump.run(main())
 
 
+@pytest.mark.parametrize(
+    "passing",
+    [
+        socket.gaierror(socket.EAI_AGAIN, "try again"),
+        socket.gaierror(socket.EAI_SYSTEM, "system error"),
+        OSError(errno.EIO, "what EAI_SYSTEM comes as"),
+    ],
+)
+async def test_a_lookup_that_may_work_next_time_is_not_remembered(passing: Exception) -> None:
+    """W3: "try again" and faults of the system serve those who waited; the next to ask starts a lookup of its own."""
+    names = Names(flaky=passing)
+    resolver = Resolver(getaddrinfo=names)
+    ended = await asyncio.gather(
+        *(resolver.resolve("flaky.example") for _ in range(5)), return_exceptions=True
+    )
+    assert [type(error) for error in ended] == [errors.NameTimeout] * 5
+    assert len(names.asked) == 1
+    assert all(isinstance(error, errors.NameTimeout) and error.retry_in is None for error in ended)
+    names.answers["flaky"] = ["127.0.0.1"]
+    assert await resolver.resolve("flaky.example") == ("127.0.0.1",)
+    await resolver.close()
+
+
+def test_a_remembered_failure_says_for_how_long(jump: asyncio.Runner) -> None:
+    """W3: an answer from the cache carries its end, a little later than the cache forgets it."""
+    names = Names(bad=NOBODY)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, JumpLoop)
+        resolver = Resolver(getaddrinfo=names)
+        for passed, left in [(0, 10), (7, 3)]:
+            loop.offset += passed
+            with pytest.raises(errors.NoSuchHost) as caught:
+                await resolver.resolve("bad.example")
+            assert left - 1 < (caught.value.retry_in or 0) <= left + 0.1
+        loop.offset += caught.value.retry_in or 0
+        with pytest.raises(errors.NoSuchHost):
+            await resolver.resolve("bad.example")
+        assert len(names.asked) == 2
+        await resolver.close()
+
+    jump.run(main())
+
+
+@pytest.mark.parametrize(
+    "answer", [OSError(errno.EMFILE, "too many"), socket.gaierror(socket.EAI_MEMORY, "memory")]
+)
+async def test_a_lookup_without_a_descriptor_is_this_machines_fault(answer: Exception) -> None:
+    """W2: a lookup that met a limit of this machine says nothing of the name, and is not remembered."""
+    names = Names(x=answer)
+    async with wire(resolver=Resolver(getaddrinfo=names)) as transport:
+        assert await kind(transport, "http://x.example/") == "machine"
+        assert await kind(transport, "http://x.example/") == "machine"
+    assert len(names.asked) == 2
+
+
+async def test_a_lookup_without_a_thread_is_this_machines_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W2: where no thread can be started a lookup ends as `machine`; with one at work it waits for that one."""
+    names, start = Names(a=["127.0.0.1"], b=["127.0.0.2"]), threading.Thread.start
+    full = [True, False, True]
+
+    def start_or_fail(thread: threading.Thread) -> None:
+        if full.pop(0):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_fail)
+    resolver = Resolver(getaddrinfo=names)
+    with pytest.raises(errors.MachineLimit):
+        await resolver.resolve("a.example")
+    both = await asyncio.gather(resolver.resolve("a.example"), resolver.resolve("b.example"))
+    assert both == [("127.0.0.1",), ("127.0.0.2",)]
+    await resolver.close()
+
+
+@pytest.mark.parametrize("number", sorted(LIMIT_ERRNOS))
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_sockets_that_this_machine_refuses_are_its_own_fault(
+    number: int, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """W2: a connect that meets any limit is kind `machine`, not the site's `connect`; once it passes, requests do."""
+
+    class Refused(socket.socket):
+        def __init__(self, *more: Any, fileno: int | None = None, **named: Any) -> None:
+            if fileno is None:
+                raise OSError(number, os.strerror(number))
+            super().__init__(*more, fileno=fileno, **named)
+
+    async with serve(answering(ok(b"hi"))) as server, wire(guard=Guard({server.netloc})) as transport:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", Refused)
+            assert await kind(transport, server.url(scheme=scheme)) == "machine"
+        assert server.opened == 0
+        assert await get(transport, server.url()) == (200, b"hi")
+
+
+async def test_foreign_transports_meet_limits_as_well() -> None:
+    """W2: whatever a transport raised, a limit below it is what it is about."""
+    failed = httpx.ConnectError("All connection attempts failed")
+    failed.__cause__ = OSError(errno.EMFILE, "Too many open files")
+    assert errors.kind_of(failed) == "machine"
+
+
 async def test_resolver_memory_is_bounded() -> None:
     """The cache forgets the names used longest ago."""
     names = Names(**{f"n{i}": ["127.0.0.1"] for i in range(9)})
@@ -616,7 +722,7 @@ async def test_cancelled_lookup_does_not_cancel_it_for_others() -> None:
     await asyncio.sleep(0)
     names.answers["slow"] = ["127.0.0.1"]
     names.release.set()
-    assert (await second)[0]["host"] == "127.0.0.1"
+    assert await second == ("127.0.0.1",)
     assert first.cancelled()
     assert names.asked == ["slow.example"]
     await resolver.close()
@@ -684,18 +790,15 @@ async def test_sec_22_names_that_point_inside_are_refused() -> None:
         assert server.opened == 0
 
 
-class Rebinding(AbstractResolver):
+class Rebinding:
     """Public when looked at, private when connected to."""
 
     def __init__(self) -> None:
         self.asked = 0
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str) -> tuple[str, ...]:
         self.asked += 1
-        address = "93.184.216.34" if self.asked == 1 else "127.0.0.1"
-        return [ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)]
+        return ("93.184.216.34" if self.asked == 1 else "127.0.0.1",)
 
     async def close(self) -> None:
         self.asked = 0

@@ -36,6 +36,9 @@ def ending(summary: Summary) -> list[str]:
             f"  rejected  {plural(summary.rejected, 'item')}      → scraper query {database} _rejected"
         )
         told.append(f"    first: {shown_place(place)}  {why}")
+    waited = summary.counters.get("waited.machine", 0)
+    if waited and "ulimit" not in (summary.reason or ""):
+        told.append(f"  waited    {plural(waited, 'visit')} for what this machine lacked: raise ulimit -n")
     if summary.state == "stopped":
         after = [f"  continue with: scraper resume {database}"]
     elif summary.rows:

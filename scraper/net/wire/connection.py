@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
+from collections import OrderedDict
 from collections.abc import Collection
 from contextvars import ContextVar
 from typing import Any, Final
 
 import httpx
 from aiohttp import ClientRequest, ServerDisconnectedError, TCPConnector
+from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http import RawResponseMessage
@@ -20,7 +23,9 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from yarl import URL
 
+from scraper.core.machine_limits import connection_budget
 from scraper.core.urls import is_ip
+from scraper.net.wire.resolver import Lookups
 
 __all__ = ["BUFFER", "Connector", "Dial", "Origin", "WireProtocol", "dialing"]
 
@@ -116,18 +121,49 @@ class WireProtocol(ResponseHandler):
         self.set_exception(LineTooLong(b"", MAX_HEAD))
 
 
-class Connector(TCPConnector):
-    """aiohttp's pool, one decision made two: `idle` takes a waiting connection, `connect` makes a new one."""
+class _Names(AbstractResolver):
+    """Our lookups as aiohttp's connector asks for them. What they stand on is closed by its owner."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
-        super().__init__(limit=0, use_dns_cache=False, **options)
+    def __init__(self, lookups: Lookups) -> None:
+        self._lookups = lookups
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return [_result(host, port, address) for address in await self._lookups.resolve(host)]
+
+    async def close(self) -> None:
+        """Nothing is held here."""
+
+
+def _result(host: str, port: int, address: str) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return ResolveResult(
+        hostname=host, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST
+    )
+
+
+class Connector(TCPConnector):
+    """aiohttp's pool, one decision made two: `idle` takes a waiting connection, `connect` makes a new one.
+
+    Invariant: what is in use and what waits together stay within `connection_budget`, as far as closing those that
+    wait achieves it: the one that has waited longest goes first.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, resolver: Lookups, **options: Any) -> None:
+        super().__init__(limit=0, use_dns_cache=False, resolver=_Names(resolver), **options)
         # The protocol class is not an option of aiohttp's; a test holds this attribute.
         self._factory = functools.partial(WireProtocol, loop=loop)  # type: ignore[assignment]  # is invariant
+        self._most = connection_budget()
+        self._coming = 0
+        self._waiting: OrderedDict[ResponseHandler, None] = OrderedDict()
 
     async def idle(self, key: Any) -> Connection | None:
         """A connection that waits for work and has heard nothing since its last answer."""
         while (connection := await super()._get(key, [])) is not None:
             protocol = connection.protocol
+            if protocol is not None:
+                self._waiting.pop(protocol, None)
             if protocol is not None and not protocol.should_close:
                 return connection
             connection.close()
@@ -135,6 +171,28 @@ class Connector(TCPConnector):
 
     async def _get(self, key: Any, traces: Any) -> None:
         """What `connect` asks first: nothing, so that a fresh connection is fresh."""
+        if self._shed():
+            self._coming += 1
+            try:
+                await asyncio.sleep(
+                    0
+                )  # an aborted connection gives its descriptor back in the next turn of the loop
+            finally:
+                self._coming -= 1
+
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        super()._release(key, protocol, should_close=should_close)
+        if protocol.is_connected():
+            self._waiting[protocol] = None
+            self._shed()
+
+    def _shed(self) -> bool:
+        """Close what has waited longest, until one more connection fits. False where there was room."""
+        before = len(self._waiting)
+        while self._waiting and len(self._waiting) + len(self._acquired) + self._coming >= self._most:
+            protocol, _ = self._waiting.popitem(last=False)
+            protocol.abort()
+        return len(self._waiting) < before
 
 
 class Origin(ClientRequest):

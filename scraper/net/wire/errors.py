@@ -6,6 +6,7 @@
         ├── NameTimeout     ConnectTimeout       dns-timeout
         ├── NotConnected    ConnectError         connect
         ├── ConnectLimit    ConnectTimeout       connect-timeout
+        ├── MachineLimit    ConnectError         machine
         ├── PrivateAddress  ConnectError         private-address
         ├── TlsFailed       ConnectError         tls
         │   ├── TlsExpired                       tls-expired
@@ -36,6 +37,8 @@ import aiohttp
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 
+from scraper.core.machine_limits import is_limit, limit_errno, limit_sentence
+
 __all__ = [
     "BadAnswer",
     "BadTarget",
@@ -43,6 +46,7 @@ __all__ = [
     "ConnectLimit",
     "HeadersTooLarge",
     "Incomplete",
+    "MachineLimit",
     "NameTimeout",
     "NoSuchHost",
     "NotConnected",
@@ -60,9 +64,13 @@ __all__ = [
 
 
 class WireError(httpx.TransportError):
-    """Base of what the wire raises. `str(error)` is a sentence for a person."""
+    """Base of what the wire raises. `str(error)` is a sentence for a person.
+
+    `retry_in`: seconds for which another try would get the same answer from a cache, None where there is none.
+    """
 
     kind: ClassVar[str] = "transport"
+    retry_in: float | None = None
 
 
 class NoSuchHost(WireError, httpx.ConnectError):
@@ -87,6 +95,12 @@ class ConnectLimit(WireError, httpx.ConnectTimeout):
     """No connection within the connect time limit, TLS included."""
 
     kind = "connect-timeout"
+
+
+class MachineLimit(WireError, httpx.ConnectError):
+    """This machine has no file descriptor, port or memory left: not the fault of the host."""
+
+    kind = "machine"
 
 
 class PrivateAddress(WireError, httpx.ConnectError):
@@ -198,6 +212,8 @@ class translating:
 
 def _translated(exc: BaseException, where: str) -> WireError | None:
     """The WireError for a foreign exception, most specific match first."""
+    if (limit := limit_errno(exc)) is not None:
+        return MachineLimit(limit_sentence(limit))
     if isinstance(exc, HttpProcessingError):
         return _parse_error(exc, where)
     if isinstance(exc, aiohttp.ClientPayloadError):
@@ -274,6 +290,8 @@ def kind_of(exc: BaseException) -> str:
     """The key of `scraper.errors.KINDS` for whatever a transport raised; `transport` for the unexpected."""
     if isinstance(exc, WireError):
         return exc.kind
+    if is_limit(exc):
+        return "machine"
     if isinstance(exc, httpx.ConnectError):
         return _connect_kind(exc)
     return next((kind for known, kind in _KINDS if isinstance(exc, known)), "transport")

@@ -15,6 +15,7 @@ from aiohttp import ClientTimeout
 from aiohttp.client_proto import ResponseHandler
 
 from scraper.core.extras import require
+from scraper.core.machine_limits import is_limit
 from scraper.core.models import Proxy
 from scraper.net.wire.connection import Connector, Origin, WireProtocol, dialing
 from scraper.net.wire.errors import ProxyFailed
@@ -58,6 +59,8 @@ class ProxyConnector(Connector):
         try:
             transport, protocol = await self._create_direct_connection(self._at, [], timeout)
         except (aiohttp.ClientError, OSError) as exc:
+            if is_limit(exc):
+                raise  # not the proxy's fault
             raise ProxyFailed(f"no connection to the proxy {self._proxy}", at_fault=True) from exc
         dialing.get().reached = True
         if not req.is_ssl():
@@ -85,6 +88,8 @@ class ProxyConnector(Connector):
                 if (code := message.code) >= 200:
                     break
         except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, OSError) as exc:
+            if is_limit(exc):
+                raise
             raise ProxyFailed(f"the proxy {self._proxy} gave no answer", at_fault=True) from exc
         if not 200 <= code < 300:
             raise refused(self._proxy, code, req.netloc)
@@ -99,6 +104,8 @@ class ProxyConnector(Connector):
         try:
             sock = await way.connect(host, req.port, timeout=timeout.sock_connect)
         except (module.ProxyConnectionError, module.ProxyTimeoutError) as exc:
+            if is_limit(exc):
+                raise
             raise ProxyFailed(f"no connection to the proxy {proxy}", at_fault=True) from exc
         except module.ProxyError as exc:
             raise ProxyFailed(f"the proxy {proxy} does not connect to {req.netloc}: {exc}") from exc

@@ -14,7 +14,7 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import httpx
 from aiohttp import (
@@ -23,7 +23,6 @@ from aiohttp import (
     ClientTimeout,
     ServerDisconnectedError,
 )
-from aiohttp.abc import AbstractResolver
 from aiohttp.connector import AddrInfoType, Connection
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
@@ -44,7 +43,7 @@ from scraper.net.wire.errors import (
     translating,
 )
 from scraper.net.wire.proxy_tunnel import ProxyConnector, absolute_head, refused
-from scraper.net.wire.resolver import Resolver
+from scraper.net.wire.resolver import Lookups, Resolver
 
 __all__ = ["Wire"]
 
@@ -92,7 +91,7 @@ class Wire(httpx.AsyncBaseTransport):
         *,
         connect_timeout: float = 10.0,
         guard: Guard | None = None,
-        resolver: AbstractResolver | None = None,
+        resolver: Lookups | None = None,
         verify: bool | ssl.SSLContext = True,
         insecure: Collection[str] = (),
     ) -> None:
@@ -106,7 +105,7 @@ class Wire(httpx.AsyncBaseTransport):
         if guard is None:
             self.guarantees = self.guarantees - {"address-guard"}
         self._owns_resolver = resolver is None
-        self._resolver = resolver or Resolver()
+        self._resolver: Lookups = resolver or Resolver()
         self._connector: Connector | None = None
         self._proxied: dict[Proxy, Connector] = {}
         self._origins: dict[tuple[str, bytes], Origin] = {}
@@ -149,7 +148,7 @@ class Wire(httpx.AsyncBaseTransport):
 
     def _open(self, proxy: Proxy | None) -> Connector:
         """The pool of one way out. It belongs to the loop it was made in, so it is made by the first request."""
-        options = {
+        options: dict[str, Any] = {
             "resolver": self._resolver,
             "ssl": self._verify,
             "socket_factory": None if self._guard is None else self._socket,
@@ -194,7 +193,7 @@ class Wire(httpx.AsyncBaseTransport):
     async def _dial(self, connector: Connector, origin: Origin, named: bool) -> Connection:
         if not origin.literal:
             # By itself, because it has a limit of its own; `connect` then finds the answer in the cache.
-            await self._resolver.resolve(origin.name, origin.port or 0)
+            await self._resolver.resolve(origin.name)
         dial = Dial(origin.netloc, named)
         token = dialing.set(dial)
         try:
@@ -233,8 +232,7 @@ class Wire(httpx.AsyncBaseTransport):
             addresses = [origin.name] if origin.literal else []
         else:
             try:
-                found = await self._resolver.resolve(origin.name, origin.port or 0)
-                addresses = [answer["host"] for answer in found]
+                addresses = list(await self._resolver.resolve(origin.name))
             except NoSuchHost:
                 if wants_address:
                     raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from scraper.core.clock import iso
+from scraper.core.machine_limits import has_free_files, limit_sentence, reason_of
 from scraper.errors import QueryError, StoreError
 from scraper.store.file.lock import CrawlLock
 from scraper.store.file.schema import prepare
@@ -28,14 +30,18 @@ def reading(path: str) -> sqlite3.Connection:
     uris = [uri] if Path(f"{path}-wal").exists() else [uri, f"{uri}&immutable=1"]
     errors = []
     for name in uris:
-        conn = sqlite3.connect(name, uri=True, timeout=BUSY, isolation_level=None)
+        conn = None
         try:
+            conn = sqlite3.connect(name, uri=True, timeout=BUSY, isolation_level=None)
             conn.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-        except sqlite3.Error as error:
-            conn.close()
-            errors.append(error)
-        else:
             return conn
+        except sqlite3.Error as error:
+            is_limited = not has_free_files()  # asked before one is free again
+            if conn is not None:
+                conn.close()
+            if is_limited:
+                raise StoreError(f"cannot open {path}: {limit_sentence(errno.EMFILE)}") from error
+            errors.append(error)
     raise QueryError(f"{path} cannot be read: {errors[0]}") from errors[0]
 
 
@@ -75,7 +81,7 @@ def backup(conn: sqlite3.Connection, out: Path) -> None:
     except FileExistsError as error:
         raise StoreError(f"{out} exists; a backup never overwrites: name another file") from error
     except OSError as error:
-        raise StoreError(f"cannot write {out}: {error.strerror}") from error
+        raise StoreError(f"cannot write {out}: {reason_of(error)}") from error
     try:
         with explaining(str(out)), closing(sqlite3.connect(out)) as copy:
             conn.backup(copy)  # all pages in one step: one moment of the original

@@ -10,6 +10,7 @@ import json
 import os
 from pathlib import Path
 
+from scraper.core.machine_limits import is_limit, reason_of
 from scraper.errors import DatabaseInUse, StoreError
 
 __all__ = ["CrawlLock", "Living", "holder_of"]
@@ -40,7 +41,7 @@ class CrawlLock:
                 os.close(file)
                 raise
         except OSError as error:
-            raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
+            raise StoreError(f"cannot lock {self._path}: {reason_of(error)}") from error
         self._file = file
 
     def _lock(self, file: int, told: bytes) -> None:
@@ -79,7 +80,7 @@ class Living:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
         except OSError as error:
-            raise StoreError(f"cannot lock {self._path}: {error.strerror}") from error
+            raise StoreError(f"cannot lock {self._path}: {reason_of(error)}") from error
 
     def is_dead(self, number: int) -> bool:
         """Whether nobody is worker `number`. Not to be asked about oneself."""
@@ -112,10 +113,15 @@ def _named(told: bytes) -> str:
 
 
 def holder_of(database: str) -> str | None:
-    """Who crawls into a database right now, in words; None when nobody does."""
+    """Who crawls into a database right now, in words; None when nobody does.
+
+    Raises StoreError where this machine lets no file be opened, so that it cannot be known.
+    """
     try:
         file = os.open(_lock_path(database), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # no lock file, or none for us: nobody whom we could ask
+    except OSError as error:  # no lock file, or none for us: nobody whom we could ask
+        if is_limit(error):
+            raise StoreError(f"cannot open {_lock_path(database)}: {reason_of(error)}") from error
         return None
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

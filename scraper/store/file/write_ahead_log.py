@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from scraper.core.machine_limits import is_limit
 from scraper.store.file.lock_holders import readers_of
 
 __all__ = ["BUSY", "KEPT", "Log", "fold"]
@@ -120,6 +121,9 @@ class Log:
                 else:
                     self._readers = None
                 self._folded = folded
+        except RuntimeError as error:
+            if not is_limit(error):  # no thread can be started: folded the next time
+                raise
         finally:
             self._folding = None
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import aiosqlite
 
+from scraper.core.machine_limits import has_free_files, is_limit, limit_sentence, reason_of
 from scraper.core.timing import timed
 from scraper.errors import StoreError
 from scraper.store.file.schema import check
@@ -130,6 +131,10 @@ def connect(path: str) -> sqlite3.Connection:
             conn.execute("PRAGMA foreign_keys = ON")
             conn.execute("PRAGMA secure_delete = ON")  # what is cleared is not left in the file's free space
             conn.execute(f"PRAGMA journal_size_limit = {KEPT}")
+        except sqlite3.Error as error:
+            explained = explain(error, path)  # before a descriptor is free again
+            conn.close()
+            raise explained from error
         except BaseException:
             conn.close()
             raise
@@ -155,6 +160,8 @@ def check_path(name: str) -> None:
             # Not by opening it: closing any descriptor of the file would drop SQLite's locks of this process.
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
+        if is_limit(error):
+            raise StoreError(f"cannot open {path}: {reason_of(error)}") from error
         raise StoreError(f"cannot write {path}: {error.strerror}; choose another file with --db") from error
 
 
@@ -173,8 +180,15 @@ class explaining:
 
 
 def explain(error: sqlite3.Error, path: str) -> StoreError:
-    """The sentence for a database error."""
+    """The sentence for a database error.
+
+    SQLite says "cannot open" and "I/O error" for a file that this process has no descriptor left for.
+    """
     name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_NOMEM":
+        return StoreError(f"cannot use {path}: {limit_sentence(errno.ENOMEM)}; then resume")
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")) and not has_free_files():
+        return StoreError(f"cannot open {path}: {limit_sentence(errno.EMFILE)}; then resume")
     sentences = {
         "SQLITE_NOTADB": f"{path} is not a database; choose another file with --db",
         "SQLITE_FULL": f"the disk is full: {path}; make room, then resume",
