@@ -80,6 +80,12 @@ class BodyText:
             self._settled = self._by_mark() or self._override or _told(self._content_type) or self._found()
         return self._settled
 
+    def query_encoding(self) -> str:
+        """What the queries of links on the page are written in: the document's encoding; UTF-8 in XML and JSON."""
+        kind = kind_of(self._content_type, self._body)
+        is_page = kind is Kind.HTML or kind is Kind.TEXT or "html" in (self._content_type or "").lower()
+        return self.encoding() if is_page else "utf-8"
+
     def text(self) -> str:
         """The text; never raises, what cannot be read is U+FFFD."""
         body = self._body
