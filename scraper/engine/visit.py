@@ -143,7 +143,10 @@ class Visit:
         """The earlier visit stands in for this one, with what it linked to."""
         earlier = self._revisit.earlier(confirmed=outcome.name == "ok")
         frontier = self._visiting.sending.common.frontier
-        links = await frontier.earlier_links(self._ending.request) if self._revisit.deeper else ()
+        known = await frontier.earlier_links(self._ending.request) if self._revisit.deeper else ()
+        links = self._visiting.reading.links.renewed(known)
+        if any(link.former for link in links):
+            earlier = replace(earlier, links=b"".join(link.fingerprint for link in links))
         return self._ending.spared(outcome, earlier, links)
 
     # ------------------------------------------------------------------ on the wire

@@ -80,7 +80,11 @@ class SqliteLedger:
         )
 
     async def find(self, number: int) -> Run | None:
-        return await self._writer.read(lambda conn: runs.find(conn, number))
+        def work(conn: sqlite3.Connection) -> Run | None:
+            run = runs.find(conn, number)
+            return None if run is None else runs.identified(conn, run)
+
+        return await self._writer.read(work)
 
     async def latest(self) -> Run | None:
         return await self._writer.read(runs.latest)
@@ -110,7 +114,7 @@ class SqliteLedger:
         occasion = Occasion(at=now)
 
         def work(conn: sqlite3.Connection) -> Run:
-            run = begun(conn)
+            run = runs.identified(conn, begun(conn))
             occasion.run = run.id
             adapt(conn, tables, occasion)
             return run

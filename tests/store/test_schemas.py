@@ -90,7 +90,7 @@ def test_a_migration_that_is_interrupted_changes_nothing(old: Path, steps: int) 
             left -= 1
             return left < 0
 
-        conn.set_progress_handler(interrupt, 40)
+        conn.set_progress_handler(interrupt, 10)
         with pytest.raises(sqlite3.OperationalError, match="interrupted"):
             prepare(conn)
         conn.set_progress_handler(None, 0)

@@ -222,7 +222,8 @@ class QueuedRequest:
     `id` is 0 until stored. `seed` holds `scheme://host:port` of the start URL it descends from, and after a space
     each `host:port` that a redirect of the start added: what scope compares, and who gets the setting `headers`.
     `attempts` counts the tries that failed and may be repeated; `not_before` is a unix time in seconds, 0 for at
-    once. `known` is set when it is taken, where `revisit` may need it.
+    once. `known` is set when it is taken, where `revisit` may need it. `former` is the fingerprint that earlier runs
+    may know it by, where that was another; it is not stored.
     """
 
     url: str
@@ -237,6 +238,7 @@ class QueuedRequest:
     seed: str = ""
     not_before: float = 0.0
     known: Known | None = None
+    former: bytes = b""
 
 
 class State(IntEnum):
