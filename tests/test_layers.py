@@ -37,7 +37,7 @@ ROWS: dict[str, list[str]] = {
         "__init__ __main__",
     ],
     "scraper.core": [
-        "clock charsets extras json_depth sql_names timing urls",
+        "clock charsets extras json_depth messages sql_names timing urls",
         "codec",
         "credentials models",
         "frontier journal maintenance tracebacks",

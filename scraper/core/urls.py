@@ -49,7 +49,7 @@ ROOTED = re.compile(
 )
 
 
-#: How URLs are told apart now. Version 1 took every spelling of a percent-encoding for a URL of its own.
+#: How URLs are distinguished now. Version 1 took every spelling of a percent-encoding for a URL of its own.
 IDENTITY_VERSION = 2
 #: A percent-encoding that is not written as RFC 3986 section 6.2.2 has it: with hex digits in lower case, or of an
 #: unreserved character. Behind another `%` it may be part of what only looks like one.

@@ -32,7 +32,7 @@ __all__ = ["Plan", "reading_of", "sending_of"]
 class Plan:
     """A spider about to crawl. `inline`: nothing runs in a thread, for simulation; `seed` fixes what is drawn;
     `resumed`: the run goes on, so that another process may have sent for it a moment ago; `identity_version`: how the
-    run tells URLs apart.
+    run distinguishes URLs.
     """
 
     spider: Spider[Any]

@@ -7,6 +7,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, overload
 
 import httpx
 
+from scraper.core.messages import request_of
 from scraper.core.models import Download, Options, Request, Requests
 from scraper.errors import BadValue, FetchError, PageError
 from scraper.page.callback_options import options_for
@@ -112,7 +113,7 @@ class Page(Selecting):
         """The page as an httpx.Response, its body decoded, so without Content-Encoding."""
         if self._response is None:
             headers = [(k, v) for k, v in self.headers.multi_items() if k.lower() not in _WIRE_HEADERS]
-            request = httpx.Request(self._document.options.method, self.url)
+            request = request_of(self._document.options.method, self.url)
             self._response = httpx.Response(self.status, headers=headers, content=self.body, request=request)
         return self._response
 

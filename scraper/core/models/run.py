@@ -28,8 +28,8 @@ class NewRun:
 class Run:
     """One pass of a spider. `options` are the arguments, start override and settings it was begun with.
 
-    `started` is in unix seconds; `seeded` says that all start requests are stored. `identity_version` is the way its
-    URLs are told apart (`scraper.core.urls.IDENTITY_VERSION`).
+    `started` is in unix seconds; `seeded` says that all start requests are stored. `identity_version` is how it
+    distinguishes URLs (`scraper.core.urls.IDENTITY_VERSION`).
     """
 
     id: int

@@ -307,7 +307,7 @@ CREATE VIEW runs AS                   -- a run without failures has 0 of them
     FROM _runs;
 """
 
-#: How a run tells URLs apart (`scraper.core.urls.IDENTITY_VERSION`): one that is under way keeps its way to its end.
+#: How a run distinguishes URLs (`scraper.core.urls.IDENTITY_VERSION`): one that is under way keeps its way to its end.
 IDENTITY = """
 ALTER TABLE _runs ADD COLUMN identity_version INTEGER NOT NULL DEFAULT 1;
 """

@@ -57,7 +57,7 @@ def begin(
 
 
 def identity_version(conn: sqlite3.Connection, run: int) -> int:
-    """How a run tells URLs apart; also in a database that only an older version has opened for writing."""
+    """How a run distinguishes URLs; also in a database that only an older version has opened for writing."""
     if not conn.execute(
         "SELECT 1 FROM pragma_table_info('_runs') WHERE name = 'identity_version'"
     ).fetchone():
@@ -67,7 +67,7 @@ def identity_version(conn: sqlite3.Connection, run: int) -> int:
 
 
 def identified(conn: sqlite3.Connection, run: Run) -> Run:
-    """The run as it is crawled: with its own way to tell URLs apart."""
+    """The run as it is crawled: with its own way to distinguish URLs."""
     return replace(run, identity_version=identity_version(conn, run.id))
 
 
