@@ -29,7 +29,7 @@ OCTETS = {
 }  # fmt: skip
 PAIRS = {
     "gbk": "ee552985d349aaa6", "gb18030": "ee552985d349aaa6", "big5": "708b047dd842085a",
-    "big5-hkscs": "708b047dd842085a", "euc-jp": "284328afc1c27205", "shift_jis": "dc41c920ca79b540",
+    "euc-jp": "284328afc1c27205", "shift_jis": "dc41c920ca79b540",
     "euc-kr": "a70cb0db6c6f738b",
 }  # fmt: skip
 #: The same of every character from U+0080 to U+FFFF, written into a query.
@@ -66,7 +66,7 @@ def test_every_octet_is_the_standard_s(label: str) -> None:
 def test_every_pair_is_the_standard_s(label: str) -> None:
     """All 32,768 pairs give the standard's character, or its faults with as many octets as it takes (W10)."""
     pairs = [bytes([lead, trail]) for lead in range(0x80, 0x100) for trail in range(0x100)]
-    assert digest("\n".join([read(pair, label) for pair in pairs])) == PAIRS[label]
+    assert digest("\n".join([read(b" " + pair, label)[1:] for pair in pairs])) == PAIRS[label]
 
 
 def test_every_other_sequence_is_the_standard_s() -> None:
@@ -94,9 +94,7 @@ def test_euc_jp_is_shift_jis_by_arithmetic() -> None:
             lead = row // 2 + (0x81 if row < 62 else 0xC1)
             trail = cell + (0x9F if row % 2 else 0x40 if cell < 63 else 0x41)
             expected = bytes([lead, trail]).decode("cp932", "replace")
-            assert read(bytes([0xA1 + row, 0xA1 + cell]), "euc-jp") == expected[:1].replace(
-                "\ufffd", "\ufffd"
-            )
+            assert read(bytes([0xA1 + row, 0xA1 + cell]), "euc-jp") == expected[:1]
             if expected.isprintable() and len(expected) == 1:
                 found = read(b"\x1b$B" + bytes([0x21 + row, 0x21 + cell]) + b"\x1b(B", "iso-2022-jp")
                 assert found == expected
@@ -111,7 +109,7 @@ def test_euc_jp_is_shift_jis_by_arithmetic() -> None:
         ("iso-2022-jp", b"a\x1b$B$\"\n\x1b(B\x1b(Bb\x1b", "aあ\ufffd\ufffdb\ufffd"),
         ("iso-2022-jp", b"\x1b$B$\x1b(Bx\xa4\x0e", "\ufffdx\ufffd\ufffd"),
         ("shift_jis", b"\x80\xa0\xfd\xb1\xf0\x40\x5c\x7e", "\x80\ufffd\ufffdｱ\ue000\\~"),
-        ("shift_jis", b"\x81\xad\x81\x20\xfa\x9e", "\ufffd\ufffd 﨑"),
+        ("shift_jis", b"\x81\xad\x81\x20\xfa\x9e", "\ufffd\ufffd 墲"),
         ("gbk", b"\x80\xa2\xe3\xff\x81\x30\x81\x30\xa8\xbc", "€€\ufffd\x80ḿ"),
         ("gb2312", b"\x81\x3a\x81", "\ufffd:\ufffd"),
         ("big5", b"\xa3\xe1\x88\x62\xa2\x41\xa1\xfe\x87\x7a\xa1\x41x\x81\x41", "€Ê̄∕／㡵，x\ufffdA"),
@@ -144,7 +142,7 @@ def test_text_is_what_browsers_read(label: str, body: bytes, text: str) -> None:
         ("gb18030", "q=中文€😀", "q=%D6%D0%CE%C4%A2%E3%949%FC6"),
         ("euc-jp", "q=日本①ｱ−", "q=%C6%FC%CB%DC%AD%A1%8E%B1%A1%DD"),
         ("shift_jis", "q=日本①ｱ−表", "q=%93%FA%96{%87@%B1%81|%95\\"),
-        ("iso-2022-jp", "q=日本&x=ｱ¥€", "q=%1B$BF|K\\%1B(B&x=%1B$B%%22%1B(J\\%1B(B%26%238364%3B"),
+        ("iso-2022-jp", "q=日本&x=ｱ¥€", "q=%1B$BF|K\\%1B(B&x=%1B$B%%22%1B(J\\%26%238364%3B%1B(B"),
         ("big5", "q=中文十", "q=%A4%A4%A4%E5%A4Q"),
         ("euc-kr", "q=한글", "q=%C7%D1%B1%DB"),
         ("utf-8", "q=é", "q=é"),

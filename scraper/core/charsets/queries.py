@@ -130,7 +130,7 @@ def _read(encoding: str, leads: Iterable[int], trails: Sequence[int]) -> Iterato
 
 
 def _iso_2022_jp(query: str) -> Iterator[str]:
-    """The query with its escape sequences; it begins and ends in ASCII, and so does each character reference."""
+    """The query with its escape sequences; it begins and ends in ASCII, and no character reference stands among pairs."""
     ascii_, double = b"\x1b(B", b"\x1b$B"
     table, state = _writer("euc-jp"), ascii_
     for char in query:
