@@ -80,17 +80,20 @@ class SqliteLedger:
         )
 
     async def find(self, number: int) -> Run | None:
+        return await self._one(lambda conn: runs.find(conn, number))
+
+    async def latest(self) -> Run | None:
+        return await self._one(runs.latest)
+
+    async def unfinished(self, series: str | None = None) -> Run | None:
+        return await self._one(lambda conn: runs.unfinished(conn, series))
+
+    async def _one(self, found: Callable[[sqlite3.Connection], Run | None]) -> Run | None:
         def work(conn: sqlite3.Connection) -> Run | None:
-            run = runs.find(conn, number)
+            run = found(conn)
             return None if run is None else runs.identified(conn, run)
 
         return await self._writer.read(work)
-
-    async def latest(self) -> Run | None:
-        return await self._writer.read(runs.latest)
-
-    async def unfinished(self, series: str | None = None) -> Run | None:
-        return await self._writer.read(lambda conn: runs.unfinished(conn, series))
 
     async def reopen(self, run: Run, tables: Sequence[Table], *, now: float) -> Run:
         return await self._adapted(lambda conn: runs.reopen(conn, run), tables, now)
