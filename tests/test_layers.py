@@ -37,7 +37,7 @@ ROWS: dict[str, list[str]] = {
         "__init__ __main__",
     ],
     "scraper.core": [
-        "charsets extras json_depth machine_limits machine_time sql_names timing urls",
+        "charsets extras json_depth machine_limits machine_time messages sql_names timing urls",
         "clock codec",
         "credentials models",
         "frontier journal maintenance tracebacks",

@@ -232,7 +232,10 @@ class CrawlJob:
     ) -> str | None:  # fmt: skip
         spider = instantiate(self.definition, self.options.arguments)
         lend(spider, past := Past(ledger.path, inline=self._inline))
-        plan = Plan(spider, self.definition, self._files(), self._inline, self._seed, resumed=self.resumed)
+        plan = Plan(
+            spider, self.definition, self._files(), self._inline, self._seed,
+            resumed=self.resumed, identity_version=run.identity_version,
+        )  # fmt: skip
         common = Common(self.settings, clock, frontier, Notices(self._observers, self._observer_failed))
         sending = sending_of(plan, common, member, downloader)
         reading = reading_of(plan, sending)

@@ -78,9 +78,14 @@ def encode(entry: JournalEntry) -> bytes:
         "meant": [[*site, *meant] for site, meant in result.meant.items()],
         "failed_page": [page.url, page.status, [*page.headers], _text(page.body)] if page else None,
         "visit": [visit.etag, visit.modified, _text(visit.links)] if visit else None,
-        "earlier": [earlier.request, earlier.visited] if earlier else None,
+        "earlier": _earlier_as_list(earlier) if earlier else None,
     }
     return _dumps(whole).encode()
+
+
+def _earlier_as_list(earlier: EarlierVisit) -> list[Any]:
+    links = [] if earlier.links is None else [_text(earlier.links)]
+    return [earlier.request, earlier.visited, *links]
 
 
 def _plain(row: ItemRow, value: Any) -> Any:
@@ -249,15 +254,21 @@ def _failed_page(value: Any, where: str) -> KeptPage:
 
 def _visit(value: Any, where: str) -> VisitRecord:
     etag, modified, links = _list(value, where, 3)
-    record = VisitRecord(_optional(etag, where), _optional(modified, where), _bytes(links, where))
-    if len(record.links) % 16:
-        _wrong(where, "has links that are not fingerprints of 16 bytes")
-    return record
+    return VisitRecord(_optional(etag, where), _optional(modified, where), _links(links, where))
 
 
 def _earlier(value: Any, where: str) -> EarlierVisit:
-    request, visited = _list(value, where, 2)
-    return EarlierVisit(_integer(request, where), None if visited is None else _number(visited, where))
+    has_links = isinstance(value, list) and len(value) == 3
+    request, visited, *links = _list(value, where, 3 if has_links else 2)
+    at = None if visited is None else _number(visited, where)
+    return EarlierVisit(_integer(request, where), at, _links(links[0], where) if links else None)
+
+
+def _links(value: Any, where: str) -> bytes:
+    links = _bytes(value, where)
+    if len(links) % 16:
+        _wrong(where, "has links that are not fingerprints of 16 bytes")
+    return links
 
 
 # ---------------------------------------------------------------------------------------------- checks

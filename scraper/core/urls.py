@@ -7,6 +7,7 @@ attribute that is needed.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache, lru_cache
 from hashlib import blake2b
 from ipaddress import ip_address
@@ -16,12 +17,14 @@ import ada_url
 from publicsuffixlist import PublicSuffixList
 
 __all__ = [
+    "IDENTITY_VERSION",
     "SCHEMES",
     "SESSIONS",
     "Parts",
     "canonical",
     "domain_of",
     "fingerprint",
+    "fingerprint_of_version",
     "is_ip",
     "is_public_suffix",
     "is_rooted",
@@ -44,6 +47,17 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 ROOTED = re.compile(
     r"/(?!/)(?:[A-Za-z0-9_~!$&'()*+,;=:@-]++\.?|/)*+(?:\?[A-Za-z0-9_~!$&()*+,;=:@/?%.-]*+)?", re.ASCII
 )
+
+
+#: How URLs are distinguished now. Version 1 took every spelling of a percent-encoding for a URL of its own.
+IDENTITY_VERSION = 2
+#: A percent-encoding that is not written as RFC 3986 section 6.2.2 has it: with hex digits in lower case, or of an
+#: unreserved character. Behind another `%` it may be part of what only looks like one.
+_LOOSE = re.compile(
+    "(?<!%)(?<!%[0-9A-Fa-f])"
+    "%(?:[0-9A-Fa-f][a-f]|[a-f][0-9A-F]|2[DE]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])"
+)
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
 class Parts(NamedTuple):
@@ -182,11 +196,21 @@ def same_site(one: str, other: str) -> bool:
 
 
 def canonical(url: str, ignore_params: frozenset[str] = frozenset()) -> str:
-    """The form two URLs share when they name the same page: query sorted, `ignore_params` dropped.
+    """The form two URLs share when they name the same page: query sorted, `ignore_params` dropped, and
+    percent-encodings as RFC 3986 section 6.2.2 writes them (`/%7ea` is `/~a`, but `%2F` is not `/`).
 
     Takes a normalized URL; idempotent. Order among parameters of the same name is kept (it may matter).
     `ignore_params` are lower case, and dropped in any case, from the query and as `;name=value` from the path.
     """
+    return _sorted(_LOOSE.sub(_respelled, url) if "%" in url else url, ignore_params)
+
+
+def _respelled(found: re.Match[str]) -> str:
+    char = chr(int(found[0][1:], 16))
+    return char if char in _UNRESERVED else found[0].upper()
+
+
+def _sorted(url: str, ignore_params: frozenset[str]) -> str:
     head, mark, query = url.partition("?")
     if ignore_params and ";" in head:
         head = PATH_PARAM.sub(lambda m: "" if m[1].lower() in ignore_params else m[0], head)
@@ -213,7 +237,30 @@ def fingerprint(
     Made of method, canonical URL, body and the headers the request names in `vary`; `salt` sets apart
     requests that must not be merged (`dont_filter`) or replaces the URL (`unique`).
     """
-    digest = blake2b(canonical(url, ignore_params).encode(), digest_size=16)
+    return _digest(canonical(url, ignore_params), method, body, vary, salt)
+
+
+def _fingerprint_1(
+    url: str,
+    method: str = "GET",
+    body: bytes = b"",
+    vary: tuple[tuple[str, str], ...] = (),
+    ignore_params: frozenset[str] = frozenset(),
+    salt: str = "",
+) -> bytes:
+    """As `fingerprint` was in version 1."""
+    return _digest(_sorted(url, ignore_params), method, body, vary, salt)
+
+
+def fingerprint_of_version(version: int) -> Callable[..., bytes]:
+    """The function a run keeps to its end: by the `IDENTITY_VERSION` it was begun with."""
+    return {1: _fingerprint_1, 2: fingerprint}[version]
+
+
+def _digest(
+    canonical_url: str, method: str, body: bytes, vary: tuple[tuple[str, str], ...], salt: str
+) -> bytes:
+    digest = blake2b(canonical_url.encode(), digest_size=16)
     if method != "GET" or body or vary or salt:
         for part in (method, body.hex(), *(f"{k.lower()}={v}" for k, v in vary), salt):
             digest.update(b"\0" + part.encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from scraper.core.urls import IDENTITY_VERSION
 from scraper.engine.common import Common
 from scraper.engine.context import Reading, Sending
 from scraper.engine.lanes import Lanes
@@ -30,7 +31,8 @@ __all__ = ["Plan", "reading_of", "sending_of"]
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A spider about to crawl. `inline`: nothing runs in a thread, for simulation; `seed` fixes what is drawn;
-    `resumed`: the run goes on, so that another process may have sent for it a moment ago.
+    `resumed`: the run goes on, so that another process may have sent for it a moment ago; `identity_version`: how the
+    run distinguishes URLs.
     """
 
     spider: Spider[Any]
@@ -39,6 +41,7 @@ class Plan:
     inline: bool = False
     seed: int | None = None
     resumed: bool = False
+    identity_version: int = IDENTITY_VERSION
 
 
 def sending_of(plan: Plan, common: Common, member: Member, downloader: Downloader) -> Sending:
@@ -69,7 +72,7 @@ def reading_of(plan: Plan, sending: Sending) -> Reading:
         spider=plan.spider,
         definition=plan.definition,
         items=Items(plan.definition.name, plan.definition.items),
-        links=Links(settings, sending.politeness),
+        links=Links(settings, sending.politeness, plan.identity_version),
         files=plan.files,
         suggestions=Suggestions(),
         parsing=Parsing(inline=plan.inline),

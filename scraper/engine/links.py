@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from scraper.core.models import Options, QueuedRequest, Request
 from scraper.core.timing import timed
-from scraper.core.urls import Parts, fingerprint
+from scraper.core.urls import IDENTITY_VERSION, Parts, fingerprint_of_version
 from scraper.engine.traps import is_endless
 from scraper.errors import FetchError
 from scraper.politeness import Politeness
@@ -33,8 +33,13 @@ class Links:
     database. Only requests whose URL alone is their identity are held.
     """
 
-    def __init__(self, settings: Settings, politeness: Politeness) -> None:
+    def __init__(
+        self, settings: Settings, politeness: Politeness, identity_version: int = IDENTITY_VERSION
+    ) -> None:
+        """`identity_version` is the run's (`scraper.core.urls.IDENTITY_VERSION`)."""
         self._settings = settings
+        self._fingerprint = fingerprint_of_version(identity_version)
+        self._former = fingerprint_of_version(1)
         self._politeness = politeness
         self._ignored = frozenset(name.lower() for name in settings.ignore_params)
         self._proved = _Proved()
@@ -100,6 +105,14 @@ class Links:
         made = self._queued(Request.of(hop.url, hop.options), hop.url, hop.parts, salt, descent)
         return replace(made, hops=request.hops + 1)
 
+    def renewed(self, links: Sequence[QueuedRequest]) -> list[QueuedRequest]:
+        """Links that an earlier run stored, with the fingerprints that this run gives them."""
+        return [self._renewed(link) if "%" in link.url and is_plain(link.options) else link for link in links]
+
+    def _renewed(self, link: QueuedRequest) -> QueuedRequest:
+        key = self._fingerprint(link.url, ignore_params=self._ignored)
+        return link if key == link.fingerprint else replace(link, fingerprint=key, former=link.fingerprint)
+
     def in_scope(self, parts: Parts, seeds: str) -> bool:
         """Whether a link may be followed by a request that descends from `seeds`."""
         return in_scope(self._settings, parts, seeds)
@@ -127,11 +140,17 @@ class Links:
         if options.vary:
             wanted = {name.lower() for name in options.vary}
             vary = tuple(sorted((n.lower(), v) for n, v in options.headers if n.lower() in wanted))
-        identity = url if options.unique is None else f"unique:{options.unique}"
-        key = fingerprint(identity, options.method, options.body, vary, self._ignored, salt)
+        if options.unique is not None:  # what an author writes is taken as it is written
+            key = former = self._former(
+                f"unique:{options.unique}", options.method, options.body, vary, self._ignored, salt
+            )
+        else:
+            key = former = self._fingerprint(url, options.method, options.body, vary, self._ignored, salt)
+            if "%" in url and not salt:
+                former = self._former(url, options.method, options.body, vary, self._ignored)
         return QueuedRequest(
-            url, key, self._politeness.key(parts.host), options,
-            depth=descent.depth, parent=descent.parent, seed=descent.seed,
+            url, key, self._politeness.key(parts.host), options, depth=descent.depth, parent=descent.parent,
+            seed=descent.seed, former=b"" if former == key else former,
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import httpx
 
+from scraper.core.charsets import TextFault
 from scraper.core.models import LONGEST_HOLD, Cookie, Options, Pace, Send, SendKind
 from scraper.core.urls import Parts, split
 from scraper.engine.asked_waits import asked_until, domain_held_until
@@ -64,6 +65,8 @@ class Records(Protocol):
 
     @property
     def seed(self) -> str: ...
+
+    def note_fault(self, fault: TextFault) -> None: ...
 
 
 @dataclass(slots=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import httpx
 
-from scraper.core.charsets import decode_text
+from scraper.core.charsets import BodyText, TextFault
 from scraper.core.models import Download, Options, QueuedRequest, Request
 from scraper.core.urls import split
 from scraper.engine.admission import Disallowed, admit
@@ -18,24 +19,29 @@ from scraper.errors import FetchError
 from scraper.net.downloader import Limits, Reply
 from scraper.net.messages import content_type_of
 from scraper.page import Fetcher, Page
-from scraper.page.numbers import DecimalPoint
+from scraper.settings import Settings
 from scraper.spider.files import served_name
 from scraper.spider.scope import check_url
 
 __all__ = ["SubFetcher", "page_of"]
 
 
-def page_of(reply: Reply, options: Options, fetcher: Fetcher, decimal_point: DecimalPoint) -> Page:
-    """The page of a reply; `options` are those of the running callback."""
+def page_of(
+    reply: Reply, options: Options, fetcher: Fetcher, settings: Settings, note: Callable[[TextFault], None]
+) -> Page:
+    """The page of a reply; `options` are those of the running callback. `note` is told when it cannot be read well."""
+    encoding = options.encoding or settings.encoding
+    text = BodyText(reply.body, content_type_of(reply.headers), encoding, note)
     return Page(
         url=reply.url,
         status=reply.status,
         headers=reply.headers,
         body=reply.body,
-        source=lambda: decode_text(reply.body, content_type_of(reply.headers)),
+        source=text.text,
+        query_encoding=text.query_encoding,
         options=options,
         fetcher=fetcher,
-        decimal_point=decimal_point,
+        decimal_point=settings.decimal_point,
     )
 
 
@@ -96,7 +102,7 @@ class SubFetcher:
     def _page(self, reply: Reply, options: Options) -> Page:
         running = self._request.options
         same = replace(options, callback=running.callback, args=running.args)
-        return page_of(reply, same, self, self._sending.common.settings.decimal_point)
+        return page_of(reply, same, self, self._sending.common.settings, self._records.note_fault)
 
     def _refused(self, reply: Reply, page: Page, request: Request) -> FetchError:
         at = asked_until(reply, self._sending.common.clock)

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import httpx
 
+from scraper.core.charsets import TextFault
 from scraper.core.machine_limits import is_limit
 from scraper.core.models import Done, Outcome, QueuedRequest, SendKind
 from scraper.core.timing import timed
@@ -43,6 +44,15 @@ Left: TypeAlias = Outcome | QueuedRequest | Stored
 def _accepts(content_type: str, accept_types: tuple[str, ...]) -> bool:
     kind = content_type.partition(";")[0].strip().lower()
     return not kind or any(part in kind for part in accept_types)
+
+
+def _said_of(fault: TextFault, domain: str) -> str:
+    """What a person should know of pages that cannot be read as they should be."""
+    if fault.declares is not None:
+        told = f"pages say {fault.encoding} in the header, but are {fault.declares}, as their markup says"
+        return f"{domain}: {told}; set encoding = {fault.declares!r}"
+    told = f"pages cannot be read in full as {fault.encoding}"
+    return f"{domain}: {told} ({fault.unreadable} characters of one); set encoding if it is another"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +145,10 @@ class Visit:
         """The earlier visit stands in for this one, with what it linked to."""
         earlier = self._revisit.earlier(confirmed=outcome.name == "ok")
         frontier = self._visiting.sending.common.frontier
-        links = await frontier.earlier_links(self._ending.request) if self._revisit.deeper else ()
+        known = await frontier.earlier_links(self._ending.request) if self._revisit.deeper else ()
+        links = self._visiting.reading.links.renewed(known)
+        if any(link.former for link in links):
+            earlier = replace(earlier, links=b"".join(link.fingerprint for link in links))
         return self._ending.spared(outcome, earlier, links)
 
     # ------------------------------------------------------------------ on the wire
@@ -224,7 +237,7 @@ class Visit:
             return await self._spared(Outcome("ok", why="not modified", status=status))
         request = self._ending.request
         fetcher = SubFetcher(sending, self._visiting.reading, request, self._ending)
-        page = page_of(reply, request.options, fetcher, settings.decimal_point)
+        page = page_of(reply, request.options, fetcher, settings, self._ending.note_fault)
         if not (200 <= status < 300 or status in request.options.accept or status in settings.accept):
             asked = asked_until(reply, sending.common.clock)
             raise FetchError("http", f"HTTP {status}", status=status, page=page, retry_at=asked)
@@ -244,6 +257,8 @@ class Visit:
             )
             sending.common.notices.warn_once("coding", f"{self._lane.name}: {said}")
         done = await self._judge.parse(page)
+        if (fault := self._ending.text_fault) is not None:
+            sending.common.notices.warn_once(f"text {self._lane.name}", _said_of(fault, self._lane.name))
         if done.result.error is not None and settings.keep_failed:
             done = replace(done, result=replace(done.result, failed_page=kept(page)))
         if self._ending.request.depth:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from scraper.core.charsets import TextFault
 from scraper.core.models import (
     Cookie,
     Done,
@@ -45,7 +46,8 @@ def kept(page: Page) -> KeptPage | None:
 class Ending:
     """Makes the `Done` of one visit. `sends`, `cookies`, `hits` and what is counted grow while the visit is under way.
 
-    `counts` are about the request and its links, `page_counts` about the page.
+    `counts` are about the request and its links, `page_counts` about the page; `text_fault` is what was wrong with
+    its text.
 
     `place` is where the spider is defined (file:line): it stands in for a place in the author's code; `veiled`
     takes the secrets out of text that is stored for people to read.
@@ -61,6 +63,7 @@ class Ending:
         "page_counts",
         "request",
         "sends",
+        "text_fault",
     )
 
     def __init__(self, request: QueuedRequest, place: str, veiled: Callable[[str, Options], str]) -> None:
@@ -69,6 +72,7 @@ class Ending:
         self.cookies: list[Cookie] = []
         self.counts: Counter[str] = Counter()
         self.page_counts: dict[str, int] = {}
+        self.text_fault: TextFault | None = None
         self.hits: Mapping[Site, bool] = {}
         self.meant: dict[Site, Suggestion] = {}
         self._place = place
@@ -78,6 +82,12 @@ class Ending:
     def seed(self) -> str:
         """The seed of the request (`QueuedRequest.seed`)."""
         return self.request.seed
+
+    def note_fault(self, fault: TextFault) -> None:
+        """A page, of the visit or fetched in it, could not be read as it should be; the first one is told of."""
+        self.text_fault = self.text_fault or fault
+        name = "text.unreadable" if fault.declares is None else "text.wrong-header"
+        self.page_counts[name] = self.page_counts.get(name, 0) + 1
 
     def done(
         self,

@@ -2,7 +2,7 @@
 
 `httpx.Request` parses its URL, encodes its headers, then does both again: 16 µs, of which a crawl needs 2, because of
 all its requests to an origin only path and query differ. The result is the same object, attribute by attribute;
-`tests/net/test_messages.py` holds that, and the four private names of httpx that this module alone knows.
+`tests/net/test_messages.py` holds that, and the four private names of httpx that it knows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import httpx
+
+from scraper.core.messages import request_of
 
 __all__ = ["Template", "content_type_of", "headers_of"]
 
@@ -28,7 +30,7 @@ class Template:
 
     def __init__(self, method: str, origin: str, headers: httpx.Headers) -> None:
         """`origin` as it stands before the path (`https://a.com:8080`). Raises what `httpx.Request` raises."""
-        model = httpx.Request(method, f"{origin}/", headers=headers)
+        model = request_of(method, f"{origin}/", headers=headers)
         self._origin = origin
         self._method = model.method
         self._reference = model.url._uri_reference

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 
+from scraper.core.messages import request_of
 from scraper.core.models import Options
 from scraper.net.messages import Template
 
@@ -44,7 +45,7 @@ class Outgoing:
             headers = httpx.Headers(headers)
             headers.update(dict(options.headers))
         content = options.body or None
-        return httpx.Request(options.method, url, headers=headers, content=content, extensions=extensions)
+        return request_of(options.method, url, headers=headers, content=content, extensions=extensions)
 
     def _template(self, key: tuple[str, str, bool]) -> Template:
         if len(self._templates) >= MOST:

@@ -15,6 +15,7 @@ import httpx
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from scraper.core import urls
+from scraper.core.charsets import with_encoded_query
 from scraper.core.models import Options, Site, Suggestion
 from scraper.core.timing import timed
 from scraper.errors import FetchError
@@ -24,7 +25,7 @@ from scraper.page.safety.selector_cost import Effort, effort_of
 from scraper.page.suggestions import suggest
 from scraper.page.text import Texts
 
-__all__ = ["HTTP", "Document", "attribute_of", "is_markup", "join"]
+__all__ = ["HTTP", "Document", "attribute_of", "is_markup"]
 
 #: Characters of base and link together up to which a join is worth remembering. Beyond it a hostile page
 #: could fill the process-wide cache with megabytes per entry.
@@ -79,6 +80,7 @@ class Document:
         "headers",
         "hits",
         "options",
+        "query_encoding",
         "url",
     )
 
@@ -89,8 +91,9 @@ class Document:
         decode: Callable[[], str],
         options: Options,
         decimal_point: DecimalPoint,
+        query_encoding: Callable[[], str],
     ) -> None:
-        """`decode` gives the text; it is called when that is needed."""
+        """`decode` gives the text, `query_encoding` what queries of links are written in; called when needed."""
         self.url = url
         self.headers = headers
         self.options = options
@@ -98,6 +101,7 @@ class Document:
         self.counts: dict[str, int] = {}
         self.hits: dict[Site, bool] = {}
         self._decode = decode
+        self.query_encoding = query_encoding
         self._source: str | None = None
         self._parsed = False
         self._refusal: tuple[str, str] | None = None
@@ -209,7 +213,7 @@ class Document:
         for node in root.parser.tags("base") if root else ():
             if (href := attribute_of(node, "href")) is not None:
                 try:
-                    joined = join(self.url, href)
+                    joined = self.join(self.url, href)
                 except ValueError:
                     return None
                 return joined if joined.startswith(HTTP) else None
@@ -228,7 +232,7 @@ class Document:
                 continue
             else:
                 try:
-                    url = join(base, href)
+                    url = _join(base, href) if href.isascii() else self.join(base, href)
                 except ValueError:
                     why = "links.broken"
                 else:
@@ -239,18 +243,25 @@ class Document:
             counts[why] = counts.get(why, 0) + 1
         return found
 
+    def join(self, base: str, link: str) -> str:
+        """`link` as it stands on this page, absolute, its query in the encoding of the page.
+
+        Raises ValueError for one that browsers would not follow either.
+        """
+        return _join(base, link if link.isascii() else with_encoded_query(link, self.query_encoding()))
+
     def _of_links(self) -> str:
         """The origin of `base`, without a final slash; empty where there is none."""
         if self._origin is None:
             try:
-                root = join(self.base(), "/")
+                root = _join(self.base(), "/")
             except ValueError:
                 root = ""
             self._origin = root[:-1] if root.startswith(HTTP) else ""
         return self._origin
 
 
-def join(base: str, link: str) -> str:
+def _join(base: str, link: str) -> str:
     """As `urls.join`, without remembering what is too long."""
     if len(base) + len(link) > CACHED_LENGTH:
         return urls.join.__wrapped__(base, link)

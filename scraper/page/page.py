@@ -7,10 +7,11 @@ from typing import Any, Concatenate, ParamSpec, Protocol, overload
 
 import httpx
 
+from scraper.core.messages import request_of
 from scraper.core.models import Download, Options, Request, Requests
 from scraper.errors import BadValue, FetchError, PageError
 from scraper.page.callback_options import options_for
-from scraper.page.document import HTTP, Document, join
+from scraper.page.document import HTTP, Document
 from scraper.page.node import Selecting
 from scraper.page.numbers import DecimalPoint
 from scraper.page.readers.json_text import read_json
@@ -32,6 +33,10 @@ class Fetcher(Protocol):
     async def download(self, request: Request, name: str | None) -> Download:
         """The body of a request as a file of this name, or of one the server gives it. Raises FetchError."""
         ...
+
+
+def _utf_8() -> str:
+    return "utf-8"
 
 
 def document_of(page: Page) -> Document:
@@ -59,9 +64,11 @@ class Page(Selecting):
         options: Options,
         fetcher: Fetcher | None = None,
         decimal_point: DecimalPoint = ".",
+        query_encoding: Callable[[], str] = _utf_8,
     ) -> None:
         """`url` is absolute, `body` has no content encoding left, `source` decodes it to text, once.
 
+        `query_encoding` says, when it is asked, in which encoding the queries of links on the page are written.
         `options` are those of the request that led here.
         """
         self.url = url
@@ -71,7 +78,7 @@ class Page(Selecting):
         self._fetcher = fetcher
         self._response: httpx.Response | None = None
         self._own = None
-        self._document = Document(url, headers, source, options, decimal_point)
+        self._document = Document(url, headers, source, options, decimal_point, query_encoding)
 
     @property
     def source(self) -> str:
@@ -94,7 +101,8 @@ class Page(Selecting):
         """The body read as JSON (RFC 8259). Raises BadValue naming the page, also for more than 300 levels."""
         try:
             try:
-                return read_json(self.body)
+                # JSON has no bare escape octet; ISO-2022-JP, which only its author could have named, has.
+                return read_json(self.body if b"\x1b" not in self.body else self.source)
             except UnicodeDecodeError:  # not in the encoding JSON demands: perhaps the one the page declares
                 return read_json(self.source)
         except ValueError as exc:
@@ -105,7 +113,7 @@ class Page(Selecting):
         """The page as an httpx.Response, its body decoded, so without Content-Encoding."""
         if self._response is None:
             headers = [(k, v) for k, v in self.headers.multi_items() if k.lower() not in _WIRE_HEADERS]
-            request = httpx.Request(self._document.options.method, self.url)
+            request = request_of(self._document.options.method, self.url)
             self._response = httpx.Response(self.status, headers=headers, content=self.body, request=request)
         return self._response
 
@@ -147,7 +155,7 @@ class Page(Selecting):
 
     def _absolute(self, request: Request) -> str:
         try:
-            url = join(self._document.base(), request.url)
+            url = self._document.join(self._document.base(), request.url)
         except ValueError:
             why = f"not a URL: {request.url!r} on {self.url}"
             raise FetchError("bad-url", why, request=request) from None

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from scraper.core.clock import iso
 from scraper.core.models import OriginFacts
-from scraper.core.urls import fingerprint, split
+from scraper.core.urls import fingerprint_of_version, split
 from scraper.errors import FetchError
 from scraper.net.robots import Rules
 from scraper.settings import Settings
 from scraper.spider.scope import check_url, in_scope
 from scraper.store.file.stored_time import read_time
-from scraper.store.queue.runs import Run, counters
+from scraper.store.queue.runs import Run, counters, identity_version
 
 __all__ = ["Attempt", "Explanation", "explain"]
 
@@ -70,7 +70,7 @@ def explain(
         known
         or conn.execute(
             "SELECT id FROM _requests WHERE run = ? AND fingerprint = ?",
-            (run.id, fingerprint(normal, "GET", b"", (), settings.ignore_params, "")),
+            (run.id, _fingerprint(conn, run, normal, settings)),
         ).fetchone()
     )
     if same is None:
@@ -78,12 +78,18 @@ def explain(
     found = _queued(conn, run, same[0], settings, now)
     if found.url == url:
         return found
-    why = "the same page: the query is sorted, the fragment dropped"
+    why = "the same page: the query is sorted, the fragment dropped, percent-encodings spelled alike"
     if settings.ignore_params:
         why += f", ignore_params left out ({', '.join(sorted(settings.ignore_params))})"
     return Explanation(
         found.url, found.state, found.reason, [f"{url} is {why}", *found.notes], found.attempts
     )
+
+
+def _fingerprint(conn: sqlite3.Connection, run: Run, url: str, settings: Settings) -> bytes:
+    """What the run knows a plain request for a URL by."""
+    made = fingerprint_of_version(identity_version(conn, run.id))
+    return made(url, ignore_params=frozenset(name.lower() for name in settings.ignore_params))
 
 
 # ------------------------------------------------------------------------------------------- it was queued

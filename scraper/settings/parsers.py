@@ -12,6 +12,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from scraper.core.charsets import encoding_named
 from scraper.core.models import Hours, Limit, Rate, read_proxies
 from scraper.errors import SettingsError
 
@@ -26,6 +27,7 @@ __all__ = [
     "read_auth",
     "read_cookies",
     "read_count",
+    "read_encoding",
     "read_fixed_rate",
     "read_flag",
     "read_headers",
@@ -255,6 +257,12 @@ _LIMIT: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "proxy": read_proxies,
     }
 )
+
+
+def read_encoding(value: Any) -> str:
+    if isinstance(value, str) and (encoding := encoding_named(value)) is not None:
+        return encoding
+    raise ValueError("a charset of the web, such as windows-1251, shift_jis, gbk")
 
 
 def read_point(value: Any) -> str:

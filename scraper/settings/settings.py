@@ -16,6 +16,7 @@ from scraper.settings.parsers import (
     read_auth,
     read_cookies,
     read_count,
+    read_encoding,
     read_fixed_rate,
     read_flag,
     read_headers,
@@ -171,6 +172,9 @@ class Settings:
         "always", read_revisit, "what a later run fetches again: always, never, or what is older than a time"
     )
     files: str | None = _setting(None, read_optional(read_text), "the folder that page.download stores into")
+    encoding: str | None = _setting(
+        None, read_optional(read_encoding), "the charset pages are read in, whatever they say themselves"
+    )
     decimal_point: Literal[".", ","] = _setting(".", read_point, "decimal point of numbers on the pages")
 
     @classmethod

@@ -52,10 +52,7 @@ def check_url(url: str, longest: int) -> tuple[str, Parts]:
         normal = normalize(url)
         parts = split(normal)
     except ValueError as error:
-        short = url if len(url) <= 200 else f"{url[:200]}…"
-        raise FetchError(
-            "bad-url", f"{short!r} is not a URL; write it with its scheme, like https://{short}"
-        ) from error
+        raise FetchError("bad-url", _not_a_url(url)) from error
     if parts.scheme not in SCHEMES:
         raise FetchError(
             "unsupported-scheme", f"{url}: the scheme {parts.scheme!r} is neither http nor https"
@@ -70,6 +67,26 @@ def check_url(url: str, longest: int) -> tuple[str, Parts]:
     if len(parts.host) > LONGEST_HOST:
         raise FetchError("bad-url", f"{url[:80]}…: a host longer than {LONGEST_HOST} characters")
     return normal, parts
+
+
+def _not_a_url(url: str) -> str:
+    """What is wrong with text that no browser takes for a URL, and how it may be meant."""
+    short = url if len(url) <= 200 else f"{url[:200]}…"
+    scheme, colon, rest = url.strip().partition(":")
+    if colon and scheme.isalpha() and not rest[:1].isdigit():
+        if scheme.lower() not in SCHEMES:
+            return f"{short!r} is not a URL of a web page: it begins with neither http:// nor https://"
+        if not rest.strip("/\\"):
+            return f"{short!r} is not a URL: it names no host"
+        return f"{short!r} is not a URL: its host or port is not valid"
+    whole = f"https://{url.strip().lstrip('/')}"
+    try:
+        normalize(whole)
+    except ValueError:
+        return f"{short!r} is not a URL; write it in full, like https://example.com/"
+    if url.startswith("/") and not url.startswith("//"):
+        return f"{short!r} is not a URL, only a path; write it with its host, like https://example.com{short}"
+    return f"{short!r} is not a URL; write it with its scheme, like https://{short.strip().lstrip('/')}"
 
 
 def _too_long(url: str, longest: int) -> FetchError:

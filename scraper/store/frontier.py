@@ -67,9 +67,9 @@ class SqliteFrontier:
         self._warn = warn
         self._run = run
         self._budget = budget
-        self._queue = Queue(run, budget.pages_per_domain)
-        self._leases = Leases(run, self._queue)
         self._earlier = EarlierVisits(run)
+        self._queue = Queue(run, budget.pages_per_domain, self._earlier.rename)
+        self._leases = Leases(run, self._queue)
         self._pages = PageResults(run)
         self._results = Results(QueueEffects(run, self._queue), pages or self._pages)
         self._counters = Counters(run)

@@ -87,13 +87,20 @@ class SqliteLedger:
         )
 
     async def find(self, number: int) -> Run | None:
-        return await self._writer.read(lambda conn: runs.find(conn, number))
+        return await self._one(lambda conn: runs.find(conn, number))
 
     async def latest(self) -> Run | None:
-        return await self._writer.read(runs.latest)
+        return await self._one(runs.latest)
 
     async def unfinished(self, series: str | None = None) -> Run | None:
-        return await self._writer.read(lambda conn: runs.unfinished(conn, series))
+        return await self._one(lambda conn: runs.unfinished(conn, series))
+
+    async def _one(self, found: Callable[[sqlite3.Connection], Run | None]) -> Run | None:
+        def work(conn: sqlite3.Connection) -> Run | None:
+            run = found(conn)
+            return None if run is None else runs.identified(conn, run)
+
+        return await self._writer.read(work)
 
     async def reopen(self, run: Run, tables: Sequence[Table], *, now: float) -> Run:
         return await self._adapted(lambda conn: runs.reopen(conn, run), tables, now)
@@ -117,7 +124,7 @@ class SqliteLedger:
         occasion = Occasion(at=now)
 
         def work(conn: sqlite3.Connection) -> Run:
-            run = begun(conn)
+            run = runs.identified(conn, begun(conn))
             occasion.run = run.id
             adapt(conn, tables, occasion)
             return run

@@ -9,6 +9,8 @@ from random import Random
 
 import httpx
 
+from scraper.core.messages import host_of
+
 __all__ = ["Answer", "Hit", "Site"]
 
 
@@ -35,7 +37,7 @@ class Hit:
 
     @property
     def host(self) -> str:
-        return httpx.URL(self.url).host
+        return host_of(httpx.URL(self.url))
 
 
 Handler = Callable[[httpx.Request], Answer | str | None]
@@ -73,7 +75,7 @@ class Site(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if (before_send := request.extensions.get("before_send")) is not None:
             await before_send()
-        loop, host = asyncio.get_running_loop(), request.url.host
+        loop, host = asyncio.get_running_loop(), host_of(request.url)
         at = loop.time()
         self.open[host] = self.open.get(host, 0) + 1
         self.most_open[host] = max(self.most_open.get(host, 0), self.open[host])

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from scraper.api.job import CrawlJob
-from scraper.core.charsets import decode_text
+from scraper.core.charsets import BodyText
 from scraper.core.models import Done, KeptPage, Options, Request, Run
 from scraper.errors import SpiderError
 from scraper.events import Event, PageDone
@@ -231,15 +231,18 @@ async def fetch_page(
 
 def _unbound(page: Page) -> Page:
     """The same page without the crawl it came from, which is over."""
-    return page_of(
-        KeptPage(page.url, page.status, page.headers.multi_items(), page.body), document_of(page).options
-    )
+    document = document_of(page)
+    return Page(
+        url=page.url, status=page.status, headers=page.headers, body=page.body,
+        source=document.source, options=document.options, query_encoding=document.query_encoding,
+    )  # fmt: skip
 
 
 def page_of(kept: KeptPage, options: Options) -> Page:
     """A page from its parts."""
     headers = httpx.Headers(list(kept.headers))
+    text = BodyText(kept.body, headers.get("content-type"), options.encoding)
     return Page(
         url=kept.url, status=kept.status, headers=headers, body=kept.body,
-        source=lambda: decode_text(kept.body, headers.get("content-type")), options=options,
+        source=text.text, options=options, query_encoding=text.query_encoding,
     )  # fmt: skip

@@ -6,8 +6,20 @@ import time
 from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from scraper.core.urls import domain_of, fingerprint, is_rooted, join, normalize, split
+from scraper.core.urls import (
+    IDENTITY_VERSION,
+    canonical,
+    domain_of,
+    fingerprint,
+    fingerprint_of_version,
+    is_rooted,
+    join,
+    normalize,
+    split,
+)
 from scraper.errors import FetchError
 from scraper.spider.scope import check_url
 
@@ -189,3 +201,85 @@ def test_sec_38_a_long_host_is_refused_before_it_is_looked_up() -> None:
     """A host of more than 253 characters is no URL, short as the whole may be."""
     with pytest.raises(FetchError, match="a host longer than 253 characters"):
         check_url("http://" + "a." * 126 + "example/", 2_083)
+
+
+# ------------------------------------------------------------------------------------------- identity (W8)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("/%7Ea", "/~a"),
+        ("/%7ea?%7eb=%41", "/~a?~b=A"),
+        ("/a%2fb", "/a%2Fb"),
+        ("/%c3%a9", "/%C3%A9"),
+        ("/?q=%d0%bf&a", "/?a&q=%D0%BF"),
+        ("/%2D%2E%5F%7E%30%39%41%5A%61%7A", "/-._~09AZaz"),
+        ("/?%73id=1", "/?sid=1"),
+    ],
+)
+def test_spellings_of_a_percent_encoding_are_one_url(one: str, other: str) -> None:
+    """Unreserved characters decoded, hex digits upper-cased, in path and query (W8; RFC 3986 section 6.2.2)."""
+    host = "https://a.test"
+    assert fingerprint(host + one) == fingerprint(host + other)
+    assert canonical(canonical(host + one)) == canonical(host + one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("/%2F", "/"),
+        ("/a%2Fb", "/a/b"),
+        ("/?a%26b", "/?a&b"),
+        ("/%25%37%45", "/%7E"),
+        ("/%257E", "/~"),
+        ("/%7C", "/|"),
+        ("/%%61b", "/%ab"),
+        ("/%a%62", "/%ab"),
+        ("/a+b", "/a%20b"),
+    ],
+)
+def test_what_a_percent_encoding_keeps_apart_stays_apart(one: str, other: str) -> None:
+    """Reserved characters are not decoded, and nothing is decoded twice (W8)."""
+    assert fingerprint(f"https://a.test{one}") != fingerprint(f"https://a.test{other}")
+
+
+@given(st.text("%2357EFefaAbz/?&=~", max_size=12))
+def test_the_canonical_form_is_its_own(text: str) -> None:
+    """However percent signs and hex digits meet (W8)."""
+    url = canonical(normalize(f"https://a.test/{text}"))
+    assert canonical(url) == url
+
+
+def test_the_first_identity_is_kept_for_runs_that_have_it() -> None:
+    """Version 1 took every spelling for a URL of its own; both agree on URLs that have none (W8)."""
+    first, now = fingerprint_of_version(1), fingerprint_of_version(IDENTITY_VERSION)
+    assert first("https://a.test/%7Ea") != first("https://a.test/~a")
+    assert first("https://a.test/~a?b&a") == now("https://a.test/%7Ea?a&b")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://", "'http://' is not a URL: it names no host"),
+        ("https:///", "'https:///' is not a URL: it names no host"),
+        ("http://[", "'http://[' is not a URL: its host or port is not valid"),
+        ("http://a.test:99999/", "'http://a.test:99999/' is not a URL: its host or port is not valid"),
+        ("mailto:x@a.test", "'mailto:x@a.test' is not a URL of a web page: it begins with neither http:// nor https://"),
+        ("a.test/x", "'a.test/x' is not a URL; write it with its scheme, like https://a.test/x"),
+        ("localhost:8000", "'localhost:8000' is not a URL; write it with its scheme, like https://localhost:8000"),
+        ("//a.test", "'//a.test' is not a URL; write it with its scheme, like https://a.test"),
+        ("/x", "'/x' is not a URL, only a path; write it with its host, like https://example.com/x"),
+        ("", "'' is not a URL; write it in full, like https://example.com/"),
+    ],
+)  # fmt: skip
+def test_what_is_not_a_url_is_told_with_advice_that_helps(url: str, said: str) -> None:
+    """The advice is never a scheme before a scheme (W16)."""
+    with pytest.raises(FetchError) as caught:
+        check_url(url, 2083)
+    assert (caught.value.kind, str(caught.value)) == ("bad-url", said)
+
+
+def test_a_url_with_three_slashes_is_what_browsers_make_of_it() -> None:
+    """`http:///x` names the host x (W16; WHATWG URL standard, 4.4)."""
+    assert check_url("http:///x", 2083)[0] == "http://x/"

@@ -8,10 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from scraper.core.messages import host_of
 from scraper.core.models import Options
 from scraper.core.urls import Parts, normalize, split, split_plain
+from scraper.errors import FetchError
 from scraper.net.messages import Template, content_type_of, headers_of
 from scraper.net.request_headers import Outgoing
+from scraper.spider.scope import check_url
 
 HEADERS = httpx.Headers({"User-Agent": "scraper", "Accept": "text/html", "X-Key": "geheim"})
 PLAIN = httpx.Headers({"User-Agent": "scraper"})
@@ -136,3 +139,49 @@ def test_a_url_is_cut_as_its_parser_cuts_it(origin: str, target: str) -> None:
 )
 def test_ordinary_links_are_cut_without_a_parser(url: str) -> None:
     assert split_plain(url) == split(url)
+
+
+#: Hosts as they stand in a link, from every corner of the URL standard: IDN, emoji, deviation characters, numbers.
+HOSTS = [
+    "a.test", "A.Test", "a.test.", "a_b.test", "-a-.test", "a--b.test", "a~b.test", "a!$&'()*+,;=b.test", 'a"b`{}.test',
+    "bücher.test", "BÜCHER.test", "xn--bcher-kva.test", "faß.de", "βόλος.com", "نامه‌ای.com", "☃.test", "xn--n3h.test",
+    "i❤.test", "👩‍💻.test", "xn--1ug6825plhas9r.test", "😀.😀", "日本語。test", "ａ.test", "ﬁ.test", "xn--a.test", "xn--",
+    "xn--zca.test", "xn--a-ecp.test", "a..b", ".test", "%41.test", "%E2%98%83.test", "1.2.3.4", "0x7f.1", "0177.0.0.1",
+    "4294967295", "1.2.3.4.", "[::1]", "[::ffff:1.2.3.4]", "256.1.1.1", "1.2.3.4.5", "a b.test", "a<b.test", "a%zz.test",
+    "a\u00adb.test", "\u00ad", "a" * 64 + ".test", "٣.test", "א1.test", "1א.test", "a\u200db.test", "ǆ.test",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("path", ["/x?q=1", "/a/../b c"])
+def test_every_host_is_requested_or_refused_in_our_own_words(host: str, path: str) -> None:
+    """What browsers take for a host gets a request with that very name; what they do not is a `bad-url` (W16)."""
+    link = f"http://{host}:81{path}"
+    if not is_url(link):
+        with pytest.raises(FetchError, match="is not a URL") as caught:
+            check_url(link, 2083)
+        assert caught.value.kind == "bad-url"
+        return
+    url, parts = check_url(link, 2083)
+    request = Outgoing(HEADERS, PLAIN).request(url, Options(), own=True, named=False)
+    sent = request.url.raw_host.decode("ascii")
+    assert sent.rstrip(".") == parts.host
+    assert request.url.netloc.decode("ascii") == url.split("/")[2]
+    assert request.headers["Host"] == url.split("/")[2]
+    assert str(request.url).split("/")[2] == url.split("/")[2]
+
+
+def is_url(link: str) -> bool:
+    """Whether browsers take it for one."""
+    try:
+        return bool(normalize(link))
+    except ValueError:
+        return False
+
+
+def test_a_request_for_an_emoji_is_like_any_other() -> None:
+    """With headers, a body and a Host of its own, where httpx has no Unicode for the name (W16)."""
+    options = Options(method="POST", body=b"x", headers=(("Host", "other.test"), ("X-A", "1")))
+    request = Outgoing(HEADERS, PLAIN).request("http://xn--n3h.test/a", options, own=True, named=False)
+    assert (request.headers["Host"], request.headers["X-A"], request.read()) == ("other.test", "1", b"x")
+    assert (str(request.url), host_of(request.url)) == ("http://xn--n3h.test/a", "xn--n3h.test")

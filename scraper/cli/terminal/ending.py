@@ -29,7 +29,7 @@ def ending(summary: Summary) -> list[str]:
     if summary.exit_code == 4:
         return [f"✗ {summary.start_problem}. Nothing crawled."]
     head = f"{_mark(summary)} {summary.spider}: {_counted(summary)} in {duration(summary.seconds)}{_because(summary)}"
-    told = quality_lines(summary) + finding_lines(summary)
+    told = quality_lines(summary) + finding_lines(summary) + _unreadable(summary.counters)
     if summary.rejected:
         place, why = summary.refusal
         told.append(
@@ -66,6 +66,14 @@ def _spared(counters: Mapping[str, int]) -> str:
     return (f" ({number(unchanged)} not modified)" if unchanged else "") + (
         f", {number(left)} not fetched again" if left else ""
     )
+
+
+def _unreadable(counters: Mapping[str, int]) -> list[str]:
+    """One line about pages whose text could not be read as it should be."""
+    faulty, wrong = counters.get("text.unreadable", 0), counters.get("text.wrong-header", 0)
+    told = [f"{plural(faulty, 'page')} not read in full"] * bool(faulty)
+    told += [f"{plural(wrong, 'page')} in another charset than the header says"] * bool(wrong)
+    return [f"  charset   {', '.join(told)}; the setting encoding names it"] * bool(told)
 
 
 def _counted(summary: Summary) -> str:

@@ -63,11 +63,13 @@ class EarlierVisit:
     """The visit of an earlier run that stands in for this one: its rows count as seen by this run.
 
     `request` is the request that made it, `visited` when the page was fetched (unix seconds). `visited` is None
-    where the site has just said that the page has not changed: then the time of this result counts.
+    where the site has just said that the page has not changed: then the time of this result counts. `links` are the
+    fingerprints of what it links to, as in `VisitRecord`, where they are others than that visit's; else None.
     """
 
     request: int
     visited: float | None
+    links: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

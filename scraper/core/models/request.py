@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Any, Literal
 from urllib.parse import urlencode
 
+from scraper.core.charsets import encoding_named
 from scraper.core.codec import encode_arguments
 from scraper.errors import FetchError
 
@@ -44,6 +45,7 @@ class Options:
     vary: tuple[str, ...] = ()
     via: str | None = None
     dont_filter: bool = False
+    encoding: str | None = None
 
 
 class Request:
@@ -54,9 +56,11 @@ class Request:
     `json`, `form`, `content` makes the body and, with `method` left alone, a POST. Higher `priority` is
     fetched earlier. `accept` lists statuses beyond 2xx the callback wants. `unique` replaces the URL as
     identity, `vary` names headers that belong to it, `dont_filter` fetches even a known URL again.
+    `encoding` is the charset the page is read in, whatever it says itself; a byte order mark counts more.
 
-    Raises TypeError for a callback that cannot be found again by name (a lambda, a closure) or data that
-    cannot be stored; the message names callback and argument.
+    Raises ValueError for an `encoding` that is not a charset of the web. Raises TypeError for a callback that
+    cannot be found again by name (a lambda, a closure) or data that cannot be stored; the message names callback
+    and argument.
     """
 
     __slots__ = ("options", "url")
@@ -83,6 +87,7 @@ class Request:
         vary: Iterable[str] = (),
         via: str | None = None,
         dont_filter: bool = False,
+        encoding: str | None = None,
     ) -> None:
         name = callback_name(callback) if callback is not None else "parse"
         body, content_type = _body(json, form, content)
@@ -104,6 +109,7 @@ class Request:
             vary=tuple(vary),
             via=via,
             dont_filter=dont_filter,
+            encoding=_encoding(encoding),
         )
 
     @classmethod
@@ -130,6 +136,7 @@ class Requests(list[Request]):
         revisit: Literal["always", "never"] | timedelta | float | None = None,
         via: str | None = None,
         dont_filter: bool | None = None,
+        encoding: str | None = None,
     ) -> Requests:
         """The same requests with these options changed; what is not named stays."""
         changes: dict[str, Any] = {"priority": priority, "via": via, "dont_filter": dont_filter}
@@ -137,6 +144,7 @@ class Requests(list[Request]):
         changes["accept"] = tuple(accept) if accept is not None else None
         changes["errback"] = callback_name(errback) if errback is not None else None
         changes["revisit"] = _revisit(revisit)
+        changes["encoding"] = _encoding(encoding)
         changes = {key: value for key, value in changes.items() if value is not None}
         made: dict[int, Options] = {}
         for request in self:
@@ -165,6 +173,15 @@ def _revisit(value: Any) -> str | float | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf"):
         return float(value)
     raise TypeError(f'revisit={value!r}: "always", "never", a timedelta or seconds')
+
+
+def _encoding(label: str | None) -> str | None:
+    """The charset a label names, as the Encoding standard calls it."""
+    if label is None:
+        return None
+    if (encoding := encoding_named(label)) is None:
+        raise ValueError(f"encoding={label!r} is not a charset of the web, such as windows-1251 or shift_jis")
+    return encoding
 
 
 def _body(json: Any, form: Mapping[str, Any] | None, content: bytes | str | None) -> tuple[bytes, str]:
@@ -205,7 +222,8 @@ class QueuedRequest:
     `id` is 0 until stored. `seed` holds `scheme://host:port` of the start URL it descends from, and after a space
     each `host:port` that a redirect of the start added: what scope compares, and who gets the setting `headers`.
     `attempts` counts the tries that failed and may be repeated; `not_before` is a unix time in seconds, 0 for at
-    once. `known` is set when it is taken, where `revisit` may need it.
+    once. `known` is set when it is taken, where `revisit` may need it. `former` is the fingerprint that earlier runs
+    may know it by, where that was another; it is not stored.
     """
 
     url: str
@@ -220,6 +238,7 @@ class QueuedRequest:
     seed: str = ""
     not_before: float = 0.0
     known: Known | None = None
+    former: bytes = b""
 
 
 class State(IntEnum):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scraper.core.urls import IDENTITY_VERSION
+
 __all__ = ["Budget", "Ending", "NewRun", "Requeued", "Run"]
 
 
@@ -26,7 +28,8 @@ class NewRun:
 class Run:
     """One pass of a spider. `options` are the arguments, start override and settings it was begun with.
 
-    `started` is in unix seconds; `seeded` says that all start requests are stored.
+    `started` is in unix seconds; `seeded` says that all start requests are stored. `identity_version` is how it
+    distinguishes URLs (`scraper.core.urls.IDENTITY_VERSION`).
     """
 
     id: int
@@ -38,6 +41,7 @@ class Run:
     state: str
     reason: str | None
     seeded: bool
+    identity_version: int = IDENTITY_VERSION
 
 
 @dataclass(frozen=True, slots=True)

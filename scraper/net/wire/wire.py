@@ -135,14 +135,14 @@ class Wire(httpx.AsyncBaseTransport):
     def _origin(self, url: httpx.URL) -> Origin:
         if url.scheme not in SCHEMES:
             raise WrongScheme(f"neither http nor https: {url.scheme or 'no scheme'}")
-        if not url.host:
+        if not url.raw_host:
             raise BadTarget("a URL without a host")
         if len(self._origins) >= MAX_ORIGINS:
             self._origins.clear()
         try:
             origin = Origin(url, asyncio.get_running_loop(), self._insecure)
         except ValueError as exc:  # what httpx takes for a host and aiohttp does not
-            raise BadTarget(f"not a host that can be connected to: {url.host}") from exc
+            raise BadTarget(f"not a host that can be connected to: {url.raw_host.decode('ascii')}") from exc
         self._origins[url.scheme, url.netloc] = origin
         return origin
 

@@ -316,9 +316,14 @@ CREATE TABLE _clock (                 -- stored times are the machine's seconds 
 );
 """
 
+#: How a run distinguishes URLs (`scraper.core.urls.IDENTITY_VERSION`): one that is under way keeps its way to its end.
+IDENTITY = """
+ALTER TABLE _runs ADD COLUMN identity_version INTEGER NOT NULL DEFAULT 1;
+"""
+
 #: What each schema version adds, oldest first: a new database runs all of them, an older one those it lacks. A
 #: step that was published is never changed.
-STEPS = (FIRST, COMMANDS, HISTORY, QUALITY, DIAGNOSIS, POLITENESS, COOKIES, ZEROES, CLOCK)
+STEPS = (FIRST, COMMANDS, HISTORY, QUALITY, DIAGNOSIS, POLITENESS, COOKIES, ZEROES, CLOCK, IDENTITY)
 #: What a step does beside its SQL: to tables whose names only the database knows.
 BESIDE: Mapping[str, Callable[[sqlite3.Connection], None]] = {HISTORY: _history}
 #: `PRAGMA user_version`: the schema version this code writes.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from functools import lru_cache
 from itertools import groupby, islice
@@ -60,15 +60,22 @@ class Found(NamedTuple):
 class Queue:
     """Requests of one run, and the domains they belong to; `per_domain` of each may end ok (None: any number).
 
-    Holds a cache of what the database is known to contain; `forget` it after a rollback.
+    `rename` is told of each request that earlier runs may know by another fingerprint. Holds a cache of what the
+    database is known to contain; `forget` it after a rollback.
     """
 
     #: Domains whose ids are kept in memory.
     CACHE = 50_000
 
-    def __init__(self, run: int, per_domain: int | None = None) -> None:
+    def __init__(
+        self,
+        run: int,
+        per_domain: int | None = None,
+        rename: Callable[[sqlite3.Connection, QueuedRequest], None] = lambda conn, request: None,
+    ) -> None:
         self.run = run
         self._per_domain = per_domain
+        self._rename = rename
         self._ids: dict[str, int] = {}
         self._last_options: Options | None = None
         self._last_text: str | None = None
@@ -116,6 +123,9 @@ class Queue:
 
     def _insert_alike(self, conn: sqlite3.Connection, domain: int, requests: Sequence[QueuedRequest]) -> int:
         """Requests of one domain; returns how many were new."""
+        for request in requests:
+            if request.former:
+                self._rename(conn, request)
         new = conn.executemany(_INSERT, [self._values(request, domain) for request in requests]).rowcount
         if new < len(requests):
             better = (

@@ -48,6 +48,13 @@ class EarlierVisits:
             made.append(request if row is None else replace(request, known=Known(*row)))
         return made
 
+    def rename(self, conn: sqlite3.Connection, request: QueuedRequest) -> None:
+        """A visit that an earlier run knows by the former fingerprint of a request is known by the new one."""
+        prefix = self._prefix(conn)
+        if self._any:
+            names = (prefix + request.fingerprint, prefix + request.former)
+            conn.execute("UPDATE OR IGNORE _visits SET key = ? WHERE key = ?", names)
+
     def links(self, conn: sqlite3.Connection, request: QueuedRequest) -> list[QueuedRequest]:
         """What the page of `request.known` links to, as requests that `request` leads to."""
         known = request.known

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from scraper.core.models import Requeued, Run
+from scraper.core.urls import IDENTITY_VERSION
 from scraper.errors import UsageError
 from scraper.store.queue.cookies import forget_cookies
 from scraper.store.queue.orders import forget_stops
@@ -20,6 +22,8 @@ __all__ = [
     "end_run",
     "find",
     "finish",
+    "identified",
+    "identity_version",
     "latest",
     "reopen",
     "requeue",
@@ -45,11 +49,26 @@ def begin(
     """A new run, in state running."""
     text = json.dumps(options, sort_keys=True, separators=(",", ":"))
     row = conn.execute(
-        "INSERT INTO _runs (spider, target, series, options, started, state)"  # noqa: S608 - constant text
-        f" VALUES (?, ?, ?, ?, ?, 'running') RETURNING {_COLUMNS}",
-        (spider, target, series, text, now),
+        "INSERT INTO _runs (spider, target, series, options, started, state, identity_version)"  # noqa: S608 - constant text
+        f" VALUES (?, ?, ?, ?, ?, 'running', ?) RETURNING {_COLUMNS}",
+        (spider, target, series, text, now, IDENTITY_VERSION),
     ).fetchone()
     return _run(row)
+
+
+def identity_version(conn: sqlite3.Connection, run: int) -> int:
+    """How a run distinguishes URLs; also in a database that only an older version has opened for writing."""
+    if not conn.execute(
+        "SELECT 1 FROM pragma_table_info('_runs') WHERE name = 'identity_version'"
+    ).fetchone():
+        return 1
+    (version,) = conn.execute("SELECT identity_version FROM _runs WHERE id = ?", (run,)).fetchone()
+    return int(version)
+
+
+def identified(conn: sqlite3.Connection, run: Run) -> Run:
+    """The run as it is crawled: with its own way to distinguish URLs."""
+    return replace(run, identity_version=identity_version(conn, run.id))
 
 
 def latest(conn: sqlite3.Connection) -> Run | None:

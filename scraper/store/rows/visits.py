@@ -51,9 +51,9 @@ class Visits:
         """
         kept = self._keep_rows(conn, earlier.request, result.request)
         conn.execute(
-            "UPDATE _visits SET request = ?, run = ?, visited = ? WHERE key = ?",
+            "UPDATE _visits SET request = ?, run = ?, visited = ?, links = coalesce(?, links) WHERE key = ?",
             (
-                result.request, self._run, at if earlier.visited is None else earlier.visited,
+                result.request, self._run, at if earlier.visited is None else earlier.visited, earlier.links,
                 self._key(conn, result),
             ),
         )  # fmt: skip

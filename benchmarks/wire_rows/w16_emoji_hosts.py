@@ -1,0 +1,34 @@
+"""W16: start URLs with an emoji for a host (`xn--n3h.test`), and one that names no host (`http://`)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+
+__all__ = ["RIGHT", "replay"]
+
+RIGHT: str = "xn--n3h.test: 1 page; http://: 'http://' is not a URL: it names no host"
+
+
+def replay() -> str:
+    """Crawl the host over a transport that answers for every name, and then the URL without one."""
+    from scraper import Crawl, Spider
+    from scraper.errors import ScraperError
+
+    class Snow(Spider[Any]):
+        rate = None
+        robots = False
+
+        def parse(self, page: Any) -> Any:
+            yield {"url": page.url}
+
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, html="<p>snow"))
+    first = asyncio.run(Crawl(Snow, start=["https://☃.test/"], transport=transport).run())
+    seen = f"{first.pages} page" if first.pages else first.start_problem or first.problems[0].kind
+    try:
+        second = asyncio.run(Crawl(Snow, start=["http://"], transport=transport).run()).start_problem
+    except ScraperError as error:
+        second = str(error)
+    return f"xn--n3h.test: {seen}; http://: {second.removeprefix('start: ')}"
