@@ -54,7 +54,8 @@ ROWS: dict[str, list[str]] = {
         "__init__",
     ],
     "scraper.net": [
-        "cookies decode guard messages proxies retry robots",
+        "cookies deflate guard messages proxies retry robots_groups",
+        "decode robots",
         "identity request_headers wire",
         "downloader",
         "transports",
