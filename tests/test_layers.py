@@ -37,7 +37,7 @@ ROWS: dict[str, list[str]] = {
         "__init__ __main__",
     ],
     "scraper.core": [
-        "clock charsets extras json_depth sql_names timing urls",
+        "clock charsets content_types extras json_depth sql_names timing urls",
         "codec",
         "credentials models",
         "frontier journal maintenance tracebacks",
@@ -45,7 +45,7 @@ ROWS: dict[str, list[str]] = {
         "__init__",
     ],
     "scraper.page": [
-        "css_parts isolated_rows numbers suggestions text callback_options",
+        "css_parts isolated_rows meta_refresh numbers suggestions text callback_options",
         "safety",
         "css document",
         "readers",

@@ -124,6 +124,13 @@ class _RobotsRoute:
     def cookies_for(self, hop: Hop) -> str:
         return self.sender.context.identity.cookies_for(hop.parts, hop.options)
 
+    def arrives(self, hop: Hop, reply: Reply) -> bool:
+        return False
+
+    def refresh(self, hop: Hop, reply: Reply) -> str | None:
+        """A robots.txt sends no reader anywhere."""
+        return None
+
     async def leave(self, hop: Hop, reply: Reply) -> Arrival | None:
         """Every redirect is followed here."""
         return None

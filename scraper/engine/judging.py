@@ -198,7 +198,7 @@ class Judge:
         """Again later, or failed for good. `sub` errors come from `page.fetch` and concern another URL."""
         common, retry, request = self.sending.common, self.sending.retry, self.ending.request
         now = common.clock.unix()
-        method = "GET" if sub else request.options.method
+        method = "GET" if sub or request.options.repeatable else request.options.method
         delay = retry.delay(request.attempts + 1, kind=error.kind, status=error.status, method=method)
         at = max(now + (delay or 0.0), error.retry_at or 0.0)
         if sub and at > now + common.settings.retry_after_max:

@@ -7,7 +7,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, overload
 
 import httpx
 
-from scraper.core.models import Download, Options, Request, Requests
+from scraper.core.models import Download, Options, Redirection, Request, Requests
 from scraper.errors import BadValue, FetchError, PageError
 from scraper.page.callback_options import options_for
 from scraper.page.document import HTTP, Document, join
@@ -42,11 +42,14 @@ def document_of(page: Page) -> Document:
 class Page(Selecting):
     """A page: its URL after redirects, status, headers, body, and everything `Selecting` asks of its HTML.
 
+    `redirects` are the answers that led here, in order; the first of them is that of `requested_url`. `complete` is False
+    for a body that ended too soon and was taken all the same (`accept_incomplete`).
+
     Nothing is decoded or parsed until it is asked for; a page that is no markup, or empty, matches no
     selector.
     """
 
-    __slots__ = ("_fetcher", "_response", "body", "headers", "status", "url")
+    __slots__ = ("_fetcher", "_response", "body", "complete", "headers", "redirects", "status", "url")
 
     def __init__(
         self,
@@ -59,6 +62,8 @@ class Page(Selecting):
         options: Options,
         fetcher: Fetcher | None = None,
         decimal_point: DecimalPoint = ".",
+        redirects: tuple[Redirection, ...] = (),
+        complete: bool = True,
     ) -> None:
         """`url` is absolute, `body` has no content encoding left, `source` decodes it to text, once.
 
@@ -68,10 +73,17 @@ class Page(Selecting):
         self.status = status
         self.headers = headers
         self.body = body
+        self.redirects = redirects
+        self.complete = complete
         self._fetcher = fetcher
         self._response: httpx.Response | None = None
         self._own = None
         self._document = Document(url, headers, source, options, decimal_point)
+
+    @property
+    def requested_url(self) -> str:
+        """The URL that was asked for first; `url` where no redirect led here."""
+        return self.redirects[0].url if self.redirects else self.url
 
     @property
     def source(self) -> str:

@@ -161,10 +161,12 @@ async def try_page(
 ) -> Trial:
     """Run one request of a spider, by default the first of its start, and store nothing. Raises UsageError."""
     seen = _Seen()
+    # A page that was kept is the one its callback got, wherever it sends its reader.
+    kept = {} if recorded.page is None else {"meta_refresh": None}
     with tempfile.TemporaryDirectory(prefix="scraper-") as own:
         crawl = _OnePage(
             spider, request, seen, db=Path(setup.folder or own, "trial.db"), arguments=setup.arguments,
-            start=[request.url] if request is not None else (), settings={**_SETTINGS, **setup.settings},
+            start=[request.url] if request is not None else (), settings={**_SETTINGS, **setup.settings, **kept},
             layers=setup.layers, transport=None, inline=recorded.offline,
         )  # fmt: skip
         if recorded.page is None and not recorded.offline:
@@ -205,7 +207,7 @@ class Fetched:
 class _Getter(Spider[Any]):
     """Takes whatever a URL gives."""
 
-    accept_types = ("/",)
+    accept_types = ("*/*",)
     start_urls: Sequence[str] = ()
 
     def parse(self, page: Page) -> None:
@@ -231,9 +233,8 @@ async def fetch_page(
 
 def _unbound(page: Page) -> Page:
     """The same page without the crawl it came from, which is over."""
-    return page_of(
-        KeptPage(page.url, page.status, page.headers.multi_items(), page.body), document_of(page).options
-    )
+    kept = KeptPage(page.url, page.status, page.headers.multi_items(), page.body)
+    return page_of(kept, replace(document_of(page).options, redirects=page.redirects))
 
 
 def page_of(kept: KeptPage, options: Options) -> Page:
@@ -242,4 +243,5 @@ def page_of(kept: KeptPage, options: Options) -> Page:
     return Page(
         url=kept.url, status=kept.status, headers=headers, body=kept.body,
         source=lambda: decode_text(kept.body, headers.get("content-type")), options=options,
+        redirects=options.redirects,
     )  # fmt: skip
