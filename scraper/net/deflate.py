@@ -56,7 +56,7 @@ class Inflate:
                 return
 
 
-class Wrapper(NamedTuple):
+class _Wrapper(NamedTuple):
     """What stands around a deflate stream. `header` gives where the stream starts, -1 while that has not arrived."""
 
     coding: str
@@ -73,7 +73,7 @@ class Checked:
     the first is `complete` as soon as its final block was seen, as browsers have it, and `eof` once the trailer was.
     """
 
-    def __init__(self, wrapper: Wrapper) -> None:
+    def __init__(self, wrapper: _Wrapper) -> None:
         self._wrapper = wrapper
         self._inflate = Inflate(wrapper.coding)
         self._head = bytearray()
@@ -157,8 +157,8 @@ def _zlib_header(head: bytearray) -> int:
     return 2
 
 
-GZIP: Final = Wrapper(
+GZIP: Final = _Wrapper(
     "gzip", _gzip_header, zlib.crc32,
     lambda crc, length: struct.pack("<II", crc, length & 0xFFFFFFFF), 8,
 )  # fmt: skip
-ZLIB: Final = Wrapper("deflate", _zlib_header, zlib.adler32, lambda adler, _: struct.pack(">I", adler), 4)
+ZLIB: Final = _Wrapper("deflate", _zlib_header, zlib.adler32, lambda adler, _: struct.pack(">I", adler), 4)
