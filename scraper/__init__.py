@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from scraper.items import table
     from scraper.items.expectations import Expect
-    from scraper.page import Node, Page
+    from scraper.page import Candidate, Node, Page, srcset
     from scraper.project.databases import open
     from scraper.query.dataset import Dataset
     from scraper.reports.summary import Summary
@@ -37,6 +37,7 @@ __all__ = [
     "Basic",
     "Bearer",
     "Blocked",
+    "Candidate",
     "Crawl",
     "Dataset",
     "Download",
@@ -65,6 +66,7 @@ __all__ = [
     "crawl",
     "open",
     "run",
+    "srcset",
     "table",
 ]
 
@@ -78,7 +80,7 @@ _HOMES = {
     "scraper.items.expectations": ("Expect",),
     "scraper.items": ("table",),
     "scraper.core.models": ("Download", "Limit", "Rate", "Redirection", "Request", "Requests"),
-    "scraper.page": ("Node", "Page"),
+    "scraper.page": ("Candidate", "Node", "Page", "srcset"),
     "scraper.project.databases": ("open",),
     "scraper.query.dataset": ("Dataset",),
     "scraper.spider": ("Spider",),

@@ -165,6 +165,7 @@ def test_the_wheel_holds_every_module_and_the_typing_marker(tmp_path: Path, pack
                 "response",
                 "source",
                 "status",
+                "template",
                 "url",
             },
         ),

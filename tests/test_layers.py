@@ -45,7 +45,7 @@ ROWS: dict[str, list[str]] = {
         "__init__",
     ],
     "scraper.page": [
-        "css_parts isolated_rows meta_refresh numbers suggestions text callback_options",
+        "css_parts isolated_rows meta_refresh numbers srcset suggestions text callback_options",
         "safety",
         "css document",
         "readers",

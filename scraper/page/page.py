@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Protocol, overload
 
 import httpx
 
 from scraper.core.models import Download, Options, Redirection, Request, Requests
-from scraper.errors import BadValue, FetchError, PageError
+from scraper.errors import BadValue, FetchError, NoMatch, PageError
 from scraper.page.callback_options import options_for
 from scraper.page.document import HTTP, Document, join
 from scraper.page.node import Selecting
@@ -19,6 +20,8 @@ from scraper.page.readers.markdown import markdown_of
 __all__ = ["Fetcher", "Page", "document_of"]
 
 P = ParamSpec("P")
+#: The start of a template as it is serialized.
+_TEMPLATE = re.compile(r'<template(?:\s[^\s=>]+(?:="[^"]*")?)*\s*>')
 _WIRE_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
@@ -101,6 +104,24 @@ class Page(Selecting):
             return found[0] if found else None
 
         return markdown_of(root, absolute)
+
+    def template(self, sel: str = "template") -> Page:
+        """The content of the first `<template>` that matches, which no selector reaches, as a page of its own.
+
+        What is asked of it counts for this page, and its links are relative to this page. Raises NoMatch.
+        """
+        tag = _TEMPLATE.match(html := self.one(sel).html)
+        if tag is None:
+            raise NoMatch(f'"{sel}" is not a <template> on {self.url}')
+        content = html[tag.end() :].removesuffix("</template>")
+        outer = self._document
+        inside = Page(
+            url=self.url, status=self.status, headers=self.headers, body=content.encode(), source=lambda: content,
+            options=outer.options, fetcher=self._fetcher, decimal_point=outer.decimal_point,
+            redirects=self.redirects, complete=self.complete,
+        )  # fmt: skip
+        inside._document.belong_to(outer)
+        return inside
 
     def json(self) -> Any:
         """The body read as JSON (RFC 8259). Raises BadValue naming the page, also for more than 300 levels."""
