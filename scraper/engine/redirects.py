@@ -83,7 +83,7 @@ class Route(Protocol[Left]):
         ...
 
     def refresh(self, hop: Hop, reply: Reply) -> str | None:
-        """Where a page that is no redirect sends its reader, absolute; None where it does not, or too late."""
+        """Where a page without a redirect sends its reader, absolute; None where it does not, or too late."""
         ...
 
     async def leave(self, hop: Hop, reply: Reply) -> Hop | Left | None:
@@ -152,7 +152,7 @@ def _target(url: str, reply: Reply) -> str:
         parts = split(target)
     except ValueError as error:
         raise FetchError(
-            "bad-redirect", f"redirect to {location[:200]!r}, which is no URL", status=reply.status
+            "bad-redirect", f"redirect to {location[:200]!r}, which is not a URL", status=reply.status
         ) from error
     if parts.scheme not in SCHEMES:
         raise FetchError(

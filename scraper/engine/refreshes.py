@@ -47,7 +47,7 @@ def refresh_target(
 
 
 def _elsewhere(hop: Hop, refresh: Refresh, longest_url: int) -> str | None:
-    """The target, unless it is none, or the page itself: a page that reloads is no redirect."""
+    """The target, unless it is none, or the page itself: a page that reloads does not redirect."""
     if not refresh.target:
         return None
     try:

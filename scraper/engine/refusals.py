@@ -1,4 +1,4 @@
-"""What is said of a start that a site refuses: perhaps it is our name that it does not like."""
+"""What is said about a start that a site refuses: perhaps it is our name that it does not like."""
 
 from __future__ import annotations
 

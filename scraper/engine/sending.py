@@ -256,7 +256,7 @@ class Sender:
 
 @contextmanager
 def _credentials_of(parts: Parts, status: int | None = None) -> Iterator[None]:
-    """The border to credentials, which may be the author's: what they raise is about them, not a fault of ours."""
+    """The border to credentials, which may be the author's: what they raise is about them, not a fault in this package."""
     try:
         yield
     except (ScraperError, StopAsyncIteration):

@@ -50,7 +50,7 @@ class Limits:
 
 
 class Sink(Protocol):
-    """Where a body goes that nobody wants to hold as a whole."""
+    """Where a body goes that is never held as a whole."""
 
     async def write(self, piece: bytes) -> None:
         """Take the next piece, 1 MiB at most."""
@@ -62,7 +62,7 @@ class Reply:
     """One answer. `body` is decoded, and b"" when it was not wanted; then, and where it was cut, `complete` is False.
 
     `wire_bytes` counts the body as it was sent; `sent` (the permit) and `ended` are loop times in seconds.
-    `unknown_coding` names a Content-Encoding nobody knows: `body` is then still in it.
+    `unknown_coding` names a Content-Encoding that is not known: `body` is then still in it.
     """
 
     url: str
@@ -344,7 +344,7 @@ class _Chunks:
     """The chunks of a stream, counted and compared with what was announced.
 
     A transport that notices the shortfall itself says "protocol error"; here it is `incomplete` for all. With `partial`
-    it is no error: the chunks end, and `is_cut` says so.
+    that is not an error: the chunks end, and `is_cut` says so.
     """
 
     __slots__ = ("_announced", "_chunks", "count", "is_cut", "partial")
