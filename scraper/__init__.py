@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from scraper.api import Crawl, crawl, run
     from scraper.core.codec import Exact, Key
     from scraper.core.credentials import Basic, Bearer, Secret
-    from scraper.core.models import Download, Limit, Rate, Request, Requests
+    from scraper.core.models import Download, Limit, Rate, Redirection, Request, Requests
     from scraper.errors import (
         Blocked,
         FetchError,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from scraper.items import table
     from scraper.items.expectations import Expect
-    from scraper.page import Node, Page
+    from scraper.page import Candidate, Node, Page, srcset
     from scraper.project.databases import open
     from scraper.query.dataset import Dataset
     from scraper.reports.summary import Summary
@@ -37,6 +37,7 @@ __all__ = [
     "Basic",
     "Bearer",
     "Blocked",
+    "Candidate",
     "Crawl",
     "Dataset",
     "Download",
@@ -50,6 +51,7 @@ __all__ = [
     "Page",
     "PageError",
     "Rate",
+    "Redirection",
     "Request",
     "Requests",
     "Retry",
@@ -64,6 +66,7 @@ __all__ = [
     "crawl",
     "open",
     "run",
+    "srcset",
     "table",
 ]
 
@@ -76,8 +79,8 @@ _HOMES = {
     ),
     "scraper.items.expectations": ("Expect",),
     "scraper.items": ("table",),
-    "scraper.core.models": ("Download", "Limit", "Rate", "Request", "Requests"),
-    "scraper.page": ("Node", "Page"),
+    "scraper.core.models": ("Download", "Limit", "Rate", "Redirection", "Request", "Requests"),
+    "scraper.page": ("Candidate", "Node", "Page", "srcset"),
     "scraper.project.databases": ("open",),
     "scraper.query.dataset": ("Dataset",),
     "scraper.spider": ("Spider",),

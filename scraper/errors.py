@@ -112,6 +112,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "tls-hostname": "the certificate is for another host",
         "machine": "this machine had no file descriptor, port or memory left for it",
         "proxy": "the proxy cannot be reached, refuses us, or all proxies rest",
+        "credentials": "the credentials cannot answer what the server asks for",
         "protocol": "the answer is not valid HTTP",
         "incomplete": "the body is shorter than announced, or its compression is cut off",
         "decode": "the body is not in the encoding it claims",

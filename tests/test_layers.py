@@ -37,7 +37,7 @@ ROWS: dict[str, list[str]] = {
         "__init__ __main__",
     ],
     "scraper.core": [
-        "charsets extras json_depth machine_limits machine_time messages sql_names timing urls",
+        "charsets content_types extras json_depth machine_limits machine_time messages sql_names timing urls",
         "clock codec",
         "credentials models",
         "frontier journal maintenance tracebacks",
@@ -45,7 +45,7 @@ ROWS: dict[str, list[str]] = {
         "__init__",
     ],
     "scraper.page": [
-        "css_parts isolated_rows numbers suggestions text callback_options",
+        "css_parts isolated_rows meta_refresh numbers srcset suggestions text callback_options",
         "safety",
         "css document",
         "readers",
@@ -54,7 +54,8 @@ ROWS: dict[str, list[str]] = {
         "__init__",
     ],
     "scraper.net": [
-        "cookies decode guard messages proxies retry retry_after robots",
+        "cookies deflate guard messages proxies retry retry_after robots_groups",
+        "decode robots",
         "identity request_headers wire",
         "downloader",
         "transports",

@@ -10,6 +10,7 @@ import httpx
 
 from scraper import (
     Blocked,
+    Candidate,
     Crawl,
     Exact,
     FetchError,
@@ -19,6 +20,7 @@ from scraper import (
     NoMatch,
     Page,
     Rate,
+    Redirection,
     Request,
     Requests,
     Retry,
@@ -29,6 +31,7 @@ from scraper import (
     Summary,
     crawl,
     run,
+    srcset,
     table,
 )
 
@@ -187,6 +190,14 @@ def values(page: Page) -> None:
     assert_type(page.links(), list[str])
     assert_type(page.follow_all("a"), Requests)
     assert_type(page.follow_all("a").options(priority=1), Requests)
+    assert_type(page.follow_all("a").options(repeatable=True, accept_incomplete=True), Requests)
+    assert_type(Request(page.url, json={}, repeatable=True, accept_incomplete=True, accept=[302]), Request)
+    assert_type(page.redirects, tuple[Redirection, ...])
+    assert_type([(step.url, step.status) for step in page.redirects], list[tuple[str, int]])
+    assert_type(page.requested_url, str)
+    assert_type(page.complete, bool)
+    assert_type(page.template("#t"), Page)
+    assert_type(srcset(page.attr("img", "srcset")), list[Candidate])
     assert_type(page.response, httpx.Response)
 
 

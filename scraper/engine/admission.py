@@ -13,7 +13,7 @@ from scraper.engine.redirects import Arrival, Asked, Hop, follow, wants_no_redir
 from scraper.engine.sending import Ask, Sender
 from scraper.errors import FetchError
 from scraper.net.downloader import Limits, Reply
-from scraper.net.robots import MAX_ROBOTS, RobotsFile
+from scraper.net.robots import MAX_ROBOTS, RobotsFile, Rules
 from scraper.spider.scope import check_url
 
 __all__ = ["Disallowed", "admit"]
@@ -39,16 +39,29 @@ async def admit(sender: Sender, url: str, lane: Lane) -> None:
     if rules is None:
         rules = await context.robots.rules(origin, lambda text_url: _fetch(sender, text_url))
     if not rules.is_parsed:
-        await context.robots.prepare(rules)
-    if known is None:
-        delay = rules.crawl_delay(context.user_agent)
-        if delay is not None:
-            await _slow_down(sender, lane, delay)
-        await _store(sender, lane, rules.facts)
+        await context.robots.prepare(rules, context.user_agent)
+        await _heed(sender, lane, rules, fetched=known is None)
     if domain.end_probe():
         context.lanes.room_changed(lane)
     if not rules.allows(url, context.user_agent):
         raise Disallowed(f"robots.txt of {origin} does not allow it")
+
+
+async def _heed(sender: Sender, lane: Lane, rules: Rules, *, fetched: bool) -> None:
+    """What rules that are new to this process say beside what is allowed. Those that were `fetched` are stored."""
+    context = sender.context
+    delay, hours = rules.crawl_delay(context.user_agent), rules.visit_time(context.user_agent)
+    if hours:
+        said = (
+            f"{rules.facts.origin}/robots.txt: Visit-time {hours!a} is not obeyed; to keep to it, set hours"
+        )
+        context.common.notices.warn_once("visit-time", said)
+    if delay is not None and fetched:
+        await _slow_down(sender, lane, delay)
+    elif delay is not None:
+        lane.domain.slow_down(min(delay, context.common.settings.crawl_delay_max))
+    if fetched:
+        await _store(sender, lane, rules.facts)
 
 
 async def _slow_down(sender: Sender, lane: Lane, delay: float) -> None:
@@ -69,7 +82,10 @@ async def _store(sender: Sender, lane: Lane, facts: OriginFacts) -> None:
 
 
 async def _fetch(sender: Sender, url: str) -> RobotsFile:
-    """The status and text of a robots.txt. One that redirects too often is unavailable, as if it were not there."""
+    """The status and text of a robots.txt. One that redirects too often is unavailable, as if it were not there.
+
+    Of one that was cut at its limit the last line is left out: the part of a rule that arrived may allow too much.
+    """
     settings = sender.context.common.settings
     url, parts = check_url(url, settings.max_url)
     try:
@@ -79,7 +95,11 @@ async def _fetch(sender: Sender, url: str) -> RobotsFile:
             raise
         return RobotsFile(404, "")
     reply = arrival.reply
-    return RobotsFile(reply.status, decode_text(reply.body, "text/plain; charset=utf-8"))
+    if reply.unknown_coding and 200 <= reply.status < 300:
+        raise FetchError("decode", f"in an unknown content coding ({reply.unknown_coding})")
+    text = decode_text(reply.body, "text/plain; charset=utf-8")
+    whole = text if reply.complete else text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
+    return RobotsFile(reply.status, whole)
 
 
 @dataclass(slots=True)
@@ -104,6 +124,13 @@ class _RobotsRoute:
 
     def cookies_for(self, hop: Hop) -> str:
         return self.sender.context.identity.cookies_for(hop.parts, hop.options)
+
+    def arrives(self, hop: Hop, reply: Reply) -> bool:
+        return False
+
+    def refresh(self, hop: Hop, reply: Reply) -> str | None:
+        """A robots.txt sends no reader anywhere."""
+        return None
 
     async def leave(self, hop: Hop, reply: Reply) -> Arrival | None:
         """Every redirect is followed here."""

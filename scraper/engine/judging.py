@@ -203,7 +203,7 @@ class Judge:
         now = common.clock.unix()
         if error.kind == "machine":
             return self.short_of(error)
-        method = "GET" if sub else request.options.method
+        method = "GET" if sub or request.options.repeatable else request.options.method
         asked = error.retry_at if error.kind == "http" else None
         delay = retry.delay(
             request.attempts + 1, kind=error.kind, status=error.status, method=method, asked=asked is not None

@@ -27,7 +27,7 @@ __all__ = ["Chain", "Redirects", "Stored"]
 WAIT, WAITS = 1.0, 6
 #: Requests whose waits are counted.
 COUNTED = 10_000
-#: Statuses that send the client elsewhere for this once, as a site does with who is not logged in.
+#: Statuses that send the client elsewhere for this once, as a site does with who is not logged in; so does a refresh.
 TEMPORARY = frozenset({302, 303, 307})
 
 
@@ -95,7 +95,7 @@ class Redirects:
 
     def _has_identity(self, request: QueuedRequest, target: QueuedRequest, status: int) -> bool:
         """Whether the target counts as a request of its own. A spider that checks pages sees every detour."""
-        if status in TEMPORARY and self._reading.definition.checks:
+        if (status in TEMPORARY or status < 300) and self._reading.definition.checks:
             return False
         return (
             _is_shared_get(request.options)

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import httpx
 
-from scraper.core.models import Options
+from scraper.core.models import Options, Redirection
 from scraper.core.urls import SCHEMES, Parts, join, split
 from scraper.errors import FetchError
 from scraper.net.downloader import Reply
@@ -78,6 +78,14 @@ class Route(Protocol[Left]):
         """The Cookie header that a hop would be sent with now."""
         ...
 
+    def arrives(self, hop: Hop, reply: Reply) -> bool:
+        """Whether a redirect is what was asked for, so that it is not followed."""
+        ...
+
+    def refresh(self, hop: Hop, reply: Reply) -> str | None:
+        """Where a page without a redirect sends its reader, absolute; None where it does not, or too late."""
+        ...
+
     async def leave(self, hop: Hop, reply: Reply) -> Hop | Left | None:
         """`reply` redirects to `hop`: None to follow it, another hop to ask instead, or what ends the chain here."""
         ...
@@ -86,26 +94,36 @@ class Route(Protocol[Left]):
 async def follow(hop: Hop, route: Route[Left], settings: Settings) -> Arrival | Left:
     """Hop by hop to the answer.
 
-    A loop is the same method and URL with the same cookies: a redirect back that set a cookie is not one.
+    A loop is the same method and URL with the same cookies: a redirect back that set a cookie is not one. A page that
+    sends its reader to another at once, as a redirect would, is followed; in a loop it is the answer.
     Raises FetchError `too-many-redirects`, `bad-redirect`, `unsupported-scheme`, and what `Route.ask` raises.
     """
     for left in range(route.most, -1, -1):
         reply = await route.ask(hop)
-        if not is_redirect(reply.status, reply.headers):
+        target = _leads_to(hop, reply, route)
+        if target is None:
             return Arrival(hop, reply)
-        target = _target(hop.url, reply)
         if not left:
             break
         route.asked.add(Asked(hop.options.method, hop.url, route.cookies_sent))
-        hop = _next(hop, target, reply.status, settings)
+        before, hop = hop, _next(hop, target, reply.status, settings)
         if Asked(hop.options.method, hop.url, route.cookies_for(hop)) in route.asked:
+            if reply.status < 300:
+                return Arrival(before, reply)  # pages that show each other in turn are pages
             raise FetchError("too-many-redirects", f"redirect loop at {hop.url}", status=reply.status)
         left_for = await route.leave(hop, reply)
         if isinstance(left_for, Hop):
-            hop = left_for
+            hop = replace(left_for, options=replace(left_for.options, redirects=hop.options.redirects))
         elif left_for is not None:
             return left_for
     raise FetchError("too-many-redirects", f"more than {settings.max_hops} redirects (max_hops)")
+
+
+def _leads_to(hop: Hop, reply: Reply, route: Route[Left]) -> str | None:
+    """Where an answer leads; None where it is the end."""
+    if not is_redirect(reply.status, reply.headers):
+        return route.refresh(hop, reply)
+    return None if route.arrives(hop, reply) else _target(hop.url, reply)
 
 
 def _next(hop: Hop, target: str, status: int, settings: Settings) -> Hop:
@@ -134,7 +152,7 @@ def _target(url: str, reply: Reply) -> str:
         parts = split(target)
     except ValueError as error:
         raise FetchError(
-            "bad-redirect", f"redirect to {location[:200]!r}, which is no URL", status=reply.status
+            "bad-redirect", f"redirect to {location[:200]!r}, which is not a URL", status=reply.status
         ) from error
     if parts.scheme not in SCHEMES:
         raise FetchError(
@@ -154,14 +172,16 @@ def _location(headers: httpx.Headers) -> str:
 
 
 def _redirected(hop: Hop, status: int, after: Parts, secret: Collection[str]) -> Options:
-    """The options after a redirect: POST becomes GET as browsers do it (Fetch standard, 4.4), and nothing
-    that may be secret goes to another origin: neither what `CARRIED` lacks nor what the author calls `secret`.
+    """The options after a redirect, which is added to them: POST becomes GET as browsers do it (Fetch standard, 4.4),
+    and nothing that may be secret goes to another origin: neither what `CARRIED` lacks nor what the author calls `secret`.
 
     Raises FetchError `bad-redirect` when a body would have to be sent to another origin.
     """
-    options = hop.options
+    way = (*hop.options.redirects, Redirection(hop.url, status))
+    options = replace(hop.options, redirects=way)
     same_origin = hop.parts.origin == after.origin
-    if (status in {301, 302} and options.method == "POST") or (status == 303 and options.method != "HEAD"):
+    is_post = options.method == "POST"
+    if (status in {301, 302} and is_post) or status < 300 or (status == 303 and options.method != "HEAD"):
         kept = tuple((n, v) for n, v in options.headers if not n.lower().startswith("content-"))
         options = replace(options, method="GET", body=b"", headers=kept)
     if not same_origin and options.body:

@@ -6,6 +6,8 @@ the rate and the record of what was sent hold for all of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,7 +19,7 @@ from scraper.core.urls import Parts, split
 from scraper.engine.asked_waits import asked_until, domain_held_until
 from scraper.engine.context import Sending
 from scraper.engine.domain_scheduler import Lane
-from scraper.errors import FetchError
+from scraper.errors import FetchError, ScraperError
 from scraper.net.downloader import Limits, Reply, Sink, Wanted, always
 from scraper.politeness import Turn
 from scraper.spider.scope import check_url, netlocs, start_of
@@ -103,11 +105,13 @@ class Sender:
             return await self._once(lane, request, parts, ask)
         flow = auth.async_auth_flow(request)
         try:
-            request = await anext(flow)
+            with _credentials_of(parts):
+                request = await anext(flow)
             for _ in range(MAX_AUTH_SENDS):
                 reply = await self._for_auth(lane, request, ask)
                 try:
-                    request = await flow.asend(_as_response(reply, request))
+                    with _credentials_of(parts, reply.status):
+                        request = await flow.asend(_as_response(reply, request))
                 except StopAsyncIteration:
                     return reply
         finally:
@@ -145,7 +149,7 @@ class Sender:
                     reply = await context.downloader.fetch(
                         request,
                         permit=lambda: self._permit(lane, turn, underway),
-                        limits=ask.limits or self._limits,
+                        limits=ask.limits or self._limits(ask.options),
                         wanted=ask.wanted,
                         via=ask.options.via or "",
                         into=ask.into,
@@ -239,10 +243,10 @@ class Sender:
                 lane.lease, context.politeness.facts(lane.name), now=context.common.clock.unix()
             )
 
-    @property
-    def _limits(self) -> Limits:
+    def _limits(self, options: Options) -> Limits:
         settings = self.context.common.settings
-        return Limits(settings.deadline, settings.max_body, settings.max_decoded)
+        partial = options.accept_incomplete or settings.accept_incomplete
+        return Limits(settings.deadline, settings.max_body, settings.max_decoded, partial=partial)
 
     def _request(self, url: str, parts: Parts, options: Options) -> httpx.Request:
         # The start itself: what a redirect of it added is in scope, but no one named it.
@@ -253,6 +257,19 @@ class Sender:
             return self.context.outgoing.request(url, options, own=own, named=named)
         except (httpx.InvalidURL, ValueError, TypeError) as error:
             raise FetchError("bad-url", f"{url}: {error}") from error
+
+
+@contextmanager
+def _credentials_of(parts: Parts, status: int | None = None) -> Iterator[None]:
+    """The border to credentials, which may be the author's: what they raise is about them, not a fault in this package."""
+    try:
+        yield
+    except (ScraperError, StopAsyncIteration):
+        raise
+    except Exception as error:
+        why = str(error) or type(error).__name__
+        what = f"the credentials for {parts.origin} cannot answer what it asks for: {why}"
+        raise FetchError("credentials", what, status=status) from error
 
 
 def _as_response(reply: Reply, request: httpx.Request) -> httpx.Response:

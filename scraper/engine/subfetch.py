@@ -14,6 +14,7 @@ from scraper.engine.admission import Disallowed, admit
 from scraper.engine.asked_waits import asked_until, wait_before_redirect
 from scraper.engine.context import Reading, Sending
 from scraper.engine.redirects import Arrival, Asked, Hop, follow, wants_no_redirect
+from scraper.engine.refreshes import refresh_target
 from scraper.engine.sending import Ask, Records, Sender
 from scraper.errors import FetchError
 from scraper.net.downloader import Limits, Reply
@@ -27,9 +28,17 @@ __all__ = ["SubFetcher", "page_of"]
 
 
 def page_of(
-    reply: Reply, options: Options, fetcher: Fetcher, settings: Settings, note: Callable[[TextFault], None]
+    arrival: Arrival,
+    options: Options,
+    fetcher: Fetcher,
+    settings: Settings,
+    note: Callable[[TextFault], None],
 ) -> Page:
-    """The page of a reply; `options` are those of the running callback. `note` is told when it cannot be read well."""
+    """The page at the end of a chain; `options` are those of the running callback.
+
+    `note` is told when it cannot be read well.
+    """
+    reply = arrival.reply
     encoding = options.encoding or settings.encoding
     text = BodyText(reply.body, content_type_of(reply.headers), encoding, note)
     return Page(
@@ -42,6 +51,8 @@ def page_of(
         options=options,
         fetcher=fetcher,
         decimal_point=settings.decimal_point,
+        redirects=arrival.hop.options.redirects,
+        complete=reply.complete,
     )
 
 
@@ -67,10 +78,15 @@ class SubFetcher:
 
     async def __call__(self, request: Request) -> Page:
         """The page of a request. Raises FetchError for whatever is not 2xx, nor in the request's `accept`."""
-        reply, options = await self._travel(Ask(request.url, request.options, "sub", wants_no_redirect))
-        page = self._page(reply, options)
+        accept = request.options.accept
+
+        def wanted(status: int, headers: httpx.Headers) -> bool:
+            return status in accept or wants_no_redirect(status, headers)
+
+        arrival = await self._travel(Ask(request.url, request.options, "sub", wanted))
+        page, reply = self._page(arrival), arrival.reply
         await self._reading.parsing.ready(page, self._sending.politeness.key(split(reply.url).host))
-        if 200 <= reply.status < 300 or reply.status in options.accept:
+        if 200 <= reply.status < 300 or reply.status in accept:
             return page
         raise self._refused(reply, page, request)
 
@@ -81,9 +97,10 @@ class SubFetcher:
         sink = files.sink()
         try:
             ask = Ask(request.url, request.options, "sub", _is_success, limits, sink)
-            reply, options = await self._travel(ask)
+            arrival = await self._travel(ask)
+            reply = arrival.reply
             if not _is_success(reply.status, reply.headers):
-                raise self._refused(reply, self._page(reply, options), request)
+                raise self._refused(reply, self._page(arrival), request)
             disposition = reply.headers.get("content-disposition", "")
             path = await sink.keep(name if name is not None else served_name(request.url, disposition))
         finally:
@@ -91,18 +108,17 @@ class SubFetcher:
         kind = content_type_of(reply.headers)
         return Download(path, str(path.relative_to(files.folder)), reply.url, sink.size, kind)
 
-    async def _travel(self, ask: Ask) -> tuple[Reply, Options]:
-        """The answer at the end of the redirects, with the options of the last hop."""
+    async def _travel(self, ask: Ask) -> Arrival:
+        """The answer at the end of the redirects, with the last hop."""
         settings = self._sending.common.settings
         url, parts = check_url(ask.url, settings.max_url)
         route = _SubRoute(self._sending, self._records, ask, settings.max_hops)
-        arrival = await follow(Hop(url, parts, ask.options), route, settings)
-        return arrival.reply, arrival.hop.options
+        return await follow(Hop(url, parts, ask.options), route, settings)
 
-    def _page(self, reply: Reply, options: Options) -> Page:
+    def _page(self, arrival: Arrival) -> Page:
         running = self._request.options
-        same = replace(options, callback=running.callback, args=running.args)
-        return page_of(reply, same, self, self._sending.common.settings, self._records.note_fault)
+        same = replace(arrival.hop.options, callback=running.callback, args=running.args)
+        return page_of(arrival, same, self, self._sending.common.settings, self._records.note_fault)
 
     def _refused(self, reply: Reply, page: Page, request: Request) -> FetchError:
         at = asked_until(reply, self._sending.common.clock)
@@ -137,6 +153,15 @@ class _SubRoute:
 
     def cookies_for(self, hop: Hop) -> str:
         return self.context.identity.cookies_for(hop.parts, hop.options)
+
+    def arrives(self, hop: Hop, reply: Reply) -> bool:
+        return reply.status in hop.options.accept
+
+    def refresh(self, hop: Hop, reply: Reply) -> str | None:
+        """A file is what was asked for, whatever it says."""
+        if self.first.into is not None:
+            return None
+        return refresh_target(hop, reply, self.context.common.settings)
 
     async def leave(self, hop: Hop, reply: Reply) -> Arrival | None:
         """Every redirect is followed here: what is fetched inside a callback has no identity."""

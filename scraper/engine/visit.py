@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TypeAlias
 
 import httpx
 
 from scraper.core.charsets import TextFault
+from scraper.core.content_types import is_accepted
 from scraper.core.machine_limits import is_limit
 from scraper.core.models import Done, Outcome, QueuedRequest, SendKind
 from scraper.core.timing import timed
@@ -23,7 +23,9 @@ from scraper.engine.context import Reading, Sending
 from scraper.engine.domain_scheduler import Lane
 from scraper.engine.judging import Judge
 from scraper.engine.redirect_targets import Chain, Redirects, Stored
-from scraper.engine.redirects import Arrival, Asked, Hop, follow
+from scraper.engine.redirects import Arrival, Asked, Hop, follow, is_redirect
+from scraper.engine.refreshes import refresh_target
+from scraper.engine.refusals import NAMED, refusal
 from scraper.engine.revisit import NOT_MODIFIED, Revisit
 from scraper.engine.sending import Ask, Later, LeaseLost, Sender
 from scraper.engine.subfetch import SubFetcher, page_of
@@ -38,12 +40,6 @@ __all__ = ["Visit", "Visiting"]
 
 #: What may end the way to a page, besides the page.
 Left: TypeAlias = Outcome | QueuedRequest | Stored
-
-
-@lru_cache(maxsize=1_024)
-def _accepts(content_type: str, accept_types: tuple[str, ...]) -> bool:
-    kind = content_type.partition(";")[0].strip().lower()
-    return not kind or any(part in kind for part in accept_types)
 
 
 def _said_of(fault: TextFault, domain: str) -> str:
@@ -123,7 +119,7 @@ class Visit:
             finally:
                 self._turn_over(self._chain is not None or bool(self._ending.sends))
             if isinstance(end, Arrival):
-                return await self._arrived(end.reply)
+                return await self._arrived(end)
             if isinstance(end, Outcome):
                 return self._ending.done(end)
             return end
@@ -204,6 +200,12 @@ class Visit:
             self._first = hop
         return reply
 
+    def arrives(self, hop: Hop, reply: Reply) -> bool:
+        return self._accepts_status(reply.status)
+
+    def refresh(self, hop: Hop, reply: Reply) -> str | None:
+        return refresh_target(hop, reply, self._visiting.sending.common.settings, self._ending.counts)
+
     async def leave(self, hop: Hop, reply: Reply) -> Hop | Left | None:
         assert self._chain is not None  # `asked` made it when the first answer redirected
         asked = redirect_asked_until(reply, self._visiting.sending.common)
@@ -213,19 +215,27 @@ class Visit:
 
     def _is_wanted(self, status: int, headers: httpx.Headers) -> bool:
         """Whether to read a body: not that of a redirect, nor one of a type that is not accepted."""
-        if 300 <= status < 400 and "location" in headers:
+        if is_redirect(status, headers) and not self._accepts_status(status):
             return False
         self._type_accepted = self._accepts_type(headers)
         return self._type_accepted or not 200 <= status < 300
 
+    def _accepts_status(self, status: int) -> bool:
+        """Whether the callback wants a status beyond 2xx."""
+        return (
+            status in self._ending.request.options.accept
+            or status in self._visiting.sending.common.settings.accept
+        )
+
     def _accepts_type(self, headers: httpx.Headers) -> bool:
-        return _accepts(content_type_of(headers), self._visiting.sending.common.settings.accept_types)
+        return is_accepted(content_type_of(headers), self._visiting.sending.common.settings.accept_types)
 
     # ------------------------------------------------------------------ at the page
 
-    async def _arrived(self, reply: Reply) -> Done:
+    async def _arrived(self, arrival: Arrival) -> Done:
         """A response is here: note what it says about the domain, then accept or refuse it."""
-        status, domain, lane = reply.status, self._lane.domain, self._lane
+        reply, domain, lane = arrival.reply, self._lane.domain, self._lane
+        status = reply.status
         sending, settings = self._visiting.sending, self._visiting.sending.common.settings
         if status in {401, 403}:
             if domain.count_refusal():
@@ -237,10 +247,12 @@ class Visit:
             return await self._spared(Outcome("ok", why="not modified", status=status))
         request = self._ending.request
         fetcher = SubFetcher(sending, self._visiting.reading, request, self._ending)
-        page = page_of(reply, request.options, fetcher, settings, self._ending.note_fault)
-        if not (200 <= status < 300 or status in request.options.accept or status in settings.accept):
+        page = page_of(arrival, request.options, fetcher, settings, self._ending.note_fault)
+        if not (200 <= status < 300 or self._accepts_status(status)):
             asked = asked_until(reply, sending.common.clock)
-            raise FetchError("http", f"HTTP {status}", status=status, page=page, retry_at=asked)
+            is_named = status in NAMED and not request.depth and settings.user_agent is None
+            said = refusal(status, page) if is_named else f"HTTP {status}"
+            raise FetchError("http", said, status=status, page=page, retry_at=asked)
         if not self._type_accepted:
             kind = content_type_of(reply.headers)
             return self._ending.done(

@@ -1,13 +1,13 @@
-"""Content codings undone piece by piece, with bounded output, so that a small body cannot become a large one unnoticed.
+"""Content and transfer codings undone piece by piece, with bounded output, so that a small body cannot become a large
+one unnoticed.
 
-RFC 9110 section 8.4.1; gzip RFC 1952, zlib RFC 1950, deflate RFC 1951, br RFC 7932, zstd RFC 8878.
+RFC 9110 section 8.4.1, RFC 9112 section 7; gzip RFC 1952, zlib RFC 1950, deflate RFC 1951, br RFC 7932, zstd RFC 8878.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Final, Protocol, TypeAlias
@@ -15,18 +15,17 @@ from typing import Final, Protocol, TypeAlias
 import brotli  # type: ignore[import-untyped]  # ships no annotations
 
 from scraper.errors import FetchError
+from scraper.net.deflate import GZIP, PIECE, ZLIB, Checked, Inflate, not_valid
 
 if sys.version_info >= (3, 14):
     from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 else:
     from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError
 
-__all__ = ["MAX_LAYERS", "Decoder", "size"]
+__all__ = ["MAX_LAYERS", "Decoder", "size", "transfer_codings"]
 
 #: Codings one body may have; more is an attack (each layer multiplies).
 MAX_LAYERS: Final = 5
-#: Bytes asked of a decompressor at once. brotli overshoots up to twofold: pieces stay below 1 MiB.
-PIECE: Final = 262_144
 #: Bytes looked at after a gzip member or zstd frame ended, doubling. What follows a member in the same view
 #: is copied once per member: with a small view 100,000 empty members stay linear.
 WINDOW: Final = 4_096
@@ -40,6 +39,11 @@ GZIP_MAGIC: Final = re.compile(rb"\x1f\x8b")
 GZIP_BEGUN: Final = re.compile(rb"\x1f")
 ZSTD_MAGIC: Final = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")
 ZSTD_BEGUN: Final = re.compile(rb"\x28(?:\xb5\x2f?)?|[\x50-\x5f](?:\x2a\x4d?)?")
+#: Names that servers put into Content-Encoding although nothing was done to the body.
+UNCODED: Final = frozenset(
+    {"identity", "none", "null", "binary", "8bit", "7bit", "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1",
+     "aws-chunked"}
+)  # fmt: skip
 
 Pattern: TypeAlias = re.Pattern[bytes]
 
@@ -57,14 +61,15 @@ class _Stage(Protocol):
 class Decoder:
     """Undoes the Content-Encoding of one body, incrementally and bounded.
 
-    `content_encoding` is the header's value; codings are undone from the last to the first. Raises
-    FetchError `decode` for more than `MAX_LAYERS` layers. `unknown` names the coding nobody knows, where
+    `content_encoding` is the header's value, with transfer codings behind it; codings are undone from the last to the
+    first. Parameters, case, empty members and names that mean no coding are ignored. Raises
+    FetchError `decode` for more than `MAX_LAYERS` layers. `unknown` names a coding that is not known, where
     undoing stopped: what comes out is still in it. Invariant: no layer has put out more than `max_output`
     bytes plus one piece, not even where a further layer shrinks it again.
     """
 
     def __init__(self, content_encoding: str, max_output: int) -> None:
-        tokens = [t for t in (part.strip() for part in content_encoding.lower().split(",")) if t]
+        tokens = [token for token in _names(content_encoding) if token not in UNCODED]
         if len(tokens) > MAX_LAYERS:
             raise FetchError("decode", f"body in more than {MAX_LAYERS} layers of compression")
         self.unknown = ""
@@ -72,11 +77,10 @@ class Decoder:
         self._stages: list[_Stage] = []
         for token in reversed(tokens):
             stage = _STAGES.get(token)
-            if stage is None and token != "identity":
+            if stage is None:
                 self.unknown = token
                 break
-            if stage is not None:
-                self._stages.append(stage())
+            self._stages.append(stage())
         self._output = [0] * len(self._stages)
 
     def feed(self, chunk: bytes) -> Iterable[bytes]:
@@ -112,38 +116,23 @@ def size(octets: int) -> str:
     return f"{octets} bytes"
 
 
-def _bad(coding: str) -> FetchError:
-    return FetchError("decode", f"the body says it is {coding}, but it is not valid {coding}")
+def transfer_codings(header: str) -> str:
+    """The codings of a Transfer-Encoding header that are left once a transport has undone `chunked`.
+
+    Raises FetchError `decode` for one that is not known: without it there is no body.
+    """
+    left = [name for name in _names(header) if name not in UNCODED and name != "chunked"]
+    for name in left:
+        if name not in _STAGES:
+            raise FetchError("decode", f"the body was sent in an unknown transfer coding ({name})")
+    return ",".join(left)
 
 
-class _Inflate:
-    """One zlib stream; `unused` is what followed its end."""
-
-    def __init__(self, wbits: int, coding: str) -> None:
-        self._zlib = zlib.decompressobj(wbits)
-        self._coding = coding
-
-    @property
-    def eof(self) -> bool:
-        return self._zlib.eof
-
-    @property
-    def unused(self) -> bytes:
-        return self._zlib.unused_data
-
-    def feed(self, data: bytes | memoryview) -> Iterator[bytes]:
-        inflate = self._zlib
-        while True:
-            try:
-                out = inflate.decompress(data, PIECE)
-            except zlib.error as exc:
-                raise _bad(self._coding) from exc
-            if out:
-                yield out
-            data = inflate.unconsumed_tail
-            # A full piece may leave output inside zlib although all input is consumed.
-            if inflate.eof or (not data and len(out) < PIECE):
-                return
+def _names(header: str) -> Iterator[str]:
+    """The codings a header lists, in order, without parameters."""
+    for part in header.lower().split(","):
+        if name := part.partition(";")[0].strip(" \t\"'"):
+            yield name
 
 
 class _Frame:
@@ -157,6 +146,10 @@ class _Frame:
         return self._zstd.eof
 
     @property
+    def complete(self) -> bool:
+        return self._zstd.eof
+
+    @property
     def unused(self) -> bytes:
         return self._zstd.unused_data
 
@@ -166,7 +159,7 @@ class _Frame:
             try:
                 out = frame.decompress(data, PIECE)
             except ZstdError as exc:
-                raise _bad("zstd") from exc
+                raise not_valid("zstd") from exc
             if out:
                 yield out
             if frame.eof or frame.needs_input:
@@ -182,10 +175,10 @@ class _Members:
     """
 
     def __init__(
-        self, make: Callable[[], _Inflate | _Frame], magic: Pattern, begun: Pattern, most: float
+        self, make: Callable[[], Checked | _Frame], magic: Pattern, begun: Pattern, most: float
     ) -> None:
         self._make, self._magic, self._begun, self._most = make, magic, begun, most
-        self._member: _Inflate | _Frame | None = None
+        self._member: Checked | _Frame | None = None
         self._count = 0
         self._junk = False
         self._carry = b""
@@ -207,9 +200,9 @@ class _Members:
                 self._member, window = None, WINDOW
 
     def whole(self) -> bool:
-        return self._member is None
+        return self._member is None or self._member.complete
 
-    def _begin(self, head: bytes) -> _Inflate | _Frame | None:
+    def _begin(self, head: bytes) -> Checked | _Frame | None:
         """Start a member at `head`, unless what follows the last one is junk or too short to tell."""
         if self._count and not self._magic.match(head):
             self._junk = not self._begun.fullmatch(head)
@@ -223,7 +216,7 @@ class _Members:
 
 
 def _gzip() -> _Members:
-    return _Members(lambda: _Inflate(31, "gzip"), GZIP_MAGIC, GZIP_BEGUN, inf)
+    return _Members(lambda: Checked(GZIP), GZIP_MAGIC, GZIP_BEGUN, inf)
 
 
 def _zstd() -> _Members:
@@ -235,19 +228,19 @@ class _Deflate:
 
     def __init__(self) -> None:
         self._head = b""
-        self._stream: _Inflate | None = None
+        self._stream: Inflate | Checked | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._stream is None:
             data = self._head = self._head + data
             if len(data) < 2:
                 return iter(())
-            zlib_header = data[0] & 15 == 8 and (data[0] << 8 | data[1]) % 31 == 0
-            self._stream = _Inflate(15 if zlib_header else -15, "deflate")
+            wrapped = data[0] & 15 == 8 and (data[0] << 8 | data[1]) % 31 == 0
+            self._stream = Checked(ZLIB) if wrapped else Inflate("deflate")
         return iter(()) if self._stream.eof else self._stream.feed(data)
 
     def whole(self) -> bool:
-        return not self._head if self._stream is None else self._stream.eof
+        return not self._head if self._stream is None else self._stream.complete
 
 
 class _Brotli:
@@ -264,7 +257,7 @@ class _Brotli:
                 yield out
                 out = process(b"", output_buffer_limit=PIECE)
         except brotli.error as exc:
-            raise _bad("br") from exc
+            raise not_valid("br") from exc
 
     def whole(self) -> bool:
         return not self._begun or bool(self._brotli.is_finished())

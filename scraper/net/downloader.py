@@ -16,7 +16,7 @@ import httpx
 
 from scraper.core.timing import timed
 from scraper.errors import FetchError
-from scraper.net.decode import Decoder, size
+from scraper.net.decode import Decoder, size, transfer_codings
 from scraper.net.wire.errors import WireError, kind_of
 
 __all__ = ["Downloader", "Limits", "Reply", "Sink", "Wanted", "always"]
@@ -26,6 +26,8 @@ BREATH: Final = 4 << 20
 #: Statuses that never have a body (RFC 9110 section 6.4.1).
 BODILESS: Final = frozenset({204, 304})
 DIGITS: Final = re.compile(r"[0-9]{1,18}")
+#: Kinds of failure that mean: the peer ended the body too soon.
+CUT_SHORT: Final = frozenset({"incomplete", "connection"})
 
 Permit: TypeAlias = Callable[[], Awaitable[None]]
 Wanted: TypeAlias = Callable[[int, httpx.Headers], bool]
@@ -35,19 +37,20 @@ Wanted: TypeAlias = Callable[[int, httpx.Headers], bool]
 class Limits:
     """Bounds of one hop: `deadline` in seconds, the bodies in octets, before and after decoding.
 
-    `truncate`: a body over the bounds is cut there instead of being an error. `stall`: seconds a body that goes
-    into a sink may go without a byte; the deadline then ends with its headers.
+    `truncate`: a body over the bounds is cut there instead of being an error. `partial`: so is one that ends too soon.
+    `stall`: seconds a body that goes into a sink may go without a byte; the deadline then ends with its headers.
     """
 
     deadline: float = 60.0
     max_body: int = 16 << 20
     max_decoded: int = 64 << 20
     truncate: bool = False
+    partial: bool = False
     stall: float = 30.0
 
 
 class Sink(Protocol):
-    """Where a body goes that nobody wants to hold as a whole."""
+    """Where a body goes that is never held as a whole."""
 
     async def write(self, piece: bytes) -> None:
         """Take the next piece, 1 MiB at most."""
@@ -56,10 +59,10 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer. `body` is decoded, and b"" when it was not wanted; then `complete` is False.
+    """One answer. `body` is decoded, and b"" when it was not wanted; then, and where it was cut, `complete` is False.
 
     `wire_bytes` counts the body as it was sent; `sent` (the permit) and `ended` are loop times in seconds.
-    `unknown_coding` names a Content-Encoding nobody knows: `body` is then still in it.
+    `unknown_coding` names a Content-Encoding that is not known: `body` is then still in it.
     """
 
     url: str
@@ -211,7 +214,10 @@ async def _receive(
 
 
 class _Framing(NamedTuple):
-    """What the headers say about the body: octets announced (-1 for unknown), Content-Encoding."""
+    """What the headers say about the body: octets announced (-1 for unknown), and the codings it is in, in order.
+
+    `of` raises FetchError `decode` for a transfer coding that is not known.
+    """
 
     announced: int
     coding: str
@@ -220,7 +226,7 @@ class _Framing(NamedTuple):
     def of(cls, response: httpx.Response) -> _Framing:
         if "decoded" in response.extensions:
             return cls(-1, "")
-        announced, coding, chunked = -1, "", False
+        announced, coding, transfer = -1, "", ""
         for raw, value in response.headers.raw:
             name = raw.lower()
             if name == b"content-length":
@@ -228,8 +234,12 @@ class _Framing(NamedTuple):
             elif name == b"content-encoding":
                 coding = f"{coding},{value.decode('latin-1')}" if coding else value.decode("latin-1")
             elif name == b"transfer-encoding":
-                chunked = True
-        return cls(-1 if chunked else announced, coding)
+                transfer = f"{transfer},{value.decode('latin-1')}" if transfer else value.decode("latin-1")
+        if not transfer:
+            return cls(announced, coding)
+        left = transfer_codings(transfer)  # they were put on last
+        framed = transfer.strip().lower() != "identity"
+        return cls(-1 if framed else announced, f"{coding},{left}" if left else coding)
 
 
 def _octets(value: bytes) -> int:
@@ -254,7 +264,7 @@ async def _read(stream: httpx.AsyncByteStream, framing: _Framing, limits: Limits
     """The body, decoded. Raises FetchError when it is too large, too short or not what it claims."""
     if framing.announced > limits.max_body and not limits.truncate:
         raise _too_large(limits.max_body)
-    chunks = _Chunks(stream, framing.announced)
+    chunks = _Chunks(stream, framing.announced, partial=limits.partial)
     try:
         if limits.truncate:
             return await _beginning(chunks, framing.coding, limits)
@@ -292,22 +302,24 @@ async def _plain(chunks: _Chunks, limit: int) -> _Read:
         if chunks.count > limit:
             raise _too_large(limit)
         sink.write(chunk)
-    return _Read(sink.getvalue(), chunks.count, True)
+    return _Read(sink.getvalue(), chunks.count, not chunks.is_cut)
 
 
 async def _beginning(chunks: _Chunks, coding: str, limits: Limits) -> _Read:
-    """As much of a body as the bounds allow; reading stops there. What cannot be decoded ends it as well."""
-    decoder = Decoder(coding, limits.max_decoded)
-    sink = BytesIO()
-    async for chunk in chunks:
-        try:
+    """As much of a body as the bounds allow; reading stops there. One that ends before them must be whole."""
+    decoder, sink, most = Decoder(coding, limits.max_decoded), BytesIO(), limits.max_decoded
+    try:
+        async for chunk in chunks:
             for piece in decoder.feed(chunk):
                 sink.write(piece)
-        except FetchError:
-            break
-        if chunks.count >= limits.max_body or sink.tell() >= limits.max_decoded:
-            break
-    return _Read(sink.getvalue()[: limits.max_decoded], chunks.count, False, decoder.unknown)
+            if chunks.count > limits.max_body or sink.tell() > most:
+                return _Read(sink.getvalue()[:most], chunks.count, False, decoder.unknown)
+    except FetchError as error:
+        if error.kind != "body-too-large":
+            raise
+        return _Read(sink.getvalue()[:most], chunks.count, False, decoder.unknown)
+    decoder.finish()
+    return _Read(sink.getvalue(), chunks.count, True, decoder.unknown)
 
 
 async def _decoded(chunks: _Chunks, decoder: Decoder, limit: int) -> _Read:
@@ -319,27 +331,46 @@ async def _decoded(chunks: _Chunks, decoder: Decoder, limit: int) -> _Read:
             if sink.write(piece) and sink.tell() > breath:
                 breath = sink.tell() + BREATH
                 await asyncio.sleep(0)
-    decoder.finish()
-    return _Read(sink.getvalue(), chunks.count, True, decoder.unknown)
+    try:
+        decoder.finish()
+    except FetchError:
+        if not chunks.partial:
+            raise
+        chunks.is_cut = True
+    return _Read(sink.getvalue(), chunks.count, not chunks.is_cut, decoder.unknown)
 
 
 class _Chunks:
     """The chunks of a stream, counted and compared with what was announced.
 
-    A transport that notices the shortfall itself says "protocol error"; here it is `incomplete` for all.
+    A transport that notices the shortfall itself says "protocol error"; here it is `incomplete` for all. With `partial`
+    that is not an error: the chunks end, and `is_cut` says so.
     """
 
-    __slots__ = ("_announced", "_chunks", "count")
+    __slots__ = ("_announced", "_chunks", "count", "is_cut", "partial")
 
-    def __init__(self, stream: httpx.AsyncByteStream, announced: int) -> None:
+    def __init__(self, stream: httpx.AsyncByteStream, announced: int, *, partial: bool = False) -> None:
         self._chunks = stream.__aiter__()
         self._announced = announced
+        self.partial = partial
+        self.is_cut = False
         self.count = 0
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
+        if not self.partial:
+            return await self._next()
+        try:
+            return await self._next()
+        except Exception as exc:
+            if isinstance(exc, StopAsyncIteration) or _kind_of(exc) not in CUT_SHORT:
+                raise
+            self.is_cut = True
+            raise StopAsyncIteration from exc
+
+    async def _next(self) -> bytes:
         try:
             chunk = await self._chunks.__anext__()
         except StopAsyncIteration:
@@ -359,6 +390,10 @@ class _Chunks:
     def _check_whole(self) -> None:
         if self.count < self._announced:
             raise FetchError("incomplete", f"the body ends after {self.count} of {self._announced} bytes")
+
+
+def _kind_of(error: Exception) -> str:
+    return error.kind if isinstance(error, FetchError) else kind_of(error)
 
 
 def _too_large(limit: int) -> FetchError:

@@ -15,7 +15,7 @@ import httpx
 
 from scraper.core.messages import request_of
 
-__all__ = ["Template", "content_type_of", "headers_of"]
+__all__ = ["Template", "content_type_of", "header_of", "headers_of"]
 
 #: A path, and perhaps a query, that httpx leaves as it is; but for a dot at the start of a segment.
 _PLAIN = re.compile(
@@ -62,6 +62,14 @@ def content_type_of(headers: httpx.Headers) -> str:
     if len(found) == 1 and found[0].isascii():
         return found[0].decode("ascii")
     return str(headers.get("content-type", "")) if found else ""
+
+
+def header_of(headers: httpx.Headers, wanted: bytes) -> str:
+    """The first header of a name in lower case, "" for none, in a fraction of the time of `headers.get`."""
+    for _, name, value in headers._list:
+        if name == wanted:
+            return value.decode("latin-1")
+    return ""
 
 
 def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> httpx.Headers:

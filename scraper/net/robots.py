@@ -1,13 +1,13 @@
 """robots.txt (RFC 9309): rules per origin, fetched once however many ask, kept for a day.
 
 Rules on statuses (section 2.3.1): 2xx are read, 500 KiB of them; 4xx mean there are no rules; 5xx and no answer
-mean everything is disallowed for now. 429 counts as 5xx: a site that is busy did not say it has no rules.
+mean everything is disallowed for now. 429 counts as 5xx: a site that is busy did not say it has no rules. So does a
+3xx that leads nowhere, and a body that cannot be read as what it claims to be.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from protego import Protego
 
 from scraper.core.models import OriginFacts
 from scraper.errors import FetchError
+from scraper.net.robots_groups import Group, group_for, product_token
 
 __all__ = ["MAX_ROBOTS", "Robots", "RobotsFile", "Rules"]
 
@@ -40,8 +41,6 @@ NETWORK = frozenset(
         "machine",
     }
 )
-#: Seconds of a Crawl-delay that mean "for ever".
-ENDLESS = 1e9
 #: Characters of a robots.txt that are parsed within 10 ms; a larger one is parsed in a thread.
 LARGE = 32_768
 #: Origins whose parsed rules are in memory, and characters of their texts in all.
@@ -49,32 +48,52 @@ CACHE, CACHE_SIZE = 2_000, 16 * 2**20
 
 
 @dataclass(slots=True)
+class _Parsed:
+    """The group of one product token, and what matches its rules."""
+
+    token: str
+    group: Group
+    matcher: Protego
+
+
+@dataclass(slots=True)
 class Rules:
-    """What an origin's robots.txt says. `facts.robots` None means no rules: everything is allowed."""
+    """What an origin's robots.txt says. `facts.robots` None means no rules: everything is allowed.
+
+    An `agent` is the User-Agent that is sent; its product token chooses the group.
+    """
 
     facts: OriginFacts
-    _parsed: Protego | None = None
+    _parsed: _Parsed | None = None
 
     @property
     def is_parsed(self) -> bool:
         return self._parsed is not None
 
-    def parsed(self) -> Protego | None:
-        """The rules, parsed when they are first asked for: 500 KiB take 120 ms."""
-        if self._parsed is None and self.facts.robots is not None:
-            self._parsed = Protego.parse(_DELAY.sub(_finite, self.facts.robots))
+    def parse(self, agent: str) -> _Parsed | None:
+        """The rules for an agent, parsed when they are first asked for: 500 KiB take 120 ms."""
+        if self.facts.robots is None:
+            return None
+        token = product_token(agent)
+        if self._parsed is None or self._parsed.token != token:
+            group = group_for(self.facts.robots, token)
+            self._parsed = _Parsed(token, group, Protego.parse(group.rules))
         return self._parsed
 
     def allows(self, url: str, agent: str) -> bool:
         """Whether `agent` may fetch `url`."""
-        rules = self.parsed()
-        return rules is None or bool(rules.can_fetch(url, agent))
+        parsed = self.parse(agent)
+        return parsed is None or bool(parsed.matcher.can_fetch(url, "*"))
 
     def crawl_delay(self, agent: str) -> float | None:
-        """Seconds between requests the site asks for; None for none, or for what is no duration."""
-        rules = self.parsed()
-        delay = rules.crawl_delay(agent) if rules is not None else None
-        return float(delay) if delay is not None and delay > 0 else None
+        """Seconds between requests the site asks for by Crawl-delay or Request-rate; None for none."""
+        parsed = self.parse(agent)
+        return parsed.group.delay or None if parsed is not None else None
+
+    def visit_time(self, agent: str) -> str:
+        """The hours in which the site wants to be visited, as its Visit-time writes them; "" for none."""
+        parsed = self.parse(agent)
+        return parsed.group.hours if parsed is not None else ""
 
 
 class RobotsFile(NamedTuple):
@@ -85,16 +104,6 @@ class RobotsFile(NamedTuple):
 
 
 Fetch = Callable[[str], Awaitable[RobotsFile]]
-
-_DELAY = re.compile(r"^([ \t]*crawl-delay[ \t]*:[ \t]*)([0-9.e+]{1,40})", re.IGNORECASE | re.MULTILINE)
-
-
-def _finite(line: re.Match[str]) -> str:
-    """A Crawl-delay beyond every float is a very long one; protego would ignore it."""
-    try:
-        return f"{line[1]}{ENDLESS:.0f}" if float(line[2]) > ENDLESS else line[0]
-    except ValueError:
-        return line[0]
 
 
 class Robots:
@@ -127,10 +136,10 @@ class Robots:
         if facts.origin not in self._rules and self._now() < facts.expires <= self._now() + KEEP:
             self._store(facts)
 
-    async def prepare(self, rules: Rules) -> None:
+    async def prepare(self, rules: Rules, agent: str) -> None:
         """Parse rules that take long beside the loop, before they are asked; others are parsed when asked."""
         if self._threads and not rules.is_parsed and len(rules.facts.robots or "") > LARGE:
-            await asyncio.to_thread(rules.parsed)
+            await asyncio.to_thread(rules.parse, agent)
 
     async def rules(self, origin: str, fetch: Fetch) -> Rules:
         """The rules of an origin, by `fetch(url)` when they are not known.
@@ -162,7 +171,7 @@ class Robots:
             if error.kind in NETWORK:
                 raise  # the page itself would fail the same way: no request reaches this origin
             raise self._unreachable(origin, str(error)) from error
-        if status == 429 or status >= 500:
+        if status == 429 or not (200 <= status < 300 or 400 <= status < 500):
             raise self._unreachable(origin, f"HTTP {status}")
         robots = text if 200 <= status < 300 else None
         return OriginFacts(origin, robots, self._now() + KEEP, status, self._now())

@@ -5,5 +5,6 @@ from __future__ import annotations
 from scraper.page.isolated_rows import FailedRow
 from scraper.page.node import Node
 from scraper.page.page import Fetcher, Page, document_of
+from scraper.page.srcset import Candidate, srcset
 
-__all__ = ["FailedRow", "Fetcher", "Node", "Page", "document_of"]
+__all__ = ["Candidate", "FailedRow", "Fetcher", "Node", "Page", "document_of", "srcset"]

@@ -128,6 +128,10 @@ class Document:
                 return
             inner, frame = frame, frame.f_back
 
+    def belong_to(self, outer: Document) -> None:
+        """This is a part of `outer`: what links are relative to, and what was asked and left out, is the same."""
+        self._base, self.counts, self.hits = outer.base(), outer.counts, outer.hits
+
     def source(self) -> str:
         """The body as text."""
         if self._source is None:
@@ -274,4 +278,5 @@ def is_markup(content_type: str) -> bool:
     kind = content_type.partition(";")[0].strip().lower()
     if "json" in kind or "javascript" in kind:
         return False
-    return not kind or kind.startswith("text/") or "html" in kind or "xml" in kind
+    # Not "xml" anywhere: application/vnd.openxmlformats-… is a zip file.
+    return not kind or kind.startswith("text/") or "html" in kind or kind.endswith(("/xml", "+xml", "-xml"))

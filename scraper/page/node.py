@@ -18,6 +18,7 @@ from scraper.page.css import Selector, bad_selector, compile_selector
 from scraper.page.document import Document, attribute_of
 from scraper.page.isolated_rows import SNIPPET, FailedRow, refuse_async, results_of
 from scraper.page.numbers import DecimalPoint, read_decimal, read_number
+from scraper.page.srcset import urls_in
 
 __all__ = ["Node", "Selecting"]
 
@@ -148,7 +149,7 @@ class Selecting:
     def links(self, sel: str = _ANY_LINK) -> list[str]:
         """The absolute http(s) URLs of every match, in order, each once, `<base href>` honoured.
 
-        What browsers could not follow, and other schemes, are left out. `::attr(src)` reads that instead.
+        What browsers could not follow, and other schemes, are left out. `::attr(src)` and `::attr(srcset)` read those.
         """
         return list(dict.fromkeys(self._document.absolute(self._hrefs(sel), {})))
 
@@ -212,9 +213,8 @@ class Selecting:
     ) -> Iterator[Any]:
         """Call `row(node)` for every match: `yield from page.each("tr", self.row)`.
 
-        Yields what it returns or yields, a row's results only when they are complete. A row that raises gives
-        one `FailedRow` instead, and the others go on; a Verdict, and a selector that is no CSS, are about the
-        page and pass through.
+        Yields what it returns or yields, a row's results only when they are complete. A row that raises gives one
+        `FailedRow` instead, and the others go on; a Verdict and a selector that is no CSS pass through.
         """
         refuse_async(row)
         for index, node in enumerate(self.css(sel)):
@@ -315,7 +315,7 @@ class Selecting:
         if selector.text:
             raise BadSelector(f'"{sel}" asks for text, not for links: leave out ::text', sel)
         name = selector.attribute or "href"
-        return [_href(raw, name) for raw in self._select(selector, first)]
+        return urls_in(name, [_href(raw, name) for raw in self._select(selector, first)])
 
     def _requests(self, hrefs: Iterable[str | None], options: Options) -> Requests:
         document, of = self._document, Request.of

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Protocol, overload
 
 import httpx
 
 from scraper.core.messages import request_of
-from scraper.core.models import Download, Options, Request, Requests
-from scraper.errors import BadValue, FetchError, PageError
+from scraper.core.models import Download, Options, Redirection, Request, Requests
+from scraper.errors import BadValue, FetchError, NoMatch, PageError
 from scraper.page.callback_options import options_for
 from scraper.page.document import HTTP, Document
 from scraper.page.node import Selecting
@@ -20,6 +21,8 @@ from scraper.page.readers.markdown import markdown_of
 __all__ = ["Fetcher", "Page", "document_of"]
 
 P = ParamSpec("P")
+#: The start of a template as it is serialized.
+_TEMPLATE = re.compile(r'<template(?:\s[^\s=>]+(?:="[^"]*")?)*\s*>')
 _WIRE_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
@@ -47,11 +50,14 @@ def document_of(page: Page) -> Document:
 class Page(Selecting):
     """A page: its URL after redirects, status, headers, body, and everything `Selecting` asks of its HTML.
 
+    `redirects` are the answers that led here, in order; the first of them is that of `requested_url`. `complete` is False
+    for a body that ended too soon and was taken all the same (`accept_incomplete`).
+
     Nothing is decoded or parsed until it is asked for; a page that is no markup, or empty, matches no
     selector.
     """
 
-    __slots__ = ("_fetcher", "_response", "body", "headers", "status", "url")
+    __slots__ = ("_fetcher", "_response", "body", "complete", "headers", "redirects", "status", "url")
 
     def __init__(
         self,
@@ -65,6 +71,8 @@ class Page(Selecting):
         fetcher: Fetcher | None = None,
         decimal_point: DecimalPoint = ".",
         query_encoding: Callable[[], str] = _utf_8,
+        redirects: tuple[Redirection, ...] = (),
+        complete: bool = True,
     ) -> None:
         """`url` is absolute, `body` has no content encoding left, `source` decodes it to text, once.
 
@@ -75,10 +83,17 @@ class Page(Selecting):
         self.status = status
         self.headers = headers
         self.body = body
+        self.redirects = redirects
+        self.complete = complete
         self._fetcher = fetcher
         self._response: httpx.Response | None = None
         self._own = None
         self._document = Document(url, headers, source, options, decimal_point, query_encoding)
+
+    @property
+    def requested_url(self) -> str:
+        """The URL that was asked for first; `url` where no redirect led here."""
+        return self.redirects[0].url if self.redirects else self.url
 
     @property
     def source(self) -> str:
@@ -96,6 +111,24 @@ class Page(Selecting):
             return found[0] if found else None
 
         return markdown_of(root, absolute)
+
+    def template(self, sel: str = "template") -> Page:
+        """The content of the first `<template>` that matches, which no selector reaches, as a page of its own.
+
+        What is asked of it counts for this page, and its links are relative to this page. Raises NoMatch.
+        """
+        tag = _TEMPLATE.match(html := self.one(sel).html)
+        if tag is None:
+            raise NoMatch(f'"{sel}" is not a <template> on {self.url}')
+        content = html[tag.end() :].removesuffix("</template>")
+        outer = self._document
+        inside = Page(
+            url=self.url, status=self.status, headers=self.headers, body=content.encode(), source=lambda: content,
+            options=outer.options, fetcher=self._fetcher, decimal_point=outer.decimal_point,
+            redirects=self.redirects, complete=self.complete,
+        )  # fmt: skip
+        inside._document.belong_to(outer)
+        return inside
 
     def json(self) -> Any:
         """The body read as JSON (RFC 8259). Raises BadValue naming the page, also for more than 300 levels."""

@@ -103,6 +103,9 @@ class Settings:
     max_file: int = _setting(2**30, read_size, "largest file that page.download stores")
     stall_timeout: float = _setting(30.0, read_seconds, "time a download may go without a byte")
     max_hops: int = _setting(20, read_count, "redirects followed for one request")
+    meta_refresh: float | None = _setting(
+        5.0, read_optional(read_seconds), "longest delay of a meta refresh that is followed as a redirect"
+    )
     max_url: int = _setting(2083, read_positive, "longest URL in characters")
     max_yield: int = _setting(
         250_000, read_positive, "items, and requests, that a callback may yield for one page"
@@ -138,6 +141,9 @@ class Settings:
         frozenset(), read_names, "host:port whose certificate is not verified"
     )
     accept: tuple[int, ...] = _setting((), read_statuses, "statuses beyond 2xx the callbacks get")
+    accept_incomplete: bool = _setting(
+        False, read_flag, "give callbacks bodies that end too soon as pages that are not complete"
+    )
     accept_types: tuple[str, ...] = _setting(
         ("html", "xml", "json", "text/"), read_words, "content types fetched; others are cut at the headers"
     )

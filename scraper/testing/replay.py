@@ -11,7 +11,7 @@ from scraper.errors import FetchError
 __all__ = ["Replay"]
 
 #: Headers that say how the body was sent; it is kept as it was read.
-_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding", "location"})
+_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
 class Replay(httpx.AsyncBaseTransport):

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scraper.core.models import Done, KeptPage, Options, Request
+from scraper.core.models import Done, KeptPage, Options, Redirection, Request
 from scraper.errors import StoreError, UsageError
 from scraper.project.config_file import read_configuration
 from scraper.project.folder import project_folder
@@ -34,7 +34,10 @@ _SETTINGS: Mapping[str, Any] = {"robots": False, "rate": None, "delay": 0}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A page and what the spider made of it. `spider` is a target, a file relative to the project."""
+    """A page and what the spider made of it. `spider` is a target, a file relative to the project.
+
+    `url` is that of the page, `redirects` are the answers that led there.
+    """
 
     spider: str
     arguments: Mapping[str, Any]
@@ -44,6 +47,7 @@ class Case:
     status: int
     headers: Sequence[tuple[str, str]]
     result: Mapping[str, Any]
+    redirects: Sequence[tuple[str, int]] = ()
 
 
 def save_case(target: str, project: Path, trial: Trial, page: KeptPage, arguments: Mapping[str, Any]) -> Path:
@@ -58,8 +62,8 @@ def save_case(target: str, project: Path, trial: Trial, page: KeptPage, argument
         target = os.path.relpath(Path(path).resolve(), project) + colon + cls
     options = trial.request.options
     case = Case(
-        target, arguments, trial.request.url, options.callback, options.args, page.status,
-        [(n, v) for n, v in page.headers], {},
+        target, arguments, page.url, options.callback, options.args, page.status,
+        [(n, v) for n, v in page.headers], {}, trial.page.redirects if trial.page is not None else (),
     )  # fmt: skip
     name = _OTHER.sub("-", trial.request.url.partition("://")[2]).strip("-")[:80]
     file = project / "tests" / "cases" / _NO_WORD.sub("-", Path(path).stem) / f"{name}{SUFFIX}"
@@ -94,7 +98,8 @@ def replay_case(file: Path) -> Mapping[str, Any]:
     layers = read_configuration(project, os.environ).layers(
         define(spider).name, lambda: survey(project).spiders
     )
-    request = Request.of(case.url, Options(callback=case.callback, args=case.data))
+    way = tuple(Redirection(url, status) for url, status in case.redirects)
+    request = Request.of(case.url, Options(callback=case.callback, args=case.data, redirects=way))
     kept = KeptPage(case.url, case.status, case.headers, _body_of(file).read_bytes())
     setup = Setup(case.arguments, _SETTINGS, layers)
     trial = asyncio.run(try_page(spider, request, setup, Recorded(kept, offline=True)))

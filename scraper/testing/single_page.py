@@ -161,10 +161,12 @@ async def try_page(
 ) -> Trial:
     """Run one request of a spider, by default the first of its start, and store nothing. Raises UsageError."""
     seen = _Seen()
+    # A page that was kept is the one its callback got, wherever it sends its reader.
+    kept = {} if recorded.page is None else {"meta_refresh": None}
     with tempfile.TemporaryDirectory(prefix="scraper-") as own:
         crawl = _OnePage(
             spider, request, seen, db=Path(setup.folder or own, "trial.db"), arguments=setup.arguments,
-            start=[request.url] if request is not None else (), settings={**_SETTINGS, **setup.settings},
+            start=[request.url] if request is not None else (), settings={**_SETTINGS, **setup.settings, **kept},
             layers=setup.layers, transport=None, inline=recorded.offline,
         )  # fmt: skip
         if recorded.page is None and not recorded.offline:
@@ -205,7 +207,7 @@ class Fetched:
 class _Getter(Spider[Any]):
     """Takes whatever a URL gives."""
 
-    accept_types = ("/",)
+    accept_types = ("*/*",)
     start_urls: Sequence[str] = ()
 
     def parse(self, page: Page) -> None:
@@ -234,7 +236,8 @@ def _unbound(page: Page) -> Page:
     document = document_of(page)
     return Page(
         url=page.url, status=page.status, headers=page.headers, body=page.body,
-        source=document.source, options=document.options, query_encoding=document.query_encoding,
+        source=document.source, options=replace(document.options, redirects=page.redirects),
+        query_encoding=document.query_encoding, redirects=page.redirects, complete=page.complete,
     )  # fmt: skip
 
 
@@ -244,5 +247,5 @@ def page_of(kept: KeptPage, options: Options) -> Page:
     text = BodyText(kept.body, headers.get("content-type"), options.encoding)
     return Page(
         url=kept.url, status=kept.status, headers=headers, body=kept.body,
-        source=text.text, options=options, query_encoding=text.query_encoding,
+        source=text.text, options=options, query_encoding=text.query_encoding, redirects=options.redirects,
     )  # fmt: skip

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.support.raw_server import Client, answering, ok, serve
 
 Handler = Callable[[httpx.Request], httpx.Response]
 URL = "http://books.example/page"
+LIMITS = ("deadline", "max_body", "max_decoded", "partial", "truncate")
 
 
 class Permits:
@@ -57,7 +59,7 @@ async def fetch(
     transport: httpx.AsyncBaseTransport, url: str = URL, method: str = "GET", **options: Any
 ) -> Reply:
     options.setdefault("permit", Permits())
-    limits = Limits(**{k: options.pop(k) for k in ("deadline", "max_body", "max_decoded") if k in options})
+    limits = Limits(**{k: options.pop(k) for k in LIMITS if k in options})
     return await Downloader({"": transport}).fetch(httpx.Request(method, url), limits=limits, **options)
 
 
@@ -310,6 +312,63 @@ async def test_codings_in_two_headers_are_one_list() -> None:
     fields = [("Content-Encoding", "gzip"), ("Content-Encoding", "gzip")]
     response = httpx.Response(200, headers=fields, stream=Stream(packed))
     assert (await fetch(httpx.MockTransport(lambda request: response))).body == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("transfer", "content", "packed"),
+    [
+        ("gzip, chunked", "", gzip.compress(b"hello")),
+        ("gzip", "", gzip.compress(b"hello")),
+        ("GZIP;q=1, Chunked", "", gzip.compress(b"hello")),
+        ("deflate, chunked", "", zlib.compress(b"hello")),
+        ("gzip, chunked", "deflate", gzip.compress(zlib.compress(b"hello"))),
+        ("identity", "", b"hello"),
+        ("chunked", "gzip", gzip.compress(b"hello")),
+    ],
+)
+async def test_transfer_codings_are_undone_before_content_codings(
+    transfer: str, content: str, packed: bytes
+) -> None:
+    """W12: what a transport leaves of the transfer codings is decoded first, then the content codings."""
+    headers = {"Transfer-Encoding": transfer} | ({"Content-Encoding": content} if content else {})
+    response = httpx.Response(200, headers=headers, stream=Stream(packed))
+    assert (await fetch(httpx.MockTransport(lambda request: response))).body == b"hello"
+
+
+async def test_an_unknown_transfer_coding_is_a_decode_error() -> None:
+    """W12: there is no body without its transfer coding, so nothing of it is handed on as if it were one."""
+    error = await failure(mock(Stream(b"raw"), Transfer_Encoding="compress, chunked"))
+    assert (error.kind, str(error)) == (
+        "decode",
+        "the body was sent in an unknown transfer coding (compress)",
+    )
+
+
+async def test_the_wire_leaves_a_gzip_transfer_coding_to_be_undone() -> None:
+    """W12: gzip below chunked, over a socket, is a page like any other."""
+    packed = gzip.compress(b"hello")
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(packed), packed)
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n" + chunks
+    async with serve(answering(answer)) as server, wire() as transport:
+        assert (await fetch(transport, server.url())).body == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("stream", "headers", "body"),
+    [
+        (Stream(b"hello"), {"Content_Length": "9"}, b"hello"),
+        (Stream(b"hello", httpx.ReadError("reset")), {}, b"hello"),
+        (Stream(gzip.compress(b"hello" * 99)[:-12]), {"Content_Encoding": "gzip"}, b"hello"),
+    ],
+)
+async def test_a_short_body_may_be_taken_on_purpose(
+    stream: Stream, headers: dict[str, str], body: bytes
+) -> None:
+    """With `partial` a body that ends too soon is what there is of it, and not complete."""
+    reply = await fetch(mock(stream, **headers), partial=True)
+    assert reply.body.startswith(body)
+    assert not reply.complete
+    assert stream.closed
 
 
 async def test_transport_that_decodes_is_believed() -> None:

@@ -284,3 +284,9 @@ def test_a_callback_that_blocks_the_loop_is_named_once(flavour: str) -> None:
         observers=[lambda event: said.append(event.message) if isinstance(event, Warned) else None],
     )  # fmt: skip
     assert said == [f"callback {blocking.__name__} blocked the loop for 5.0 s: use asyncio.to_thread"]
+
+
+@pytest.mark.parametrize("size", [1, 30_000, 60_000, 120_000, 600_000])
+def test_a_body_without_a_tag_is_weighed_too(size: int) -> None:
+    """Text of any length under an HTML type, such as a large CSV file, is parsed like any page."""
+    assert is_harmless(b"1,2\n" * (size // 4)) or risk_of(b"1,2\n" * (size // 4)) in Risk

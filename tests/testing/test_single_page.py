@@ -30,6 +30,8 @@ PAGES = {
     "/": "<title>Shop</title><a class=p href=/p/1>One</a><a class=p href=/p/2>Two</a><a href=https://b.test/>x</a>",
     "/p/1": "<h1>One</h1><b>£1.50</b>",
     "/p/2": "<h1>Two</h1><b>£2.50</b>",
+    "/go": "<meta http-equiv=refresh content='0; url=/d/x'>",
+    "/d/x": "<a href=y>y</a>",
 }
 
 SPIDER = """
@@ -193,6 +195,22 @@ def test_a_saved_page_is_replayed_by_pytest(desk: Desk, pytester: pytest.Pyteste
     failed.stdout.fnmatch_lines(["-*One*", "+*ONE*", "accept it with: pytest --accept-cases"])
     pytester.runpytest_inprocess(*arguments, "--accept-cases").assert_outcomes(passed=1)
     pytester.runpytest_inprocess(*arguments).assert_outcomes(passed=1)
+
+
+def test_a_saved_page_knows_its_way(desk: Desk) -> None:
+    """W17: a page behind redirects is saved under its own URL, and replayed with the way that led there."""
+    told = 'yield {"page": page.url, "asked": page.requested_url, "first": page.links("a")[0], "n": len(page.redirects)}'
+    desk.write(WHOLE.replace('yield page.follow_all("a", self.product, shelf="top")', told))
+    assert desk.types("try", "shop", f"{desk.url}/go", "--save").code == 0
+    (file,) = desk.folder.rglob("*.case.json")
+    case = json.loads(file.read_text())
+    assert (case["url"], case["redirects"]) == (f"{desk.url}/d/x", [[f"{desk.url}/go", 200]])
+    (item,) = case["result"]["items"]
+    row = {"page": f"{desk.url}/d/x", "asked": f"{desk.url}/go", "first": f"{desk.url}/d/y", "n": 1}
+    assert item == {"shop": row}
+    del case["redirects"]  # as versions without them have saved it
+    file.write_text(json.dumps(case))
+    assert "asked" in difference(file)
 
 
 def test_sec_58_a_saved_page_holds_no_secret_argument(desk: Desk) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlencode
 
 from scraper.core.charsets import encoding_named
@@ -18,6 +18,7 @@ __all__ = [
     "Known",
     "Options",
     "QueuedRequest",
+    "Redirection",
     "Request",
     "Requests",
     "State",
@@ -25,11 +26,22 @@ __all__ = [
 ]
 
 
+class Redirection(NamedTuple):
+    """One step on the way to a page: `url` was asked for, and the answer, of this `status`, led elsewhere.
+
+    A status of 2xx is that of a page which sent its reader on (a meta refresh, or the Refresh header).
+    """
+
+    url: str
+    status: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Everything of a request but its URL; shared by all requests of one `follow_all`.
 
-    `args` is the JSON text of the callback's data, already encoded; `accept` holds extra statuses.
+    `args` is the JSON text of the callback's data, already encoded; `accept` holds extra statuses; `redirects` is the
+    way that has led to the URL, for a request that a redirect made.
     """
 
     callback: str = "parse"
@@ -46,6 +58,9 @@ class Options:
     via: str | None = None
     dont_filter: bool = False
     encoding: str | None = None
+    repeatable: bool = False
+    accept_incomplete: bool = False
+    redirects: tuple[Redirection, ...] = ()
 
 
 class Request:
@@ -56,7 +71,9 @@ class Request:
     `json`, `form`, `content` makes the body and, with `method` left alone, a POST. Higher `priority` is
     fetched earlier. `accept` lists statuses beyond 2xx the callback wants. `unique` replaces the URL as
     identity, `vary` names headers that belong to it, `dont_filter` fetches even a known URL again.
-    `encoding` is the charset the page is read in, whatever it says itself; a byte order mark counts more.
+    `encoding` is the charset the page is read in, whatever it says itself; a byte order mark counts more. `repeatable`
+    says that a second time changes nothing on the server, so that a POST is retried as a GET is. `accept_incomplete`
+    takes a body that ends too soon for a page whose `complete` is False.
 
     Raises ValueError for an `encoding` that is not a charset of the web. Raises TypeError for a callback that
     cannot be found again by name (a lambda, a closure) or data that cannot be stored; the message names callback
@@ -88,6 +105,8 @@ class Request:
         via: str | None = None,
         dont_filter: bool = False,
         encoding: str | None = None,
+        repeatable: bool = False,
+        accept_incomplete: bool = False,
     ) -> None:
         name = callback_name(callback) if callback is not None else "parse"
         body, content_type = _body(json, form, content)
@@ -110,6 +129,8 @@ class Request:
             via=via,
             dont_filter=dont_filter,
             encoding=_encoding(encoding),
+            repeatable=repeatable,
+            accept_incomplete=accept_incomplete,
         )
 
     @classmethod
@@ -137,9 +158,12 @@ class Requests(list[Request]):
         via: str | None = None,
         dont_filter: bool | None = None,
         encoding: str | None = None,
+        repeatable: bool | None = None,
+        accept_incomplete: bool | None = None,
     ) -> Requests:
         """The same requests with these options changed; what is not named stays."""
         changes: dict[str, Any] = {"priority": priority, "via": via, "dont_filter": dont_filter}
+        changes |= {"repeatable": repeatable, "accept_incomplete": accept_incomplete}
         changes["headers"] = tuple(headers.items()) if headers is not None else None
         changes["accept"] = tuple(accept) if accept is not None else None
         changes["errback"] = callback_name(errback) if errback is not None else None

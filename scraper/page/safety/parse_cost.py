@@ -89,7 +89,7 @@ def is_harmless(body: bytes) -> bool:
         return False
     return (
         not _may_have_long_tag(body)
-        and _left_open(body, MEDIUM_REPEATED // opening) * opening <= MEDIUM_REPEATED
+        and _left_open(body, MEDIUM_REPEATED // max(1, opening)) * opening <= MEDIUM_REPEATED
         and not _has_quoted_ends(body.translate(None, _STRUCTURE), _QUOTED_END_OF_STRUCTURE)
     )
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
-from scraper.core.models import LONGEST_HOLD, Options, QueuedRequest
+from scraper.core.models import LONGEST_HOLD, Options, QueuedRequest, Redirection
 
 __all__ = ["Found", "Queue", "decode_options", "encode_options"]
 
@@ -43,6 +43,8 @@ def _decode(callback: str, priority: int, text: str | None) -> Options:
     for name in ("accept", "vary"):
         if name in changed:
             changed[name] = tuple(changed[name])
+    if "redirects" in changed:
+        changed["redirects"] = tuple(Redirection(url, status) for url, status in changed["redirects"])
     return Options(callback=callback, priority=priority, **changed)
 
 
