@@ -126,11 +126,13 @@ def crawl_and_report(crawl: CrawlJob, look: Look, region: Region | None, workers
             summary = None
         finally:
             reporter.close()
-        _tell_end(crawl, reporter, summary, look.output)
-        if profile is not None:
-            _tell_profile(crawl, reporter, events, profile)
-        if events is not None:
-            events.left() if summary is None else events.ended(summary)
+        try:
+            _tell_end(crawl, reporter, summary, look.output)
+        finally:  # also where the file of `-o` has no place
+            if profile is not None:
+                _tell_profile(crawl, reporter, events, profile)
+            if events is not None:
+                events.left() if summary is None else events.ended(summary)
     return 130 if summary is None else summary.exit_code
 
 

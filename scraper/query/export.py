@@ -6,6 +6,7 @@ before.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import tempfile
@@ -15,13 +16,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from scraper.errors import QueryError, UsageError
+from scraper.errors import QueryError, StoreError, UsageError
 from scraper.query.columns import json_columns
 from scraper.query.database import Parameters, answering, ask
 from scraper.query.output import write_answer
 from scraper.settings import did_you_mean
 
 __all__ = ["SUFFIXES", "Export", "check_output", "export"]
+
+
+#: Errors of a disk that takes no more.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +109,16 @@ def check_output(out: str | Path, *, force: bool = False) -> None:
 def export(conn: sqlite3.Connection, what: Export, out: str | Path, *, force: bool = False) -> int:
     """Write an answer to a file and return the number of rows. All of it is from one moment of the database.
 
-    Raises QueryError for the question, UsageError for the file; then nothing is left behind.
+    Raises QueryError for the question, UsageError for the file, StoreError for its disk; then nothing is left behind.
     """
     check_output(out, force=force)
     path = Path(out)
-    with _snapshot(conn), _renamed(path) as unfinished, answering(conn, what.question):
-        try:
+    try:
+        with _snapshot(conn), _renamed(path) as unfinished, answering(conn, what.question):
             return SUFFIXES[path.suffix.lower()](conn, what, unfinished)
-        except OSError as error:
-            raise QueryError(f"{path} cannot be written: {error.strerror or error}") from error
+    except OSError as error:
+        said = f"{path} cannot be written: {error.strerror or error}"
+        raise (StoreError(said) if error.errno in FULL else QueryError(said)) from error
 
 
 @contextmanager
@@ -128,10 +134,7 @@ def _snapshot(conn: sqlite3.Connection) -> Iterator[None]:
 @contextmanager
 def _renamed(path: Path) -> Iterator[str]:
     """A file beside `path` that takes its place when it is whole, and is removed otherwise."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    except OSError as error:
-        raise QueryError(f"{path} cannot be written: {error.strerror}") from error
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     try:
         yield name
