@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -25,10 +27,13 @@ def replay() -> str:
             yield {"url": page.url}
 
     transport = httpx.MockTransport(lambda request: httpx.Response(200, html="<p>snow"))
-    first = asyncio.run(Crawl(Snow, start=["https://☃.test/"], transport=transport).run())
+    with tempfile.TemporaryDirectory() as folder:
+        crawl = Crawl(Snow, db=Path(folder, "1.db"), start=["https://☃.test/"], transport=transport)
+        first = asyncio.run(crawl.run())
+        try:
+            crawl = Crawl(Snow, db=Path(folder, "2.db"), start=["http://"], transport=transport)
+            second = asyncio.run(crawl.run()).start_problem
+        except ScraperError as error:
+            second = str(error)
     seen = f"{first.pages} page" if first.pages else first.start_problem or first.problems[0].kind
-    try:
-        second = asyncio.run(Crawl(Snow, start=["http://"], transport=transport).run()).start_problem
-    except ScraperError as error:
-        second = str(error)
     return f"xn--n3h.test: {seen}; http://: {second.removeprefix('start: ')}"
