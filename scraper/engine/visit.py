@@ -22,7 +22,7 @@ from scraper.engine.judging import Judge
 from scraper.engine.redirect_targets import Chain, Redirects, Stored
 from scraper.engine.redirects import Arrival, Asked, Hop, follow, is_redirect
 from scraper.engine.refreshes import refresh_target
-from scraper.engine.refusals import NAMED, refusal
+from scraper.engine.refusals import may_be_named, refusal
 from scraper.engine.revisit import NOT_MODIFIED, Revisit
 from scraper.engine.sending import Ask, Later, LeaseLost, Sender
 from scraper.engine.subfetch import SubFetcher, page_of
@@ -230,8 +230,8 @@ class Visit:
         page = page_of(arrival, request.options, fetcher, settings.decimal_point)
         if not (200 <= status < 300 or self._accepts_status(status)):
             asked = self._sender.asked_to_wait(reply)
-            is_named = status in NAMED and not request.depth and settings.user_agent is None
-            said = refusal(status, page) if is_named else f"HTTP {status}"
+            is_start = not request.depth
+            said = refusal(status, page) if is_start and may_be_named(status, settings) else f"HTTP {status}"
             raise FetchError("http", said, status=status, page=page, retry_at=asked)
         if not self._type_accepted:
             kind = content_type_of(reply.headers)
