@@ -195,7 +195,7 @@ class Visit:
 
     def _is_wanted(self, status: int, headers: httpx.Headers) -> bool:
         """Whether to read a body: not that of a redirect, nor one of a type that is not accepted."""
-        if is_redirect(status, headers) and not self._accepts_status(status):
+        if 300 <= status < 400 and is_redirect(status, headers) and not self._accepts_status(status):
             return False
         self._type_accepted = self._accepts_type(headers)
         return self._type_accepted or not 200 <= status < 300
