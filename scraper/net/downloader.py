@@ -214,10 +214,7 @@ async def _receive(
 
 
 class _Framing(NamedTuple):
-    """What the headers say about the body: octets announced (-1 for unknown), and the codings it is in, in order.
-
-    `of` raises FetchError `decode` for a transfer coding that is not known.
-    """
+    """Octets announced (-1 for unknown), and the codings the body is in, in order. `of` raises FetchError `decode`."""
 
     announced: int
     coding: str
