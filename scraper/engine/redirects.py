@@ -100,7 +100,10 @@ async def follow(hop: Hop, route: Route[Left], settings: Settings) -> Arrival | 
     """
     for left in range(route.most, -1, -1):
         reply = await route.ask(hop)
-        target = _leads_to(hop, reply, route)
+        if not is_redirect(reply.status, reply.headers):
+            target = route.refresh(hop, reply)
+        else:
+            target = None if route.arrives(hop, reply) else _target(hop.url, reply)
         if target is None:
             return Arrival(hop, reply)
         if not left:
@@ -117,13 +120,6 @@ async def follow(hop: Hop, route: Route[Left], settings: Settings) -> Arrival | 
         elif left_for is not None:
             return left_for
     raise FetchError("too-many-redirects", f"more than {settings.max_hops} redirects (max_hops)")
-
-
-def _leads_to(hop: Hop, reply: Reply, route: Route[Left]) -> str | None:
-    """Where an answer leads; None where it is the end."""
-    if not is_redirect(reply.status, reply.headers):
-        return route.refresh(hop, reply)
-    return None if route.arrives(hop, reply) else _target(hop.url, reply)
 
 
 def _next(hop: Hop, target: str, status: int, settings: Settings) -> Hop:

@@ -11,7 +11,7 @@ from scraper.engine.redirects import Hop
 from scraper.errors import FetchError
 from scraper.net.downloader import Reply
 from scraper.net.messages import content_type_of, header_of
-from scraper.page.meta_refresh import Refresh, find_refresh
+from scraper.page.meta_refresh import Refresh, find_refresh, may_have_refresh
 from scraper.settings import Settings
 from scraper.spider.scope import check_url
 
@@ -31,12 +31,13 @@ def refresh_target(
     longest = settings.meta_refresh
     if longest is None or not 200 <= reply.status < 300 or hop.options.method not in METHODS:
         return None
+    header = header_of(reply.headers, b"refresh")
+    if not header and not may_have_refresh(reply.body):
+        return None
     content_type = content_type_of(reply.headers)
     if not is_html(content_type):
         return None
-    refresh = find_refresh(
-        header_of(reply.headers, b"refresh"), reply.body, lambda: decode_text(reply.body, content_type)
-    )
+    refresh = find_refresh(header, lambda: decode_text(reply.body, content_type))
     if refresh is None or (target := _elsewhere(hop, refresh, settings.max_url)) is None:
         return None
     if refresh.delay <= longest:

@@ -7,8 +7,9 @@ import re
 from scraper.core.charsets import decode_text
 from scraper.net.messages import content_type_of
 from scraper.page import Page
+from scraper.settings import Settings
 
-__all__ = ["NAMED", "refusal"]
+__all__ = ["may_be_named", "refusal"]
 
 #: Statuses with which sites refuse a client by its User-Agent.
 NAMED = frozenset({403, 406, 429})
@@ -18,6 +19,15 @@ _NO_TEXT = re.compile(
     r"<!--.*?(?:-->|$)|<(style|script)\b.*?(?:</\1[^>]*(?:>|$)|$)|<[^>]*(?:>|$)", re.DOTALL | re.IGNORECASE
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd]+")
+
+
+def may_be_named(status: int, settings: Settings) -> bool:
+    """Whether this may be about the User-Agent: the status is one of those, and the author has chosen no other name."""
+    return (
+        status in NAMED
+        and settings.user_agent is None
+        and not any(name.lower() == "user-agent" for name in settings.headers)
+    )
 
 
 def refusal(status: int, page: Page) -> str:

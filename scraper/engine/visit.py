@@ -25,7 +25,7 @@ from scraper.engine.judging import Judge
 from scraper.engine.redirect_targets import Chain, Redirects, Stored
 from scraper.engine.redirects import Arrival, Asked, Hop, follow, is_redirect
 from scraper.engine.refreshes import refresh_target
-from scraper.engine.refusals import NAMED, refusal
+from scraper.engine.refusals import may_be_named, refusal
 from scraper.engine.revisit import NOT_MODIFIED, Revisit
 from scraper.engine.sending import Ask, Later, LeaseLost, Sender
 from scraper.engine.subfetch import SubFetcher, page_of
@@ -215,7 +215,7 @@ class Visit:
 
     def _is_wanted(self, status: int, headers: httpx.Headers) -> bool:
         """Whether to read a body: not that of a redirect, nor one of a type that is not accepted."""
-        if is_redirect(status, headers) and not self._accepts_status(status):
+        if 300 <= status < 400 and is_redirect(status, headers) and not self._accepts_status(status):
             return False
         self._type_accepted = self._accepts_type(headers)
         return self._type_accepted or not 200 <= status < 300
@@ -250,8 +250,8 @@ class Visit:
         page = page_of(arrival, request.options, fetcher, settings, self._ending.note_fault)
         if not (200 <= status < 300 or self._accepts_status(status)):
             asked = asked_until(reply, sending.common.clock)
-            is_named = status in NAMED and not request.depth and settings.user_agent is None
-            said = refusal(status, page) if is_named else f"HTTP {status}"
+            is_start = not request.depth
+            said = refusal(status, page) if is_start and may_be_named(status, settings) else f"HTTP {status}"
             raise FetchError("http", said, status=status, page=page, retry_at=asked)
         if not self._type_accepted:
             kind = content_type_of(reply.headers)

@@ -214,10 +214,7 @@ async def _receive(
 
 
 class _Framing(NamedTuple):
-    """What the headers say about the body: octets announced (-1 for unknown), and the codings it is in, in order.
-
-    `of` raises FetchError `decode` for a transfer coding that is not known.
-    """
+    """Octets announced (-1 for unknown), and the codings the body is in, in order. `of` raises FetchError `decode`."""
 
     announced: int
     coding: str
@@ -264,7 +261,7 @@ async def _read(stream: httpx.AsyncByteStream, framing: _Framing, limits: Limits
     """The body, decoded. Raises FetchError when it is too large, too short or not what it claims."""
     if framing.announced > limits.max_body and not limits.truncate:
         raise _too_large(limits.max_body)
-    chunks = _Chunks(stream, framing.announced, partial=limits.partial)
+    chunks = (_PartialChunks if limits.partial else _Chunks)(stream, framing.announced)
     try:
         if limits.truncate:
             return await _beginning(chunks, framing.coding, limits)
@@ -343,16 +340,15 @@ async def _decoded(chunks: _Chunks, decoder: Decoder, limit: int) -> _Read:
 class _Chunks:
     """The chunks of a stream, counted and compared with what was announced.
 
-    A transport that notices the shortfall itself says "protocol error"; here it is `incomplete` for all. With `partial`
-    that is not an error: the chunks end, and `is_cut` says so.
+    A shortfall is `incomplete` for all transports; one that notices it itself says "protocol error".
     """
 
-    __slots__ = ("_announced", "_chunks", "count", "is_cut", "partial")
+    __slots__ = ("_announced", "_chunks", "count", "is_cut")
+    partial = False
 
-    def __init__(self, stream: httpx.AsyncByteStream, announced: int, *, partial: bool = False) -> None:
+    def __init__(self, stream: httpx.AsyncByteStream, announced: int) -> None:
         self._chunks = stream.__aiter__()
         self._announced = announced
-        self.partial = partial
         self.is_cut = False
         self.count = 0
 
@@ -360,17 +356,6 @@ class _Chunks:
         return self
 
     async def __anext__(self) -> bytes:
-        if not self.partial:
-            return await self._next()
-        try:
-            return await self._next()
-        except Exception as exc:
-            if isinstance(exc, StopAsyncIteration) or _kind_of(exc) not in CUT_SHORT:
-                raise
-            self.is_cut = True
-            raise StopAsyncIteration from exc
-
-    async def _next(self) -> bytes:
         try:
             chunk = await self._chunks.__anext__()
         except StopAsyncIteration:
@@ -392,8 +377,21 @@ class _Chunks:
             raise FetchError("incomplete", f"the body ends after {self.count} of {self._announced} bytes")
 
 
-def _kind_of(error: Exception) -> str:
-    return error.kind if isinstance(error, FetchError) else kind_of(error)
+class _PartialChunks(_Chunks):
+    """Chunks that end where the peer ended them, and it is no matter whether that was too soon."""
+
+    __slots__ = ()
+    partial = True
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await super().__anext__()
+        except Exception as exc:
+            kind = exc.kind if isinstance(exc, FetchError) else kind_of(exc)
+            if isinstance(exc, StopAsyncIteration) or kind not in CUT_SHORT:
+                raise
+            self.is_cut = True
+            raise StopAsyncIteration from exc
 
 
 def _too_large(limit: int) -> FetchError:

@@ -23,7 +23,10 @@ __all__ = ["Identity", "request_headers", "user_agent"]
 
 
 def user_agent(settings: Settings) -> str:
-    """Who is crawling, and how a site can write to them."""
+    """Who is crawling, and how a site can write to them: what is sent, and what robots.txt is obeyed under."""
+    for name, value in settings.headers.items():
+        if name.lower() == "user-agent":
+            return value
     if settings.user_agent is not None:
         return settings.user_agent
     return f"scraper/{VERSION}" + (f" (+{settings.contact})" if settings.contact else "")

@@ -28,7 +28,7 @@ _LINE = re.compile(
 #: A product token (section 2.2.1); what stands for it where a name begins with another character.
 _TOKEN, _NAME = re.compile(r"[A-Za-z_-]+"), re.compile(r"[^\s/;(]*")
 _COMPATIBLE = re.compile(r"mozilla/[^(]*\([^)]*?compatible;[^\S\n]*([a-z_-]+)", re.IGNORECASE)
-_SECONDS = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e\+?[0-9]+)?", re.IGNORECASE)
+_SECONDS = re.compile(r"(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:e\+?[0-9]++)?", re.IGNORECASE)
 _RATE = re.compile(r"([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*([smhd]?)", re.IGNORECASE)
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 #: Characters at which Python ends a line and RFC 9309 does not.

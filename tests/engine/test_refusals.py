@@ -48,6 +48,7 @@ def test_nothing_is_proposed_where_it_cannot_help() -> None:
     """Another status, a User-Agent of one's own, and pages behind links are told as ever."""
     assert why(404, "No scrapers.") == "HTTP 404"
     assert why(403, "No scrapers.", user_agent="Foobot/1") == "HTTP 403"
+    assert why(403, "No scrapers.", headers={"user-agent": "Foobot/1"}) == "HTTP 403"
     site = Site({"https://a.test/": "<a href=/x>x</a>", "https://a.test/x": Answer("No.", 403)})
     done = simulate(Starts, site, settings={"robots": False, "rate": None, "max_failed": 1.0})
     assert done.summary.problems[0].why == "HTTP 403"

@@ -206,7 +206,7 @@ async def test_sec_40_a_large_robots_txt_is_parsed_beside_the_loop() -> None:
     other = asyncio.create_task(others())
     rules = await robots.rules("https://a.test:443", fetch)
     assert not rules.is_parsed
-    await robots.prepare(rules)
+    await robots.prepare(rules, "bot")
     other.cancel()
     assert rules.is_parsed
     assert turns > 3

@@ -98,6 +98,17 @@ def test_an_own_user_agent_is_known_by_its_own_name() -> None:
     assert allowed(*lines)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"user_agent": "Foobot/2 (+https://a.test/scraper)"}, {"headers": {"User-agent": "Foobot/2"}}],
+)
+def test_the_name_that_is_sent_is_the_name_that_counts(settings: dict[str, Any]) -> None:
+    """W20: a crawl obeys the group of the User-Agent it sends, wherever that is set."""
+    robots = Answer(b"User-agent: foobot\nDisallow: /private\n\nUser-agent: scraper\nDisallow: /public\n")
+    assert rows(crawled(robots, **settings)) == ["/public/1"]
+    assert rows(crawled(robots)) == ["/private/1"]
+
+
 # ------------------------------------------------------------------ what a group holds
 
 

@@ -501,12 +501,12 @@ robots(
     53, "ok", "However robots.txt is written, reading it ends.",
     robots_endless=flooding(ok(b"", TEXT).replace(b"Content-Length: 0\r\n", b""), b"# nothing here\n" * 4_000),
     robots_bomb=ok(deflated(31), TEXT, "Content-Encoding: gzip"),
-    robots_nul=ok(b"\0\0User-agent\0: *\nDisallow\0: /\n", TEXT),
     robots_html=ok(b"<html><body>not here</body></html>", HTML),
     robots_megabytes=ok(b"Disallow: /x\n" * 70_000, TEXT),
 )  # fmt: skip
 robots(
-    53, "robots", "A byte order mark, UTF-16 or CR alone hides no rule.",
+    53, "robots", "A byte order mark, UTF-16, NULs or CR alone hide no rule.",
+    robots_nul=ok(b"\0\0User-agent\0: *\nDisallow\0: /\n", TEXT),
     robots_utf_16=ok(NOTHING_ALLOWED.decode().encode("utf-16"), TEXT),
     robots_bom=ok(b"\xef\xbb\xbf" + NOTHING_ALLOWED, TEXT), robots_cr=ok(NOTHING_ALLOWED.replace(b"\n", b"\r"), TEXT),
 )  # fmt: skip
