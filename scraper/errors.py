@@ -110,6 +110,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "tls-expired": "the certificate is over, or not valid yet",
         "tls-untrusted": "the certificate comes from nobody this machine trusts",
         "tls-hostname": "the certificate is for another host",
+        "machine": "this machine had no file descriptor, port or memory left for it",
         "proxy": "the proxy cannot be reached, refuses us, or all proxies rest",
         "protocol": "the answer is not valid HTTP",
         "incomplete": "the body is shorter than announced, or its compression is cut off",

@@ -7,12 +7,9 @@ async with serve(answering(ok(b"x"))) as a, crawling(tmp_path, named=[a]) as cra
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
-
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from scraper.api import Crawl
 from scraper.net.guard import Guard
@@ -42,21 +39,17 @@ FAST = {"rate": "none", "robots": False, "retries": 0}
 HTML = "Content-Type: text/html"
 
 
-class Names(AbstractResolver):
+class Names:
     """A name server: every name is 127.0.0.1, unless `answers` has others, one after the other."""
 
     def __init__(self, **answers: list[str]) -> None:
         self.answers = {name.replace("_", "."): list(found) for name, found in answers.items()}
         self.asked: list[str] = []
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str) -> tuple[str, ...]:
         self.asked.append(host)
         found = self.answers.get(host.rstrip("."), ["127.0.0.1"])
-        address = found.pop(0) if len(found) > 1 else found[0]
-        kind = socket.AF_INET6 if ":" in address else socket.AF_INET
-        return [ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=0)]
+        return (found.pop(0) if len(found) > 1 else found[0],)
 
     async def close(self) -> None:
         self.asked.clear()

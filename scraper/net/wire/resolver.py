@@ -13,13 +13,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any, Final, NamedTuple, TypeAlias
-
-from aiohttp.abc import AbstractResolver, ResolveResult
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from scraper.net.wire.errors import NameTimeout, NoSuchHost
 
-__all__ = ["Resolver"]
+__all__ = ["Lookups", "Resolver"]
 
 #: The signature of `socket.getaddrinfo`, for tests that bring their own name server.
 GetAddrInfo: TypeAlias = Callable[..., Sequence[tuple[Any, ...]]]
@@ -27,6 +25,16 @@ Key: TypeAlias = tuple[str, int]
 
 #: "The name server failed, try again": SERVFAIL and time-outs inside the C library.
 TEMPORARY: Final = frozenset({socket.EAI_AGAIN, getattr(socket, "EAI_SYSTEM", socket.EAI_AGAIN)})
+
+
+class Lookups(Protocol):
+    """Who finds the addresses of a host (`Resolver`)."""
+
+    async def resolve(self, host: str) -> tuple[str, ...]:
+        """The addresses, the preferred one first. Raises NoSuchHost or NameTimeout."""
+        ...
+
+    async def close(self) -> None: ...
 
 
 class _Answer(NamedTuple):
@@ -37,8 +45,8 @@ class _Answer(NamedTuple):
     until: float
 
 
-class Resolver(AbstractResolver):
-    """aiohttp's resolver seam over `getaddrinfo` in daemon threads started on demand.
+class Resolver:
+    """Names to addresses by `getaddrinfo` in daemon threads started on demand.
 
     `deadline`, `ttl` and `negative_ttl` are seconds; `size` bounds the names remembered. `resolve` raises
     `NoSuchHost` or `NameTimeout`. Invariants: one flight per name; a thread stuck in `getaddrinfo` holds no
@@ -62,9 +70,7 @@ class Resolver(AbstractResolver):
         self._cache: OrderedDict[Key, _Answer] = OrderedDict()
         self._flights: dict[Key, asyncio.Future[None]] = {}
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, family: socket.AddressFamily = socket.AF_UNSPEC) -> tuple[str, ...]:
         """The addresses of `host`, in the order the system prefers."""
         key = (host.rstrip(".").lower(), int(family))
         answer = self._cached(key)
@@ -74,7 +80,7 @@ class Resolver(AbstractResolver):
             answer = self._cache.get(key)
         if answer.kind:
             raise _error(answer.kind, host)
-        return [_result(host, port, address) for address in answer.addresses]
+        return answer.addresses
 
     async def close(self) -> None:
         """End the threads (those inside a lookup end after it) and whoever still waits."""
@@ -175,10 +181,3 @@ def _error(kind: str, host: str) -> NoSuchHost | NameTimeout:
     if kind == "dns":
         return NoSuchHost(f"no such host: {host}")
     return NameTimeout(f"no answer from the name server for {host}")
-
-
-def _result(host: str, port: int, address: str) -> ResolveResult:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return ResolveResult(
-        hostname=host, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST
-    )
