@@ -11,7 +11,7 @@ from typing import Final
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from scraper.net.wire.errors import HeadersTooLarge, WireError, invalid
+from scraper.net.wire.errors import BadAnswer, HeadersTooLarge, WireError, invalid
 
 __all__ = ["MAX_HEAD", "Answer", "end_of_head", "is_http", "read_head", "too_large"]
 
@@ -38,12 +38,12 @@ class Answer:
 
     `fields` are (name, name in lower case, value). `length` is its Content-Length, -1 without one; `coded` says that it has
     a Transfer-Encoding: then `parser` undoes the chunks, and `chunked` says that there must be a last one. `dropped`
-    counts the lines of its head that were left out. `keep` says that the connection may serve another request.
+    counts the lines of its head that were left out, `trailer` the bytes of fields behind the body. `keep` says that the connection may serve another request.
     """
 
     __slots__ = (
         "_in_head", "chunked", "coded", "dropped", "fields", "idle_seconds", "keep", "length", "parser", "pieces",
-        "status", "surplus", "whole",
+        "status", "surplus", "trailer", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -55,6 +55,7 @@ class Answer:
         self.keep = False
         self.idle_seconds = -1
         self.dropped = 0
+        self.trailer = 0
         self.pieces: list[bytes] = []
         self.whole = False
         self.surplus = False
@@ -69,6 +70,7 @@ class Answer:
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head. What comes behind the body is dropped."""
         if not self._in_head:
+            self.trailer += len(name) + len(value)
             return
         lower = name.lower()
         value = value.rstrip(b" \t")
@@ -149,8 +151,8 @@ def _parsed(head: bytes, where: str) -> Answer:
         if b"\0" in head:
             raise invalid(where, "NUL in the headers")
         parser.feed_data(head)
-    except HttpParserUpgrade:
-        pass  # the status says it
+    except HttpParserUpgrade as exc:
+        raise BadAnswer("status 101 was not asked for") from exc
     except HttpParserError as exc:
         answer.parser = None  # the parser holds the answer as well
         raise invalid(where, str(exc)[:100].lower()) from exc

@@ -26,8 +26,9 @@ __all__ = ["BUFFER", "Connection"]
 BUFFER: Final = 65_536
 #: Interim (1xx) answers before the final one (RFC 9110 section 15.2 sets no limit: some send for ever).
 MAX_INTERIM: Final = 8
-#: Bytes of a transfer coding without one of the body: chunk extensions, trailers.
+#: Bytes of the fields behind a body; and bytes in a row that are none of a body: chunk extensions, a field without end.
 MAX_TRAILER: Final = 16_384
+MAX_UNUSED: Final = 65_536
 
 #: Statuses that never have a body (RFC 9110 section 6.4.1).
 BODILESS: Final = frozenset({204, 304})
@@ -40,7 +41,7 @@ class Connection(asyncio.Protocol):
     """One connection to `where` (`host:port`, for messages), one answer at a time.
 
     `gone` is called once it is lost. Invariants: an answer is made of bytes that arrived between its `begin` and its
-    end; after `_fail` the connection serves nobody; at most `BUFFER` plus one read of a body is held.
+    end; after `_fail` the connection serves no further request; at most `BUFFER` plus one read of a body is held.
     """
 
     def __init__(self, where: str, key: object, gone: Callable[[Connection], None]) -> None:
@@ -345,10 +346,10 @@ class Connection(asyncio.Protocol):
         added = sum(map(len, self._pieces[before:]))
         self._unused = 0 if added else self._unused + len(data)
         self._size += added
-        if answer.whole:
-            self._end()
-        elif self._unused > MAX_TRAILER:
+        if answer.trailer > MAX_TRAILER or self._unused > MAX_UNUSED:
             self._fail(too_large(self.where))
+        elif answer.whole:
+            self._end()
         else:
             self._hold_back()
 

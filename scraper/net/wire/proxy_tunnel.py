@@ -125,7 +125,7 @@ class Tunnel(asyncio.Protocol):
 async def socks_socket(
     proxy: Proxy, at: str, target: tuple[str, int], where: str, seconds: float
 ) -> socket.socket:
-    """A socket the socks proxy (at address `at`) has connected to `target` (host, port), within so many seconds.
+    """A socket the socks proxy (at address `at`) has connected to `target` (host, port), within `seconds`.
 
     It looks a name up itself only for socks5h. Raises ProxyFailed, MachineLimit, and UsageError without the extra.
     """

@@ -59,7 +59,7 @@ class Wire(httpx.AsyncBaseTransport):
     - `session`, text: requests of different sessions share no connection.
 
     The response's stream yields the raw body, and its extension `dropped_header_lines` counts the lines of the head
-    that were no header fields. There is no limit on connections in use and no read timeout: both belong to the caller.
+    that were left out because they are not header fields. There is no limit on connections in use and no read timeout: both belong to the caller.
 
     `connect_timeout` is seconds for TCP and TLS (a name lookup has the resolver's own deadline); `guard` sees
     every address before it is connected to, None connects anywhere; `verify` is as in httpx; `max_idle` bounds the idle
