@@ -90,12 +90,12 @@ ROWS: dict[str, list[str]] = {
 #: Libraries that only one place may know, so that replacing one is a change in that place.
 HOMES = {
     "ada_url": "core.urls",
-    "aiohttp": "net.wire",
     "aiolimiter": "politeness",
     "aiosqlite": "store.file",
     "backports": "net.decode",
     "brotli": "net.decode",
     "click": "cli",
+    "httptools": "net.wire",
     "protego": "net.robots",
     "python_socks": "net.wire",
     "publicsuffixlist": "core.urls",

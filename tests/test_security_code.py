@@ -33,7 +33,6 @@ NAMED_BY_US = {
     "scraper/settings/parsers.py": "fields of Limit",
     "scraper/spider/definition.py": "the spider's own annotated arguments",
     "scraper/store/queue/requests.py": "fields of Options",
-    "scraper/net/wire/tls_roots.py": "one method of ssl.SSLContext, a constant",
     "scraper/net/wire/proxy_tunnel.py": "one of two kinds of proxy",
     "scraper/core/codec/classes.py": "fields of an item class",
     "scraper/reports/json_form.py": "fields of a report",

@@ -51,7 +51,7 @@ class Requirement(NamedTuple):
 #: The dependencies of pyproject.toml.
 REQUIRED: Final = (
     Requirement("httpx", ">=0.28,<0.29", "httpx"),
-    Requirement("aiohttp", ">=3.14,<4", "aiohttp"),
+    Requirement("httptools", ">=0.9,<0.10", "httptools"),
     Requirement("selectolax", ">=1.0,<2", "selectolax.lexbor"),
     Requirement("aiolimiter", ">=1.2,<2", "aiolimiter"),
     Requirement("tenacity", ">=9,<10", "tenacity"),

@@ -8,14 +8,13 @@ all its requests to an origin only path and query differ. The result is the same
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import httpx
 
 from scraper.core.messages import request_of
 
-__all__ = ["Template", "content_type_of", "header_of", "headers_of"]
+__all__ = ["Template", "answer_of", "content_type_of", "header_of"]
 
 #: A path, and perhaps a query, that httpx leaves as it is; but for a dot at the start of a segment.
 _PLAIN = re.compile(
@@ -72,9 +71,16 @@ def header_of(headers: httpx.Headers, wanted: bytes) -> str:
     return ""
 
 
-def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> httpx.Headers:
-    """Headers as they came over the wire."""
-    return _made([(name, name.lower(), value) for name, value in raw], None)
+def answer_of(
+    status: int,
+    fields: list[tuple[bytes, bytes, bytes]],
+    stream: httpx.AsyncByteStream,
+    extensions: dict[str, Any],
+) -> httpx.Response:
+    """A response with these header fields: (name, name in lower case, value) as they came over the wire."""
+    response = httpx.Response(status, stream=stream, extensions=extensions)
+    response.headers = _made(fields, None)
+    return response
 
 
 def _made(fields: list[tuple[bytes, bytes, bytes]], encoding: str | None) -> httpx.Headers:

@@ -23,7 +23,7 @@ from scraper.settings import Settings
 from scraper.testing import Site, simulate
 
 #: The library's heavy parts: neither help nor candidates need them.
-HEAVY = {"aiohttp", "asyncio", "httpx", "selectolax", "ada_url", "publicsuffixlist", "tenacity", "protego"}
+HEAVY = {"httptools", "asyncio", "httpx", "selectolax", "ada_url", "publicsuffixlist", "tenacity", "protego"}
 
 SPIDER = """
 raise RuntimeError("a file that is completed is not imported")

@@ -430,7 +430,7 @@ async def test_messages_are_sentences_for_people() -> None:
     """What a person reads names the host and what happened."""
     async with serve(answering(b"nonsense", keep=False)) as server, wire() as transport:
         message = str(await failure(transport, server.url()))
-        assert message == f"the answer of {server.netloc} is not valid HTTP: Bad status line"
+        assert message == f"the answer of {server.netloc} is not valid HTTP: it does not start with HTTP/"
         netloc = server.netloc
     async with wire() as transport:
         message = str(await failure(transport, f"http://{netloc}/"))

@@ -17,14 +17,11 @@ from typing import Any
 import httpx
 import pytest
 import trustme
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import TCPConnector
 
 from scraper.core.machine_limits import LIMIT_ERRNOS
 from scraper.errors import KINDS
 from scraper.net.guard import Guard
 from scraper.net.wire import errors
-from scraper.net.wire.connection import Connector, WireProtocol
 from scraper.net.wire.errors import kind_of
 from scraper.net.wire.resolver import Resolver
 from scraper.net.wire.wire import Wire
@@ -116,6 +113,12 @@ async def test_response_headers_arrive_as_bytes_in_order() -> None:
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 GOOD = {
     "host_07_length_too_short": (ok(b"hello") + b" and more", 200, b"hello"),
+    "host_09_length_and_chunked": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        200,
+        b"hello",
+    ),
+    "host_11_no_colon": (ok(b"hello", "nonsense"), 200, b"hello"),
     "host_12_obs_fold": (b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 5\r\n\r\nhello", 200, b"hello"),
     "host_12_bare_lf": (b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", 200, b"hello"),
     "host_15_http_1_0": (b"HTTP/1.0 200 OK\r\n\r\nhello", 200, b"hello"),
@@ -137,13 +140,8 @@ BAD = {
     "host_08_chunk_size": (CHUNKED + b"ZZ\r\nhello\r\n", "protocol"),
     "host_08_later_chunk_size": (CHUNKED + b"5\r\nhello\r\nZZ\r\nhello\r\n", "protocol"),
     "host_08_no_last_chunk": (CHUNKED + b"5\r\nhello\r\n", "incomplete"),
-    "host_09_length_and_chunked": (
-        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        "protocol",
-    ),
     "host_10_two_lengths": (ok(b"hello", "Content-Length: 6"), "protocol"),
     "host_10_negative_length": (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nhello", "protocol"),
-    "host_11_no_colon": (ok(b"hello", "nonsense"), "protocol"),
     "host_13_nul": (ok(b"hello", "X: a\0b"), "protocol"),
     "host_14_200_kb_header": (ok(b"hello", "X: " + "a" * 200_000), "headers-too-large"),
     "host_14_20k_headers": (ok(b"hello", *["X: a"] * 20_000), "headers-too-large"),
@@ -451,17 +449,6 @@ async def test_closing_the_wire_ends_what_is_in_flight() -> None:
         with pytest.raises(httpx.ReadError):
             await waiting
         await response.stream.aclose()
-
-
-async def test_contract_with_aiohttp() -> None:
-    """What the wire uses of aiohttp's inside is there: the pool's two attributes, the protocol's hooks."""
-    connector = Connector(asyncio.get_running_loop(), Resolver())
-    assert isinstance(connector._factory(), WireProtocol)
-    assert TCPConnector._get is not Connector._get
-    for hook in ("connection_made", "connection_lost", "data_received", "feed_data", "set_exception"):
-        assert callable(getattr(ResponseHandler, hook))
-    assert hasattr(connector._factory(), "_payload")
-    await connector.close()
 
 
 # --- names and addresses
@@ -790,25 +777,23 @@ async def test_sec_22_names_that_point_inside_are_refused() -> None:
         assert server.opened == 0
 
 
-class Rebinding:
-    """Public when looked at, private when connected to."""
+class OneIsPublic(Guard):
+    """A guard for which one address of this machine is a public one."""
 
-    def __init__(self) -> None:
-        self.asked = 0
-
-    async def resolve(self, host: str) -> tuple[str, ...]:
-        self.asked += 1
-        return ("93.184.216.34" if self.asked == 1 else "127.0.0.1",)
-
-    async def close(self) -> None:
-        self.asked = 0
+    def allows(self, netloc: str, address: str) -> bool:
+        return address == "127.0.0.2"
 
 
 async def test_sec_22_rebinding_is_refused() -> None:
-    """It is the address connected to that counts, not an earlier answer."""
-    async with serve(answering(ok())) as server, wire(guard=Guard(), resolver=Rebinding()) as transport:
-        assert await kind(transport, server.url(host="rebind.example")) == "private-address"
-        assert server.opened == 0
+    """It is the address connected to that counts, each time: a name that was public once may be private now."""
+    names = Names(rebind=["127.0.0.2"])
+    resolver = Resolver(getaddrinfo=names, ttl=0.0)
+    async with serve(answering(ok(b"hi"), keep=False), hosts=["127.0.0.1", "127.0.0.2"]) as server:
+        async with wire(guard=OneIsPublic(), resolver=resolver) as transport:
+            assert await get(transport, server.url(host="rebind.example")) == (200, b"hi")
+            names.answers["rebind"] = ["127.0.0.1"]
+            assert await kind(transport, server.url(host="rebind.example")) == "private-address"
+        assert server.opened == 1
 
 
 async def test_sec_22_exemption_holds_for_the_named_host_and_port_only() -> None:
@@ -976,19 +961,30 @@ def test_every_wire_error_has_its_own_kind() -> None:
 
 
 def test_the_roots_are_read_when_they_are_needed_and_then_are_all_there() -> None:
-    """Importing aiohttp through us reads no roots; the context it made has those of any other as soon as it is used."""
+    """A wire that was made has read no roots; its first https connection has those of any other context."""
     code = (
-        "import ssl, scraper.net.wire.wire\n"
-        "from aiohttp.connector import _SSL_CONTEXT_VERIFIED as context\n"
-        "from scraper.net.wire.tls_roots import LateRoots\n"
-        "assert type(context) is LateRoots, type(context)\n"
-        "assert ssl.SSLContext.cert_store_stats(context)['x509'] == 0\n"
-        "assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname\n"
-        "context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname='a.test')\n"
-        "fresh = ssl.create_default_context()\n"
-        "assert type(fresh) is ssl.SSLContext\n"
-        "assert context.cert_store_stats() == fresh.cert_store_stats()\n"
-        "assert len(context.get_ca_certs()) == len(fresh.get_ca_certs())\n"
+        "import asyncio, ssl, contextlib\n"
+        "from scraper.net.wire.wire import Wire\n"
+        "import httpx\n"
+        "made = []\n"
+        "def watched(**options):\n"
+        "    made.append(make(**options))\n"
+        "    return made[-1]\n"
+        "make, ssl.create_default_context = ssl.create_default_context, watched\n"
+        "async def main():\n"
+        "    wire = Wire()\n"
+        "    for scheme in ('http', 'https'):\n"
+        "        assert made == [], scheme\n"
+        "        server = await asyncio.start_server(lambda reader, writer: writer.close(), '127.0.0.1', 0)\n"
+        "        url = f'{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}/'\n"
+        "        with contextlib.suppress(httpx.TransportError):\n"
+        "            await wire.handle_async_request(httpx.Request('GET', url))\n"
+        "        server.close()\n"
+        "    await wire.aclose()\n"
+        "asyncio.run(main())\n"
+        "fresh = make()\n"
+        "assert made[0].verify_mode is ssl.CERT_REQUIRED and made[0].check_hostname\n"
+        "assert made[0].cert_store_stats() == fresh.cert_store_stats()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,9 +1,7 @@
 """How a request gets onto the wire: `httpx.AsyncBaseTransport` is the seam, `wire.Wire` the default.
 
-`scraper.net.wire.wire` has the transport, `resolver` its name lookups, `errors` what it raises. Before any of them
-imports aiohttp, `roots` does.
+`wire` is one exchange, `protocol` one connection and `head` how an answer begins; `dialing` makes connections, with
+`tls` and `proxy_tunnel`, `pool` keeps them; `resolver` looks names up, and `errors` is what all of them raise.
 """
-
-import scraper.net.wire.tls_roots  # noqa: F401 - for what it does
 
 __all__: list[str] = []

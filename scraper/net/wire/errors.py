@@ -5,8 +5,8 @@
         ├── NoSuchHost      ConnectError         dns
         ├── NameTimeout     ConnectTimeout       dns-timeout
         ├── NotConnected    ConnectError         connect
-        ├── ConnectLimit    ConnectTimeout       connect-timeout
         ├── MachineLimit    ConnectError         machine
+        ├── ConnectLimit    ConnectTimeout       connect-timeout
         ├── PrivateAddress  ConnectError         private-address
         ├── TlsFailed       ConnectError         tls
         │   ├── TlsExpired                       tls-expired
@@ -20,8 +20,9 @@
         ├── BadTarget       LocalProtocolError   bad-url
         └── WrongScheme     UnsupportedProtocol  unsupported-scheme
 
-`translating` is the one border where aiohttp's, ssl's and the system's errors become these; `kind_of` names
-the kind of any exception a transport raised, foreign transports included.
+`connecting` is the border where the errors of the system and of ssl become these while a connection is made; `broken`
+and `invalid` are what goes wrong on one that stands. `kind_of` names the kind of any exception a transport raised,
+foreign transports included.
 """
 
 from __future__ import annotations
@@ -33,9 +34,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import ClassVar, Final
 
-import aiohttp
 import httpx
-from aiohttp.http_exceptions import HttpProcessingError
 
 from scraper.core.machine_limits import is_limit, limit_errno, limit_sentence
 
@@ -58,8 +57,10 @@ __all__ = [
     "TlsUntrusted",
     "WireError",
     "WrongScheme",
+    "broken",
+    "connecting",
+    "invalid",
     "kind_of",
-    "translating",
 ]
 
 
@@ -91,16 +92,16 @@ class NotConnected(WireError, httpx.ConnectError):
     kind = "connect"
 
 
+class MachineLimit(WireError, httpx.ConnectError):
+    """This machine has no descriptor, port or memory left for a connection: nothing the host did."""
+
+    kind = "machine"
+
+
 class ConnectLimit(WireError, httpx.ConnectTimeout):
     """No connection within the connect time limit, TLS included."""
 
     kind = "connect-timeout"
-
-
-class MachineLimit(WireError, httpx.ConnectError):
-    """This machine has no file descriptor, port or memory left: not the fault of the host."""
-
-    kind = "machine"
 
 
 class PrivateAddress(WireError, httpx.ConnectError):
@@ -182,12 +183,8 @@ class WrongScheme(WireError, httpx.UnsupportedProtocol):
     kind = "unsupported-scheme"
 
 
-#: The parser says these only in words (its exceptions are rebuilt by the protocol, without their class).
-TOO_LARGE: Final = ("Got more than", "Too many headers")
-
-
-class translating:
-    """`with translating(where):` turns what aiohttp, ssl and the system raise into `WireError`, `from` it.
+class connecting:
+    """`with connecting(where):` turns what ssl and the system raise into `WireError`, `from` it.
 
     `where` (`host:port`) stands in the messages. Cancellation and everything unknown pass unchanged.
     """
@@ -205,38 +202,43 @@ class translating:
     ) -> None:
         if exc is None or isinstance(exc, httpx.TransportError):
             return
-        known = _translated(exc, self._where)
+        known = _connect_error(exc, self._where)
         if known is not None:
             raise known from exc
 
 
-def _translated(exc: BaseException, where: str) -> WireError | None:
-    """The WireError for a foreign exception, most specific match first."""
+def _connect_error(exc: BaseException, where: str) -> WireError | None:
+    """The WireError for what ended an attempt to connect, most specific match first."""
     if (limit := limit_errno(exc)) is not None:
         return MachineLimit(limit_sentence(limit))
-    if isinstance(exc, HttpProcessingError):
-        return _parse_error(exc, where)
-    if isinstance(exc, aiohttp.ClientPayloadError):
-        return Incomplete(f"the answer of {where} is shorter than announced")
-    if isinstance(exc, aiohttp.InvalidURL):
-        return BadTarget(f"not a host that can be connected to: {where}")
-    if isinstance(exc, aiohttp.ClientConnectorDNSError | socket.gaierror):
-        return NoSuchHost(f"no such host: {where.rpartition(':')[0]}")
-    if isinstance(exc, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError | ssl.SSLError):
+    if isinstance(exc, ssl.SSLError):
         return _tls_error(exc, where)
-    if isinstance(exc, aiohttp.ClientConnectorError):
-        return _connect_error(exc.os_error, where)
-    if isinstance(exc, TimeoutError) and getattr(exc, "errno", None) is None:
+    if isinstance(exc, ssl.CertificateError):
+        return TlsHostname(f"the certificate of {where} is not valid: {exc}")
+    if isinstance(exc, TimeoutError):
         return ConnectLimit(f"no connection to {where} in time")
-    if isinstance(exc, aiohttp.ClientConnectionError | OSError):
-        return Broken(f"{where} closed the connection before the answer was complete")
+    if isinstance(exc, socket.gaierror):
+        return NoSuchHost(f"no such host: {where.rpartition(':')[0]}")
+    if isinstance(exc, OSError):
+        return _system_error(exc, where)
+    if isinstance(exc, UnicodeError | ValueError):
+        return BadTarget(f"not a host that can be connected to: {where}")
     return None
 
 
-def _parse_error(exc: HttpProcessingError, where: str) -> WireError:
-    if exc.message.startswith(TOO_LARGE):
-        return HeadersTooLarge(f"the headers of {where} are too large")
-    reason = exc.message.partition("\n")[0].rstrip(":")
+def _system_error(exc: OSError, where: str) -> WireError:
+    # asyncio's own text repeats the address; a connection closed within the handshake has no number.
+    reason = os.strerror(exc.errno).lower() if exc.errno else "closed during the TLS handshake"
+    return NotConnected(f"no connection to {where}: {reason}")
+
+
+def broken(where: str) -> Broken:
+    """A connection that ended before its answer did."""
+    return Broken(f"{where} closed the connection before the answer was complete")
+
+
+def invalid(where: str, reason: str) -> BadAnswer:
+    """An answer that breaks the rules of HTTP."""
     return BadAnswer(f"the answer of {where} is not valid HTTP: {reason}")
 
 
@@ -249,24 +251,12 @@ _VERDICTS: Final[dict[int, type[TlsFailed]]] = {
 }  # fmt: skip
 
 
-def _tls_error(exc: BaseException, where: str) -> TlsFailed:
-    inner = getattr(exc, "certificate_error", None) or getattr(exc, "os_error", None) or exc
-    if verdict := getattr(inner, "verify_message", ""):
-        made = _VERDICTS.get(getattr(inner, "verify_code", 0), TlsFailed)
+def _tls_error(exc: ssl.SSLError, where: str) -> TlsFailed:
+    if verdict := getattr(exc, "verify_message", ""):
+        made = _VERDICTS.get(getattr(exc, "verify_code", 0), TlsFailed)
         return made(f"the certificate of {where} is not valid: {verdict}")
-    reason = (getattr(inner, "reason", None) or "no agreement").replace("_", " ").lower()
+    reason = (exc.reason or "no agreement").replace("_", " ").lower()
     return TlsFailed(f"the TLS handshake with {where} failed: {reason}")
-
-
-def _connect_error(exc: OSError, where: str) -> WireError:
-    if isinstance(exc, TimeoutError):
-        return ConnectLimit(f"no connection to {where} in time")
-    if exc.errno:
-        reason = os.strerror(exc.errno).lower()  # asyncio's own text repeats the address
-    else:
-        reason = (exc.strerror or str(exc)).rpartition("] ")[2].partition(", [")[0]
-        reason = reason or "closed during the TLS handshake"  # asyncio has no words for it
-    return NotConnected(f"no connection to {where}: {reason}")
 
 
 #: Foreign exceptions, most specific first (a subclass stands above its base).

@@ -1,83 +1,71 @@
-"""The default transport: httpx requests and responses over aiohttp's connections and C parser.
+"""The default transport: httpx requests and responses over connections of our own.
 
-A request's way is `handle_async_request` → `_exchange` on an idle connection, else `_dial` → `_turn` →
-`_send` → `_answer` → `_Body`. aiohttp's ClientSession, ClientRequest.send and ClientResponse are left out:
-they retry in silence, read interim answers for ever, and cost more than all the rest of a request.
+A request's way is `handle_async_request` → `_exchange`, on an idle connection or one that the dialer makes →
+`_turn` → `Connection.send` → `Connection.head` → `_Body`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import functools
 import re
-import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from typing import Any, Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 import httpx
-from aiohttp import (
-    ClientConnectionError,
-    ClientPayloadError,
-    ClientTimeout,
-    ServerDisconnectedError,
-)
-from aiohttp.connector import AddrInfoType, Connection
-from aiohttp.http import RawResponseMessage
-from aiohttp.streams import StreamReader
 
+from scraper.core.machine_limits import connection_budget
 from scraper.core.models import Proxy
 from scraper.core.urls import SCHEMES
 from scraper.net.guard import Guard
-from scraper.net.messages import headers_of
-from scraper.net.wire.connection import BUFFER, Connector, Dial, Origin, WireProtocol, dialing
-from scraper.net.wire.errors import (
-    BadAnswer,
-    BadTarget,
-    Broken,
-    NoSuchHost,
-    PrivateAddress,
-    ProxyFailed,
-    WrongScheme,
-    translating,
-)
-from scraper.net.wire.proxy_tunnel import ProxyConnector, absolute_head, refused
+from scraper.net.messages import answer_of
+from scraper.net.wire.dialing import Dialer
+from scraper.net.wire.errors import BadTarget, Broken, WrongScheme, broken
+from scraper.net.wire.head import Answer
+from scraper.net.wire.origin import Key, Origin
+from scraper.net.wire.pool import Pool
+from scraper.net.wire.protocol import Connection
+from scraper.net.wire.proxy_tunnel import absolute_head, refused
 from scraper.net.wire.resolver import Lookups, Resolver
+from scraper.net.wire.tls import Contexts
 
 __all__ = ["Wire"]
 
-#: Interim (1xx) answers before the final one (RFC 9110 section 15.2 sets no limit: some send for ever).
-MAX_INTERIM: Final = 8
 #: Methods that may be sent again when an idle connection turned out dead (RFC 9112 section 9.3.1).
 REPEATABLE: Final = frozenset({"GET", "HEAD"})
+#: Connections tried for one request that were closed before its first byte.
+MAX_UNSENT: Final = 4
 #: Origins remembered; beyond it they are made anew (connections are not lost).
 MAX_ORIGINS: Final = 4_096
 #: RFC 9110 section 5.6.2.
 TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
-BeforeSend: TypeAlias = Callable[[], Awaitable[None]]
-AfterSend: TypeAlias = Callable[[], None]
-
-
-class _Stale(Exception):
-    """A connection died before it answered; the request may be sent on a fresh one."""
+Awaited: TypeAlias = Callable[[], Awaitable[None]]
+Called: TypeAlias = Callable[[], None]
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """HTTP/1.1 over aiohttp's connections, as an httpx transport.
+    """HTTP/1.1 as an httpx transport.
 
-    Sends exactly the headers of the request. `request.extensions["before_send"]`, an async callable, is
-    awaited when the connection stands and before the first byte; a second time when the request goes to a
-    fresh connection because the idle one it had was dead (a GET or HEAD without one byte of an answer, or any
-    request that still waited); `"after_send"`, a plain callable, when the request has been handed to the socket.
-    The response's stream yields the raw body. There is no limit on connections
-    and no read timeout: both belong to the caller. `request.extensions["named"]` true says that a person named
-    this `host:port`: the guard then lets it be private. `request.extensions["proxy"]`, a `Proxy`, is the way
-    to take; the guard then sees literals and our own lookup of the name, not what the proxy connects to.
+    Sends exactly the headers of the request. Of `request.extensions` it heeds
+
+    - `before_connect`, an async callable: awaited before each attempt to connect, when the address is known;
+    - `before_send`, an async callable: awaited when a connection stands, right before the first byte. Again when the request
+      goes to another connection: because the first was closed before a byte was written (then `unsent` is called
+      first), or because an idle one died without a byte of an answer to a GET or HEAD (which is sent once more);
+    - `unsent`, a plain callable: nothing was written after `before_send`;
+    - `after_send`, a plain callable: the request has been handed to the socket;
+    - `named`, true when a person named this `host:port`: the guard then lets it be private;
+    - `proxy`, a `Proxy`: the way to take. The guard then sees literals and our own lookup, not what the proxy connects to;
+    - `session`, text: requests of different sessions share no connection.
+
+    The response's stream yields the raw body, and its extension `dropped_header_lines` counts the lines of the head
+    that were left out because they are not header fields. There is no limit on connections in use and no read timeout:
+    both belong to the caller.
 
     `connect_timeout` is seconds for TCP and TLS (a name lookup has the resolver's own deadline); `guard` sees
-    every address before it is connected to, None connects anywhere; `verify` is as in httpx. Raises
+    every address before it is connected to, None connects anywhere; `verify` is as in httpx. Idle connections are
+    closed while more than `max_open` are open; None is what this process may have (`connection_budget`). Raises
     `errors.WireError`, httpx's transport exceptions with a `kind`.
     """
 
@@ -94,41 +82,33 @@ class Wire(httpx.AsyncBaseTransport):
         resolver: Lookups | None = None,
         verify: bool | ssl.SSLContext = True,
         insecure: Collection[str] = (),
+        max_open: int | None = None,
     ) -> None:
-        # One call races all addresses, several calls follow when they fail: both within the same limit.
-        self._limits = ClientTimeout(
-            connect=connect_timeout, sock_connect=connect_timeout, ceil_threshold=connect_timeout + 1
-        )
-        self._guard = guard
-        self._verify = verify
         self._insecure = frozenset(insecure)
         if guard is None:
             self.guarantees = self.guarantees - {"address-guard"}
         self._owns_resolver = resolver is None
         self._resolver: Lookups = resolver or Resolver()
-        self._connector: Connector | None = None
-        self._proxied: dict[Proxy, Connector] = {}
+        self._pool = Pool(connection_budget() if max_open is None else max_open)
+        self._dialer = Dialer(self._resolver, guard, Contexts(verify), self._pool, connect_timeout)
         self._origins: dict[tuple[str, bytes], Origin] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
         origin = self._origins.get((url.scheme, url.netloc)) or self._origin(url)
-        with translating(origin.netloc):
-            proxy: Proxy | None = request.extensions.get("proxy")
-            octets = _head(request, await request.aread(), proxy)
-            try:
-                return await self._exchange(request, octets, origin, fresh=False)
-            except _Stale:
-                return await self._exchange(request, octets, origin, fresh=True)
+        extensions = request.extensions
+        proxy: Proxy | None = extensions.get("proxy")
+        key = origin.key
+        if proxy is not None or "session" in extensions:
+            key = key._replace(proxy=proxy, session=extensions.get("session", ""))
+        body = await request.aread()
+        head, body = _head(request, body, proxy)
+        return await self._exchange(request, head, body, origin, key)
 
     async def aclose(self) -> None:
         """Close every connection, in use or idle. The transport may be used again afterwards."""
-        connectors = [*self._proxied.values(), *([self._connector] if self._connector else [])]
-        self._connector = None
-        self._proxied.clear()
+        self._pool.close()
         self._origins.clear()
-        for connector in connectors:
-            await connector.close()
         if self._owns_resolver:
             await self._resolver.close()
 
@@ -139,122 +119,84 @@ class Wire(httpx.AsyncBaseTransport):
             raise BadTarget("a URL without a host")
         if len(self._origins) >= MAX_ORIGINS:
             self._origins.clear()
-        try:
-            origin = Origin(url, asyncio.get_running_loop(), self._insecure)
-        except ValueError as exc:  # what httpx takes for a host and aiohttp does not
-            raise BadTarget(f"not a host that can be connected to: {url.raw_host.decode('ascii')}") from exc
+        origin = Origin(url, self._insecure)
         self._origins[url.scheme, url.netloc] = origin
         return origin
 
-    def _open(self, proxy: Proxy | None) -> Connector:
-        """The pool of one way out. It belongs to the loop it was made in, so it is made by the first request."""
-        options: dict[str, Any] = {
-            "resolver": self._resolver,
-            "ssl": self._verify,
-            "socket_factory": None if self._guard is None else self._socket,
-        }
-        loop = asyncio.get_running_loop()
-        if proxy is None:
-            self._connector = Connector(loop, **options)
-            return self._connector
-        found = self._proxied.get(proxy)
-        if found is None:
-            found = self._proxied[proxy] = ProxyConnector(loop, proxy, **options)
-        return found
-
     async def _exchange(
-        self, request: httpx.Request, octets: bytes, origin: Origin, *, fresh: bool
+        self, request: httpx.Request, head: bytes, body: bytes, origin: Origin, key: Key
     ) -> httpx.Response:
-        """Send on one connection and wait for the head of the answer. Raises _Stale, never when `fresh`."""
-        proxy: Proxy | None = request.extensions.get("proxy")
-        connector = (self._connector if proxy is None else None) or self._open(proxy)
-        connection = None if fresh else await connector.idle(origin.key)
-        if connection is None:
-            named = bool(request.extensions.get("named"))
-            fresh = True
-            if proxy is None:
-                connection = await self._dial(connector, origin, named)
-            else:
-                connection = await self._dial_through(proxy, connector, origin, named)
-        protocol = cast(WireProtocol, connection.protocol)
-        try:
-            await _turn(request, protocol, fresh)
-            after_send: AfterSend | None = request.extensions.get("after_send")
-            message, payload = await _send(request.method, octets, protocol, fresh, after_send)
-        except BaseException:
-            _discard(connection, protocol)
-            raise
-        if proxy is not None and message.code == 407:
-            _discard(connection, protocol)
-            raise refused(proxy, 407, origin.netloc)
-        body = _Body(connection, protocol, message, payload, origin.netloc)
-        return httpx.Response(message.code, headers=headers_of(message.raw_headers), stream=body)
-
-    async def _dial(self, connector: Connector, origin: Origin, named: bool) -> Connection:
-        if not origin.literal:
-            # By itself, because it has a limit of its own; `connect` then finds the answer in the cache.
-            await self._resolver.resolve(origin.name)
-        dial = Dial(origin.netloc, named)
-        token = dialing.set(dial)
-        try:
-            return await connector.connect(origin, [], self._limits)
-        except OSError as exc:
-            if dial.refused:
-                addresses = ", ".join(sorted(set(dial.refused)))
-                raise PrivateAddress(f"{origin.netloc} is in a private network: {addresses}") from exc
-            raise
-        finally:
-            dialing.reset(token)
-
-    async def _dial_through(
-        self, proxy: Proxy, connector: Connector, origin: Origin, named: bool
-    ) -> Connection:
-        """A connection the proxy makes for us; it was named by a person, what it connects to was not."""
-        dial = Dial(str(proxy), named=True, address=await self._known_address(proxy, origin, named))
-        token = dialing.set(dial)
-        try:
-            return await connector.connect(origin, [], self._limits)
-        except TimeoutError as exc:
-            if dial.reached:
-                raise
-            raise ProxyFailed(f"no connection to the proxy {proxy} in time", at_fault=True) from exc
-        finally:
-            dialing.reset(token)
-
-    async def _known_address(self, proxy: Proxy, origin: Origin, named: bool) -> str:
-        """What we know of where a proxy will connect to. Raises PrivateAddress when it looks private to us.
-
-        The answer is an address for those proxies that want one, "" for those that look names up themselves.
-        """
-        wants_address = proxy.scheme in {"socks4", "socks5"}
-        guard = None if named else self._guard
-        if origin.literal or (guard is None and not wants_address):
-            addresses = [origin.name] if origin.literal else []
-        else:
+        """Send over the first connection that stands when its turn has come, and wait for the head of the answer."""
+        unsent, is_repeat = 0, False
+        while True:
+            connection = None if is_repeat else self._pool.take(key)
+            is_new = connection is None
+            if connection is None:
+                connection = await self._connect(request, origin, key)
+            if not await _turn(request, connection, is_new):
+                unsent += 1
+                if unsent >= MAX_UNSENT:
+                    raise broken(origin.where)
+                continue
             try:
-                addresses = list(await self._resolver.resolve(origin.name))
-            except NoSuchHost:
-                if wants_address:
+                answer = await _converse(request, connection, head, body)
+            except Broken:
+                if is_new or connection.has_answered or request.method not in REPEATABLE:
                     raise
-                addresses = []  # perhaps the proxy knows it
-        refused = [a for a in addresses if guard is not None and not guard.allows(origin.netloc, a)]
-        if refused:
-            raise PrivateAddress(f"{origin.netloc} is in a private network: {', '.join(sorted(refused))}")
-        return addresses[0] if wants_address and addresses else ""
+                is_repeat = True
+                continue
+            if key.proxy is not None and answer.status == 407:
+                connection.abort()
+                raise refused(key.proxy, 407, origin.where)
+            return answer_of(
+                answer.status,
+                answer.fields,
+                _Body(connection, self._pool),
+                {"dropped_header_lines": answer.dropped},
+            )
 
-    def _socket(self, info: AddrInfoType) -> socket.socket:
-        """aiohttp's socket factory, called for every single address that will be connected to."""
-        family, kind, proto, _, address = info
-        dial = dialing.get()
-        guard = None if dial.named else self._guard
-        if guard is not None and not guard.allows(dial.netloc, str(address[0])):
-            dial.refused.append(str(address[0]))
-            raise PermissionError(errno.EACCES, "private address")
-        return socket.socket(family=family, type=kind, proto=proto)
+    async def _connect(self, request: httpx.Request, origin: Origin, key: Key) -> Connection:
+        extensions = request.extensions
+        named = bool(extensions.get("named"))
+        return await self._dialer.connect(origin, key, named, extensions.get("before_connect"))
 
 
-def _head(request: httpx.Request, body: bytes, proxy: Proxy | None = None) -> bytes:
-    """Request line and headers, exactly those of the request, and the body; for a proxy what it needs to know.
+async def _turn(request: httpx.Request, connection: Connection, is_new: bool) -> bool:
+    """Wait for the permit to send, then look whether the connection still stands. If not, say that nothing was sent."""
+    extensions = request.extensions
+    before_send: Awaited | None = extensions.get("before_send")
+    try:
+        if before_send is not None:
+            await before_send()
+        is_certain = request.method in REPEATABLE  # it may be sent again: the loop's own view is enough
+        if connection.is_usable() and (is_certain or not connection.is_over(is_new)):
+            return True
+    except BaseException:
+        connection.abort()
+        raise
+    connection.abort()
+    unsent: Called | None = extensions.get("unsent")
+    if unsent is not None:
+        unsent()
+    return False
+
+
+async def _converse(request: httpx.Request, connection: Connection, head: bytes, body: bytes) -> Answer:
+    """Send, and wait for the head of the final answer. Whatever goes wrong, the connection is closed."""
+    try:
+        connection.begin(request.method == "HEAD")
+        await connection.send(head, body)
+        after_send: Called | None = request.extensions.get("after_send")
+        if after_send is not None:
+            after_send()
+        return await connection.head()
+    except BaseException:
+        connection.abort()
+        raise
+
+
+def _head(request: httpx.Request, body: bytes, proxy: Proxy | None) -> tuple[bytes, bytes]:
+    """Request line and headers, exactly those of the request, for a proxy with what it needs to know; and the body.
 
     Raises httpx.LocalProtocolError for what would smuggle a second line into the head (RFC 9112 section 5).
     """
@@ -272,8 +214,8 @@ def _head(request: httpx.Request, body: bytes, proxy: Proxy | None = None) -> by
     if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head or b" " in target:
         raise httpx.LocalProtocolError("a line break, NUL or space in the URL or a header of the request")
     if body and "transfer-encoding" in request.headers:
-        return b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(body), body)
-    return head + body
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    return head, body
 
 
 @functools.lru_cache(maxsize=1_024)
@@ -289,108 +231,29 @@ def _method(method: str) -> bytes:
     return octets
 
 
-async def _turn(request: httpx.Request, protocol: WireProtocol, fresh: bool) -> None:
-    """Wait for the permit to send, then look whether the connection is still what it was."""
-    before_send: BeforeSend | None = request.extensions.get("before_send")
-    if before_send is not None:
-        await before_send()
-    if not fresh and protocol.should_close:
-        raise _Stale
-    if not protocol.is_connected():
-        raise ServerDisconnectedError
-
-
-async def _send(
-    method: str, octets: bytes, protocol: WireProtocol, fresh: bool, after_send: AfterSend | None
-) -> tuple[RawResponseMessage, StreamReader]:
-    transport = protocol.transport
-    protocol.begin(head_only=method == "HEAD")
-    try:
-        if transport is not None:
-            transport.write(octets)
-        if after_send is not None:
-            after_send()
-        return await _answer(protocol)
-    except ClientConnectionError as exc:
-        if fresh or protocol.received or method not in REPEATABLE:
-            raise
-        raise _Stale from exc
-
-
-async def _answer(protocol: WireProtocol) -> tuple[RawResponseMessage, StreamReader]:
-    """The final answer behind at most `MAX_INTERIM` interim ones."""
-    for _ in range(MAX_INTERIM + 1):
-        message, payload = await protocol.read()
-        if message.code >= 200:
-            return message, payload
-        if message.code == 101 or message.code < 100:
-            raise BadAnswer(f"status {message.code} was not asked for")
-    raise BadAnswer(f"more than {MAX_INTERIM} interim answers")
-
-
-def _discard(connection: Connection, protocol: WireProtocol) -> None:
-    """Abort, not close: closing would first flush what is unsent, and wait for a TLS peer to say goodbye."""
-    protocol.abort()
-    connection.close()
-
-
 class _Body(httpx.AsyncByteStream):
     """The raw body of one answer, in chunks up to 64 KiB.
 
-    Invariant: the connection goes back to the pool exactly once, and only when its body was received whole;
+    Invariant: the connection goes back to the pool at most once, and only when its answer was received whole;
     in every other case it is aborted.
     """
 
-    __slots__ = ("_connection", "_message", "_payload", "_protocol", "_where")
+    __slots__ = ("_connection", "_pool")
 
-    def __init__(
-        self,
-        connection: Connection,
-        protocol: WireProtocol,
-        message: RawResponseMessage,
-        payload: StreamReader,
-        where: str,
-    ) -> None:
-        self._connection = connection
-        self._protocol = protocol
-        self._message = message
-        self._payload = payload
-        self._where = where
+    def __init__(self, connection: Connection, pool: Pool) -> None:
+        self._connection: Connection | None = connection
+        self._pool = pool
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        payload = self._payload
-        if not payload.at_eof():
-            with translating(self._where):
-                chunk = await self._read(payload)
-            if chunk:
-                return chunk
-        self._check_end()
+        connection = self._connection
+        if connection is not None and (chunk := await connection.read()):
+            return chunk
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        connection = self._connection
-        if connection.protocol is None:
-            return
-        if self._payload.is_eof():
-            connection.release()
-        else:
-            _discard(connection, self._protocol)
-
-    async def _read(self, payload: StreamReader) -> bytes:
-        try:
-            return await payload.read(BUFFER)
-        except ClientPayloadError as exc:
-            if isinstance(self._protocol.lost, OSError):
-                raise self._protocol.lost from exc
-            raise
-        except RuntimeError as exc:  # what aiohttp says about a connection closed under the reader
-            raise ServerDisconnectedError from exc
-
-    def _check_end(self) -> None:
-        """A body that ends with its connection is whole only when the connection ended in order."""
-        framed = self._message.chunked or "Content-Length" in self._message.headers
-        if self._protocol.lost is not None and not framed:
-            raise Broken(f"{self._where} broke the connection before the answer was complete")
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.put(connection)
