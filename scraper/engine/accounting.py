@@ -18,7 +18,7 @@ from scraper.engine.common import Common
 from scraper.engine.domain_scheduler import Lane
 from scraper.engine.lanes import Lanes
 from scraper.events import Stalled
-from scraper.politeness import RATE, Wait
+from scraper.politeness import OUTAGE, RATE, Wait, down_since
 
 __all__ = ["Load", "Waits"]
 
@@ -151,7 +151,8 @@ class Waits:
             if cause:
                 waiting[cause].append(_Waiting(lane.name, None if until is None else clock.to_unix(until)))
         for later in upcoming:
-            waiting[later.why].append(_Waiting(later.domain, later.at))
+            why = OUTAGE if down_since(later.why) else later.why
+            waiting[why].append(_Waiting(later.domain, later.at))
         told = [
             _told(cause, who, clock.unix())
             for cause, who in sorted(waiting.items(), key=lambda pair: -len(pair[1]))
@@ -172,5 +173,8 @@ def _told(cause: str, who: list[_Waiting], now: float) -> str:
     said = _SAID.get(cause, "{who} {wait}: " + cause).format(
         who=some, wait="waits" if len(who) == 1 else "wait"
     )
+    if cause == OUTAGE:
+        said = f"{some} {'is' if len(who) == 1 else 'are'} down, tried again"
     due = [waiting.until for waiting in who if waiting.until is not None]
-    return f"{said} until {local_time(min(due), now)}" if due else said
+    when = "at" if cause == OUTAGE else "until"
+    return f"{said} {when} {local_time(min(due), now)}" if due else said

@@ -198,8 +198,13 @@ class Judge:
         """Again later, or failed for good. `sub` errors come from `page.fetch` and concern another URL."""
         common, retry, request = self.sending.common, self.sending.retry, self.ending.request
         now = common.clock.unix()
+        # An outage is of its domain, and a domain that waits was not asked: this request did not fail.
+        if error.outage or (error.kind == "domain-busy" and not sub):
+            at = max(now, error.retry_at or 0.0)
+            return self.ending.done(Outcome.retry(at, error.kind, str(error), error.status))
         method = "GET" if sub else request.options.method
-        delay = retry.delay(request.attempts + 1, kind=error.kind, status=error.status, method=method)
+        tries = 1 + self.lane.domain.settle(request.id)
+        delay = retry.delay(request.attempts + tries, kind=error.kind, status=error.status, method=method)
         at = max(now + (delay or 0.0), error.retry_at or 0.0)
         if sub and at > now + common.settings.retry_after_max:
             return await self._finally_failed(error)
@@ -209,7 +214,7 @@ class Judge:
             return self.ending.done(Outcome.retry(now + retry.held(), error.kind, str(error)))
         if delay is None:
             return await self._finally_failed(error)
-        return self.ending.again(at, error.kind, str(error), error.status)
+        return self.ending.again(at, error.kind, str(error), error.status, tries=tries)
 
     async def _finally_failed(self, error: FetchError) -> Done:
         """No further try: the errback may still make something of it."""

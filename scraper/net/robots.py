@@ -37,6 +37,7 @@ NETWORK = frozenset(
         "tls-hostname",
         "proxy",
         "private-address",
+        "domain-busy",
     }
 )
 #: Seconds of a Crawl-delay that mean "for ever".
@@ -158,7 +159,7 @@ class Robots:
         try:
             status, text = await fetch(f"{origin}/robots.txt")
         except FetchError as error:
-            if error.kind in NETWORK:
+            if error.kind in NETWORK or error.outage:
                 raise  # the page itself would fail the same way: no request reaches this origin
             raise self._unreachable(origin, str(error)) from error
         if status == 429 or status >= 500:

@@ -7,12 +7,23 @@ asks `Domain.next_at`; what it starts takes a `Turn`, and every send under the t
 
 from __future__ import annotations
 
-from scraper.core.clock import Clock
+from scraper.core.clock import Clock, local_time
 from scraper.core.models import LONGEST_HOLD, DomainFacts, Hours, Limit, Pace, Rate
 from scraper.politeness.adaptive_rate import AutoRate
 from scraper.politeness.gate import Gate, Turn
 from scraper.politeness.open_hours import OpenHours
-from scraper.politeness.reasons import BACKOFF, PAUSE, RATE, RETRY_AFTER, Wait
+from scraper.politeness.outage import Outage
+from scraper.politeness.reasons import (
+    BACKOFF,
+    OUTAGE,
+    PATIENCE_SECONDS,
+    PAUSE,
+    RATE,
+    RETRY_AFTER,
+    Held,
+    Wait,
+    down_since,
+)
 from scraper.politeness.shared_rate import NOTHING_SHARED, Shared
 from scraper.settings import Settings
 
@@ -24,6 +35,8 @@ REFUSALS = 20
 PUSHBACKS = 10
 #: Kinds of failure that slow an adaptive rate: the site does not keep up.
 TIMEOUTS = frozenset({"timeout", "connect-timeout"})
+#: Seconds after which a request asks again whether it may probe a domain that another one probes.
+PROBE_SECONDS = 1.0
 
 
 class Domain:
@@ -38,7 +51,7 @@ class Domain:
     __slots__ = (
         "_agent", "_clock", "_gate", "_hours", "_pace", "_pushed_at", "_rates", "_shared", "_spacing", "active", "auto",
         "away_until", "concurrency", "crawl_delay", "delay", "gap", "held_for", "name", "next_at",
-        "not_before", "parked", "pause", "probing", "pushbacks", "refusals", "robots", "unsaved",
+        "not_before", "outage", "outage_max", "parked", "pause", "probing", "pushbacks", "refusals", "robots", "unsaved",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +77,8 @@ class Domain:
         self.held_for = ""
         #: Something was learned that a restart must know.
         self.unsaved = False
+        #: Failures in a row, and whether they mean that it is down.
+        self.outage = Outage()
         self.auto: AutoRate | None = None
         self.active = self.refusals = self.pushbacks = 0
         self._clock, self._agent = clock, agent
@@ -81,6 +96,8 @@ class Domain:
         self._set_crawl_delay(self.crawl_delay)
         hours = Hours.parse(limit.hours) if limit.hours is not None else settings.hours
         self._hours = OpenHours(hours, self._clock)
+        #: Seconds an outage is waited for; 0: not at all.
+        self.outage_max = settings.outage_max if limit.outage_max is None else limit.outage_max
         self.concurrency = limit.concurrency or settings.concurrency
         self._gate.slots.resize(self.concurrency)
         if rate is not None and rate.auto:
@@ -103,8 +120,8 @@ class Domain:
         return self._spacing.last_send
 
     def has_room(self) -> bool:
-        """Whether a further visit may start: one at a time while robots.txt is unknown or a pause is kept."""
-        capacity = 1 if self.probing or self.pause else self.concurrency
+        """Whether a further visit may start: one at a time while robots.txt is unknown, a pause is kept or it is down."""
+        capacity = 1 if self.probing or self.pause or self.outage.is_down else self.concurrency
         return self.active < capacity and self.parked is None
 
     @property
@@ -146,6 +163,16 @@ class Domain:
         self.is_open(now)
         return max(self.not_before, self._hours.closed_until)
 
+    def check(self, turn: object) -> None:
+        """Raises Held where a turn would hold its slot too long, or while another one probes a domain that is down."""
+        now, down = self._clock.mono(), self.outage.is_down
+        held = self.held_at(now)
+        if held - now > max(PATIENCE_SECONDS, self.pause) or (down and held > now):
+            waits = self.waits_itself(now)
+            raise Held(held, waits.why if waits else self.held_for)
+        if down and not self.outage.let_probe(turn):
+            raise Held(now + PROBE_SECONDS, OUTAGE)
+
     def is_open(self, now: float) -> bool:
         """Whether the hours of the day allow sends; if not, the domain is held until they do."""
         if self._hours.hours is None or self._hours.is_open(now):
@@ -174,7 +201,11 @@ class Domain:
 
     @property
     def note(self) -> str:
-        """What an adaptive rate is now, and why; "" for a rate that is set."""
+        """Since when it is down, else what an adaptive rate is now, each with why; "" for neither."""
+        outage = self.outage
+        if outage.is_down and outage.since is not None:
+            unix = self._clock.to_unix(outage.since)
+            return f"down since {local_time(unix, self._clock.unix())}: {outage.why}"
         return f"auto {Rate(self.auto.rate)}: {self.auto.why}" if self.auto else ""
 
     # ------------------------------------------------------------------ what the scheduler does
@@ -196,6 +227,8 @@ class Domain:
         """No send before `until` (loop time), because of `why`: Retry-After, backoff, a pause, restored state."""
         if until > self.not_before:
             self.not_before, self.held_for = until, why
+            if why != PAUSE:
+                self._gate.wake()  # who waits for a turn may have to wait too long now
         self.next_at = max(self.next_at, until)
 
     def park(self, why: str) -> None:
@@ -230,8 +263,17 @@ class Domain:
                 self._set_gap(1 / self.auto.rate)
             if facts.used_until:
                 self._sent_before(to_mono(min(facts.used_until, now)))
+        down = down_since(facts.waits_for)
         if facts.not_before > now:
-            self.hold(to_mono(min(facts.not_before, now + LONGEST_HOLD)), facts.waits_for or RETRY_AFTER)
+            why = OUTAGE if down else facts.waits_for or RETRY_AFTER
+            self.hold(to_mono(min(facts.not_before, now + LONGEST_HOLD)), why)
+        if facts.answered:
+            known = frozenset(one.origin for one in facts.origins if one.status is not None)
+            self.outage.assume(known if self.robots else None)
+        if down is not None:
+            # The time in which no process looked may have been long: half of what it is waited for is left at least.
+            since = max(min(down[0], now), now - self.outage_max / 2)
+            self.outage.go_on(to_mono(since), down[1])
 
     def _sent_before(self, at: float) -> None:
         """Another process may have sent as late as `at` (loop time), or got the end of an answer then."""
@@ -276,6 +318,53 @@ class Domain:
             self._set_gap(1 / self.auto.rate)
         self.unsaved = True
         return self.pushbacks >= PUSHBACKS
+
+    def hear(self, sent: float, origin: str, witness: object | None) -> float | None:
+        """An origin answered what was sent at `sent`; `witness` would do as well to see whether it answers again.
+
+        Since when the domain was down; None if it was not.
+        """
+        outage = self.outage
+        outage.answered.add(origin)
+        if witness is not None:
+            outage.witness = witness
+        if outage.since is None:
+            return None
+        was_down = outage.is_down
+        since = outage.answer(sent)
+        if was_down and not outage.is_down:
+            self._lift()
+            self.unsaved = True
+        return since
+
+    def go_down(self, until: float, *, confirmed: bool) -> None:
+        """It does not answer: nothing is sent before `until` (loop time), and then one request at a time."""
+        self.outage.go_down(confirmed=confirmed)
+        self.hold(until, OUTAGE)
+        self._gate.wake()
+        self.unsaved = True
+
+    def fail(self, request: int, why: str) -> int:
+        """One more failure in a row, of a request by its id, that may be the domain's; how many it has."""
+        return self.outage.fail(self._clock.mono(), request, why)
+
+    def settle(self, request: int) -> int:
+        """Tries of a request that were not counted while the domain might have been down, and are now."""
+        return self.outage.settle(request)
+
+    def retry_now(self) -> bool:
+        """Do not wait for the next attempt at a domain that is down; False where it is not down."""
+        if not self.outage.is_down:
+            return False
+        self._lift()
+        return True
+
+    def _lift(self) -> None:
+        """It is not held for an outage any more."""
+        if self.held_for == OUTAGE and self.not_before > (now := self._clock.mono()):
+            self.not_before = now
+            self.next_at = max(now, self._own_send_at)
+        self._gate.wake()
 
     def note_answer(self, sent: float, status: int) -> None:
         """Any other answer to what was sent at `sent`."""
@@ -331,6 +420,10 @@ class Domain:
     def note_sent(self) -> None:
         """A request was sent: the next visit starts no earlier than a gap after it."""
         self.next_at = max(self.next_at, self._spacing.next_at)
+
+    def end_turn(self, turn: object) -> None:
+        """A turn is over: another may probe the domain where it is down."""
+        self.outage.end_turn(turn)
 
     def start_pause(self) -> None:
         """A response ended: where there is a pause, it begins."""

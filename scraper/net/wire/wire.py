@@ -173,6 +173,8 @@ class Wire(httpx.AsyncBaseTransport):
         if connection is None:
             named = bool(request.extensions.get("named"))
             fresh = True
+            if (before_connect := request.extensions.get("before_connect")) is not None:
+                await before_connect()
             if proxy is None:
                 connection = await self._dial(connector, origin, named)
             else:

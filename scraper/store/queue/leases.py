@@ -272,4 +272,14 @@ class Leases:
         return DomainFacts(
             used_until, not_before, crawl_delay, origins=rules, rate=rate, ceiling=ceiling, why=why,
             waits_for=waits_for, pushbacks=pushbacks, refusals=refusals, cookies=cookies_for(conn, self._run, name),
+            answered=self._has_answered(conn, domain),
         )  # fmt: skip
+
+    def _has_answered(self, conn: sqlite3.Connection, domain: int) -> bool:
+        """Whether pages of a domain ended well in this run or the last complete one before it."""
+        found = conn.execute(
+            "SELECT 1 FROM _queues WHERE domain = :domain AND ok > 0 AND run IN"
+            " (:run, (SELECT max(id) FROM _runs WHERE state = 'complete' AND id < :run)) LIMIT 1",
+            {"domain": domain, "run": self._run},
+        )
+        return found.fetchone() is not None
