@@ -18,7 +18,7 @@ from scraper.engine.common import Common
 from scraper.engine.domain_scheduler import Lane
 from scraper.engine.lanes import Lanes
 from scraper.events import Stalled
-from scraper.politeness import OUTAGE, RATE, Wait, down_since
+from scraper.politeness import OUTAGE, RATE, Domain, Wait, down_since
 
 __all__ = ["Load", "Waits"]
 
@@ -116,8 +116,16 @@ class Waits:
             cause, until = self._cause(lane, now)
             due = None if until is None else clock.to_unix(until)
             domain = lane.domain
-            shown.append(DomainStatus(lane.name, domain.active, len(lane.queue), cause, due, domain.note))
+            note = self._down(domain) or domain.note
+            shown.append(DomainStatus(lane.name, domain.active, len(lane.queue), cause, due, note))
         return CrawlStatus(shown, len(lanes), dict(self.spent))
+
+    def _down(self, domain: Domain) -> str:
+        """Since when a domain is down, and why; "" for one that is not."""
+        outage, clock = domain.outage, self._common.clock
+        if not outage.is_down or outage.since is None:
+            return ""
+        return f"down since {local_time(clock.to_unix(outage.since), clock.unix())}: {outage.why}"
 
     def _held(self) -> Sequence[Lane]:
         return list(self._lanes.schedule.lanes.values())

@@ -222,7 +222,8 @@ class Engine:
             self._lanes.drop(lane)
 
     def _written(self, done: Done, due: Mapping[str, float]) -> None:
-        self._waits.moved()
+        if done.effects.outcome.name != "retry":
+            self._waits.moved()
         self._links.proved(done.effects.links)
         self._failfast.watch(done.effects)
         for domain, at in due.items():

@@ -203,7 +203,7 @@ class Judge:
             at = max(now, error.retry_at or 0.0)
             return self.ending.done(Outcome.retry(at, error.kind, str(error), error.status))
         method = "GET" if sub else request.options.method
-        tries = 1 + self.lane.domain.settle(request.id)
+        tries = 1 + self.lane.domain.outage.settle(request.id)
         delay = retry.delay(request.attempts + tries, kind=error.kind, status=error.status, method=method)
         at = max(now + (delay or 0.0), error.retry_at or 0.0)
         if sub and at > now + common.settings.retry_after_max:

@@ -109,11 +109,11 @@ class Lanes:
         for domain in named:
             with suppress(FetchError):  # parked, or of another process, which hears this too
                 async with self.lane_for(domain) as lane:
-                    if lane.domain.retry_now():
-                        self.room_changed(lane)
+                    lane.domain.retry_now()
+                    self.room_changed(lane)
 
     async def _down(self) -> Sequence[str]:
-        """The domains that are down: held here, or by nobody."""
+        """The domains that are down: held here, or given back."""
         common = self._common
         here = [name for name, lane in self.schedule.lanes.items() if lane.domain.outage.is_down]
         later = await common.frontier.upcoming(MOST_LANES, now=common.clock.unix())
@@ -161,7 +161,8 @@ class Lanes:
         if self.schedule.is_hungry(lane) and not self._is_leaving(lane):
             await self._refill(lane)
         leaving = self._is_leaving(lane)  # asked again: a stop may have come while the refill was awaited
-        if self._waits_long(lane) or (lane.idle and (lane.dry or leaving)):
+        done = lane.dry and not lane.domain.outage.is_down  # one that is down is kept, so that it is shown
+        if self._waits_long(lane) or (lane.idle and (done or leaving)):
             await self.release([lane])
 
     async def _refill(self, lane: Lane) -> None:
@@ -178,7 +179,6 @@ class Lanes:
         self.room_changed(lane)
 
     def _waits_long(self, lane: Lane) -> bool:
-        # One that is down is kept, so that it is shown: where others wait for its place, it gives it.
         if lane.open_visits or lane.domain.outage.is_down:
             return False
         return lane.domain.next_at - self._common.clock.mono() > LONG_HOLD

@@ -5,26 +5,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeAlias
 
 from scraper.core.clock import local_time
-from scraper.core.models import Options
+from scraper.core.models import Options, QueuedRequest
 from scraper.engine.common import Common
 from scraper.engine.domain_scheduler import Lane
 from scraper.engine.lanes import Lanes
 from scraper.errors import FetchError
 from scraper.events import Warned
-from scraper.net.retry import RetryPolicy
-from scraper.politeness import Domain
+from scraper.net.retry import Fault, RetryPolicy
+from scraper.politeness import RECOGNISED
 
-__all__ = ["Outages", "Witness"]
+__all__ = ["Failure", "Outages", "Witness"]
 
 #: Seconds a domain is down before it is said, and until a request that probed it comes again after the others.
 SAID_SECONDS, BEHIND_SECONDS = 4.0, 0.5
 
 #: A request that a domain answered.
 Witness: TypeAlias = tuple[str, Options]
+
+
+class Failure(NamedTuple):
+    """What a request ended with, which may be the fault of its domain."""
+
+    error: FetchError
+    fault: Fault
+    request: QueuedRequest
+    method: str
 
 
 class Outages:
@@ -45,10 +54,6 @@ class Outages:
         #: Stops the crawl; set by the engine.
         self.stop: Callable[[str], None] = lambda reason: None
 
-    def concern(self, domain: Domain, origin: str) -> bool:
-        """Whether a failure of an origin may be an outage: it has answered before, or nothing answers any more."""
-        return domain.outage_max > 0 and (domain.outage.has_answered(origin) or self._is_network_gone())
-
     def answered(self, lane: Lane, origin: str, sent: float, witness: Witness | None) -> None:
         """An origin answered what was sent at `sent` (loop time)."""
         self._answered_at = now = self._common.clock.mono()
@@ -63,7 +68,50 @@ class Outages:
             self._said.discard(lane.name)
             self._tell(f"{lane.name} answers again after {now - since:.0f} s")
 
-    async def hold(self, lane: Lane, error: FetchError, *, confirmed: bool) -> None:
+    async def blame(
+        self, lane: Lane, origin: str, failure: Failure, is_alive: Callable[[], Awaitable[bool | None]]
+    ) -> None:
+        """Decide whose failure it was; of an outage's, `error.outage` is set.
+
+        Only an origin that answered before can be down, or any where none answers any more. `is_alive` asks again for
+        what the domain answered last; None where there is nothing to ask for.
+        """
+        domain, outage = lane.domain, lane.domain.outage
+        if not domain.outage_max or not (outage.has_answered(origin) or self._is_network_gone()):
+            return
+        if failure.fault == "request":
+            await self._doubt(lane, failure, is_alive)
+            return
+        request, error = failure.request, failure.error
+        owes = outage.is_suspect(request.id) and not outage.is_confirmed
+        outage.fail(self._common.clock.mono(), 0 if owes else request.id, str(error))
+        await self._hold(lane, error, confirmed=outage.count >= RECOGNISED)
+        error.outage = not owes
+
+    async def _doubt(
+        self, lane: Lane, failure: Failure, is_alive: Callable[[], Awaitable[bool | None]]
+    ) -> None:
+        """A request found no answer: is it the request, or the domain?
+
+        The first failures in a row are left open. Then, and before a request would have no further try, what answered
+        before is asked again, by one visit for all.
+        """
+        outage, request, error = lane.domain.outage, failure.request, failure.error
+        suspect = not outage.is_down and (request.attempts > 0 or outage.is_suspect(request.id))
+        failed = outage.fail(self._common.clock.mono(), 0 if suspect else request.id, str(error))
+        tries = request.attempts + (1 if suspect else failed)
+        delay = self._retry.delay(tries, kind=error.kind, status=error.status, method=failure.method)
+        doubtful, asks = outage.is_down or outage.count >= RECOGNISED, not outage.asking
+        alive = await is_alive() if asks and (doubtful or delay is None) else None
+        if alive:
+            if not suspect:
+                outage.settle_one(request.id)  # its last failure counts as a try anyway
+        elif alive is False or (doubtful and asks):
+            await self._hold(lane, error, confirmed=True)
+        elif not suspect and (delay is not None or not asks):
+            error.outage, error.retry_at = True, self._common.clock.unix() + (delay or 1.0)
+
+    async def _hold(self, lane: Lane, error: FetchError, *, confirmed: bool) -> None:
         """A domain does not answer: nothing is sent there for a while, or in this run if that lasts too long.
 
         `error` is what its request ends with, which counts as no try.
@@ -81,10 +129,6 @@ class Outages:
             self._say(lane.name, since, now, outage.why)
         if now >= end:
             await self._give_up(lane, since)
-
-    def is_confirmed(self, domain: Domain) -> bool:
-        """Whether a domain is surely down."""
-        return domain.name in self._down
 
     async def _give_up(self, lane: Lane, since: float) -> None:
         """It has been down for too long: its requests wait for a resume."""

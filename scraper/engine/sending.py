@@ -15,11 +15,11 @@ from scraper.core.models import LONGEST_HOLD, Cookie, Options, Pace, QueuedReque
 from scraper.core.urls import Parts, split
 from scraper.engine.context import Sending
 from scraper.engine.domain_scheduler import Lane
-from scraper.engine.outages import Witness
+from scraper.engine.outages import Failure, Witness
 from scraper.errors import FetchError
 from scraper.net.downloader import Limits, Reply, Sink, Wanted, always
 from scraper.net.retry import GATEWAY_STATUSES, fault_of, retry_after
-from scraper.politeness import PATIENCE_SECONDS, RECOGNISED, Held, Turn
+from scraper.politeness import PATIENCE_SECONDS, Held, Turn
 from scraper.spider.scope import check_url, netlocs, start_of
 
 __all__ = ["Ask", "Later", "LeaseLost", "Records", "Sender"]
@@ -303,35 +303,10 @@ class Sender:
     async def _blame(self, lane: Lane, parts: Parts, ask: Ask, error: FetchError, *, answered: bool) -> None:
         """Whose failure it was: one of a domain that is down costs its request no try (`FetchError.outage`)."""
         fault = fault_of(error, ask.options.method, answered=answered)
-        outages, domain = self.context.outages, lane.domain
-        if fault is None or error.outage or not outages.concern(domain, parts.origin):
+        if fault is None or error.outage or (fault == "request" and ask.kind == "probe"):
             return
-        if fault == "host":
-            owes = domain.outage.is_suspect(self.records.request.id) and not domain.outage.is_confirmed
-            domain.fail(0 if owes else self.records.request.id, str(error))
-            await outages.hold(lane, error, confirmed=domain.outage.count >= RECOGNISED)
-            error.outage = not owes
-        elif ask.kind != "probe":
-            await self._doubt(lane, ask, error)
-
-    async def _doubt(self, lane: Lane, ask: Ask, error: FetchError) -> None:
-        """A request found no answer: is it the request, or the domain? What answered before is asked again."""
-        context, outage, request = self.context, lane.domain.outage, self.records.request
-        suspect = not outage.is_down and (request.attempts > 0 or outage.is_suspect(request.id))
-        failed = lane.domain.fail(0 if suspect else request.id, str(error))
-        tries = request.attempts + (1 if suspect else failed)
-        delay = context.retry.delay(tries, kind=error.kind, status=error.status, method=ask.options.method)
-        doubtful = outage.is_down or outage.count >= RECOGNISED
-        alive = None
-        if (doubtful or delay is None) and not outage.asking:
-            alive = await self._is_alive(lane)
-        if alive:
-            if not suspect:
-                outage.settle_one(request.id)  # the last failure counts as a try anyway
-        elif alive is False or (doubtful and not outage.asking):
-            await context.outages.hold(lane, error, confirmed=True)
-        elif not suspect and (delay is not None or outage.asking):
-            error.outage, error.retry_at = True, context.common.clock.unix() + (delay or 1.0)
+        failure = Failure(error, fault, self.records.request, ask.options.method)
+        await self.context.outages.blame(lane, parts.origin, failure, lambda: self._is_alive(lane))
 
     async def _is_alive(self, lane: Lane) -> bool | None:
         """Whether what a domain answered last is answered again; None where there is nothing to ask for."""

@@ -189,8 +189,8 @@ class RetryPolicy:
         return _decide(self._holders, 1, _Failure("domain-held")) or 0.0
 
     def outage(self, lasted: float, longest: float) -> float:
-        """The wait of a host that has been down for `lasted` seconds: it doubles with every attempt, up to `longest`."""
-        return min(longest, max(OUTAGE_LEAST, lasted)) * self._source.uniform(1.0, 1.2)
+        """The wait of a host that has been down for `lasted` seconds: half as long again, up to `longest`."""
+        return min(longest, max(OUTAGE_LEAST, lasted / 2)) * self._source.uniform(1.0, 1.2)
 
     def pause(self, attempt: int) -> float:
         """The wait of a whole domain that said "later" this many times in a row; it never runs out."""

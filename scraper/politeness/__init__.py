@@ -2,9 +2,9 @@
 
 from scraper.politeness.domain import REFUSALS, Domain
 from scraper.politeness.domain_registry import Politeness
-from scraper.politeness.gate import Turn
+from scraper.politeness.gate import PATIENCE_SECONDS, Turn
 from scraper.politeness.outage import RECOGNISED
-from scraper.politeness.reasons import OUTAGE, PATIENCE_SECONDS, PAUSE, RATE, Held, Wait, down_since
+from scraper.politeness.reasons import OUTAGE, PAUSE, RATE, Held, Wait, down_since
 from scraper.politeness.shared_rate import SharedRate
 
 __all__ = [

@@ -7,23 +7,13 @@ asks `Domain.next_at`; what it starts takes a `Turn`, and every send under the t
 
 from __future__ import annotations
 
-from scraper.core.clock import Clock, local_time
+from scraper.core.clock import Clock
 from scraper.core.models import LONGEST_HOLD, DomainFacts, Hours, Limit, Pace, Rate
 from scraper.politeness.adaptive_rate import AutoRate
-from scraper.politeness.gate import Gate, Turn
+from scraper.politeness.gate import PATIENCE_SECONDS, Gate, Turn
 from scraper.politeness.open_hours import OpenHours
-from scraper.politeness.outage import Outage
-from scraper.politeness.reasons import (
-    BACKOFF,
-    OUTAGE,
-    PATIENCE_SECONDS,
-    PAUSE,
-    RATE,
-    RETRY_AFTER,
-    Held,
-    Wait,
-    down_since,
-)
+from scraper.politeness.outage import PROBE_SECONDS, Outage
+from scraper.politeness.reasons import BACKOFF, OUTAGE, PAUSE, RATE, RETRY_AFTER, Held, Wait, down_since
 from scraper.politeness.shared_rate import NOTHING_SHARED, Shared
 from scraper.settings import Settings
 
@@ -35,8 +25,6 @@ REFUSALS = 20
 PUSHBACKS = 10
 #: Kinds of failure that slow an adaptive rate: the site does not keep up.
 TIMEOUTS = frozenset({"timeout", "connect-timeout"})
-#: Seconds after which a request asks again whether it may probe a domain that another one probes.
-PROBE_SECONDS = 1.0
 
 
 class Domain:
@@ -201,11 +189,7 @@ class Domain:
 
     @property
     def note(self) -> str:
-        """Since when it is down, else what an adaptive rate is now, each with why; "" for neither."""
-        outage = self.outage
-        if outage.is_down and outage.since is not None:
-            unix = self._clock.to_unix(outage.since)
-            return f"down since {local_time(unix, self._clock.unix())}: {outage.why}"
+        """What an adaptive rate is now, and why; "" for a rate that is set."""
         return f"auto {Rate(self.auto.rate)}: {self.auto.why}" if self.auto else ""
 
     # ------------------------------------------------------------------ what the scheduler does
@@ -270,8 +254,7 @@ class Domain:
         if facts.answered:
             known = frozenset(one.origin for one in facts.origins if one.status is not None)
             self.outage.assume(known if self.robots else None)
-        if down is not None:
-            # The time in which no process looked may have been long: half of what it is waited for is left at least.
+        if down is not None:  # half of what it is waited for is left, however long no process looked
             since = max(min(down[0], now), now - self.outage_max / 2)
             self.outage.go_on(to_mono(since), down[1])
 
@@ -326,14 +309,12 @@ class Domain:
         """
         outage = self.outage
         outage.answered.add(origin)
-        if witness is not None:
-            outage.witness = witness
+        outage.witness = witness or outage.witness
         if outage.since is None:
             return None
-        was_down = outage.is_down
-        since = outage.answer(sent)
+        was_down, since = outage.is_down, outage.answer(sent)
         if was_down and not outage.is_down:
-            self._lift()
+            self.retry_now()
             self.unsaved = True
         return since
 
@@ -344,22 +325,7 @@ class Domain:
         self._gate.wake()
         self.unsaved = True
 
-    def fail(self, request: int, why: str) -> int:
-        """One more failure in a row, of a request by its id, that may be the domain's; how many it has."""
-        return self.outage.fail(self._clock.mono(), request, why)
-
-    def settle(self, request: int) -> int:
-        """Tries of a request that were not counted while the domain might have been down, and are now."""
-        return self.outage.settle(request)
-
-    def retry_now(self) -> bool:
-        """Do not wait for the next attempt at a domain that is down; False where it is not down."""
-        if not self.outage.is_down:
-            return False
-        self._lift()
-        return True
-
-    def _lift(self) -> None:
+    def retry_now(self) -> None:
         """It is not held for an outage any more."""
         if self.held_for == OUTAGE and self.not_before > (now := self._clock.mono()):
             self.not_before = now

@@ -14,10 +14,12 @@ from scraper.politeness.shared_rate import Shared, SharedRate
 from scraper.politeness.slots import Slots
 from scraper.politeness.spacing import Spacing
 
-__all__ = ["Gate", "Turn"]
+__all__ = ["PATIENCE_SECONDS", "Gate", "Turn"]
 
 #: Seconds before its permit a request may take a connection.
 APPROACH_SECONDS = 0.05
+#: Seconds a request may hold its slot while its domain is held; above that it goes back into the queue.
+PATIENCE_SECONDS = 5.0
 
 
 class _Conditions(Protocol):

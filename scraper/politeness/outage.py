@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-__all__ = ["RECOGNISED", "Outage"]
+__all__ = ["PROBE_SECONDS", "RECOGNISED", "Outage"]
 
 #: Failures in a row after which no answer can turn them into tries of their requests any more.
 RECOGNISED: Final = 3
+#: Seconds after which a request asks again whether it may probe a domain that another one probes.
+PROBE_SECONDS: Final = 1.0
 #: Requests whose uncounted tries are remembered.
 MAX_OWED: Final = 10_000
 

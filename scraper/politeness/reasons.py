@@ -10,7 +10,6 @@ from scraper.core.clock import iso
 __all__ = [
     "BACKOFF",
     "OUTAGE",
-    "PATIENCE_SECONDS",
     "PAUSE",
     "PROXY_RATE",
     "RATE",
@@ -29,9 +28,6 @@ BACKOFF: Final = "backoff"
 TOTAL_RATE: Final = "total_rate limit"
 PROXY_RATE: Final = "proxy_rate limit"
 OUTAGE: Final = "outage"
-
-#: Seconds a request may hold its slot while its domain is held; above that it goes back into the queue.
-PATIENCE_SECONDS: Final = 5.0
 
 _DOWN, _SHAPE = "down since ", "%Y-%m-%dT%H:%M:%SZ"
 
