@@ -74,7 +74,7 @@ class Outages:
         """Decide whose failure it was; of an outage's, `error.outage` is set.
 
         Only an origin that answered before can be down, or any where none answers any more. `is_alive` asks again for
-        what the domain answered last; None where there is nothing to ask for.
+        what the domain answered last; None where there is nothing to ask for, or not now.
         """
         domain, outage = lane.domain, lane.domain.outage
         if not domain.outage_max or not (outage.has_answered(origin) or self._is_network_gone()):
@@ -85,7 +85,15 @@ class Outages:
         request, error = failure.request, failure.error
         owes = outage.is_suspect(request.id) and not outage.is_confirmed
         outage.fail(self._common.clock.mono(), 0 if owes else request.id, str(error))
-        await self._hold(lane, error, confirmed=outage.count >= RECOGNISED)
+        sure = outage.is_confirmed
+        if not sure and outage.count >= RECOGNISED and not outage.asking:
+            alive = await is_alive()  # some hosts or requests are refused, the others are not?
+            if alive:
+                if not owes:
+                    outage.settle_one(request.id)  # its last failure counts as a try anyway
+                return
+            sure = alive is False or outage.witness is None
+        await self._hold(lane, error, confirmed=sure)
         error.outage = not owes
 
     async def _doubt(
@@ -107,7 +115,8 @@ class Outages:
             if not suspect:
                 outage.settle_one(request.id)  # its last failure counts as a try anyway
         elif alive is False or (doubtful and asks):
-            await self._hold(lane, error, confirmed=True)
+            sure = alive is False or outage.witness is None
+            await self._hold(lane, error, confirmed=sure)
         elif not suspect and (delay is not None or not asks):
             error.outage, error.retry_at = True, self._common.clock.unix() + (delay or 1.0)
 

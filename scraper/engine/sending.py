@@ -309,7 +309,7 @@ class Sender:
         await self.context.outages.blame(lane, parts.origin, failure, lambda: self._is_alive(lane))
 
     async def _is_alive(self, lane: Lane) -> bool | None:
-        """Whether what a domain answered last is answered again; None where there is nothing to ask for."""
+        """Whether what a domain answered last is answered again; None where there is nothing to ask for, or not now."""
         outage = lane.domain.outage
         if outage.witness is None:
             return None
@@ -317,8 +317,8 @@ class Sender:
         outage.asking = True
         try:
             reply = await self.send(lane, Ask(url, options, "probe", _never))
-        except FetchError:
-            return False
+        except FetchError as error:
+            return None if error.kind == "domain-busy" else False
         finally:
             outage.asking = False
         return reply.status not in GATEWAY_STATUSES

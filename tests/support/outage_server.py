@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import httpx
 
 from scraper.net.wire.errors import Broken, NameTimeout, NotConnected, TlsFailed
 
-__all__ = ["Attempt", "Outage", "OutageServer", "linked_pages"]
+__all__ = ["MODES", "Attempt", "Outage", "OutageServer", "Said", "linked_pages"]
 
 #: What a server does while it is down, by name: what is raised, or which status is answered.
 MODES = ("connect", "dns-timeout", "tls", "reset", "502", "504")
@@ -24,6 +24,10 @@ class Outage(NamedTuple):
     ends: float
     mode: str = "connect"
     hosts: Sequence[str] = ()
+
+
+#: A page, a status, a response with headers of its own, what is raised.
+Said: TypeAlias = str | int | httpx.Response | Exception | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ def linked_pages(count: int) -> Callable[[httpx.Request], str | None]:
 
 
 class OutageServer(httpx.AsyncBaseTransport):
-    """Answers by `handler(request)` (None: 404; a number: that status; an exception: raised) unless an outage says no.
+    """Answers by `handler(request)` (None: 404; an exception is raised) unless an outage says no.
 
     Connections take `connect` seconds to open, answers `latency`. They are kept idle if `keeps`, and are lost when an
     outage begins. `attempts` is the log of what reached the server, in order of time.
@@ -59,7 +63,7 @@ class OutageServer(httpx.AsyncBaseTransport):
 
     def __init__(
         self,
-        handler: Callable[[httpx.Request], str | int | Exception | None],
+        handler: Callable[[httpx.Request], Said],
         outages: Sequence[Outage] = (),
         *,
         connect: float = 0.02,
@@ -114,13 +118,11 @@ class OutageServer(httpx.AsyncBaseTransport):
         if isinstance(answer, Exception):
             self.attempts.append(Attempt(at, host, request.url.path, 0))
             raise answer
-        body = answer if isinstance(answer, str) else ""
-        status = answer if isinstance(answer, int) else 404 if answer is None else 200
-        self.attempts.append(Attempt(at, host, request.url.path, status))
+        response = _response(answer)
+        self.attempts.append(Attempt(at, host, request.url.path, response.status_code))
         if self._keeps:
             self._idle[host].append(loop.time())
-        headers = {"Content-Type": "text/html; charset=utf-8"}
-        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body.encode()))
+        return response
 
     @property
     def times(self) -> list[float]:
@@ -131,3 +133,12 @@ class OutageServer(httpx.AsyncBaseTransport):
         """The most that reached the server within one second."""
         times = self.times
         return max(sum(at <= other < at + 1 for other in times) for at in times)
+
+
+def _response(answer: str | int | httpx.Response | None) -> httpx.Response:
+    if isinstance(answer, httpx.Response):
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=httpx.ByteStream(b""))
+    body = answer if isinstance(answer, str) else ""
+    status = answer if isinstance(answer, int) else 404 if answer is None else 200
+    headers = {"Content-Type": "text/html; charset=utf-8"}
+    return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body.encode()))
