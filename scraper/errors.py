@@ -147,7 +147,8 @@ class FetchError(ScraperError):
 
     `kind` is a key of `KINDS`; `status` the HTTP status where there was one; `retry_at` the unix time
     (seconds) from which another try makes sense, None where it does not. `page` is set when a body was
-    read (a status that was not accepted); `request` is the `scraper.Request` concerned.
+    read (a status that was not accepted); `request` is the `scraper.Request` concerned. `outage` says that the
+    domain is at fault, which answered before and does not now: the failure counts as a try of no request.
     """
 
     def __init__(
@@ -166,6 +167,7 @@ class FetchError(ScraperError):
         self.retry_at = retry_at
         self.page = page
         self.request = request
+        self.outage = False
 
 
 class PageError(ScraperError):

@@ -95,6 +95,10 @@ class Clock:
         """This moment by the time that is stored, and by the clock on the wall."""
         return StoredTime(self.unix(), self.wall())
 
+    def shown(self, mono: float) -> float:
+        """A loop time as people read it."""
+        return self.now().shown(self.to_unix(mono))
+
     def jump(self) -> Jump | None:
         """Whether the machine was suspended or the wall clock was set since the last call; None for neither."""
         asleep, wall = self._seconds() - self.mono(), self.wall() - self._seconds()

@@ -147,6 +147,10 @@ class LiveCrawl(Protocol):
         """Order other limits for a domain, by the names and in the spelling of settings."""
         ...
 
+    def retry_now(self, run: int, domains: Sequence[str], *, now: float) -> None:
+        """Order an attempt at domains that are down: at these, or at all that are."""
+        ...
+
 
 class Membership(Protocol):
     """Which workers of one crawl are alive. One object in a process."""

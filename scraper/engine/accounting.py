@@ -34,7 +34,7 @@ from scraper.engine.common import Common
 from scraper.engine.domain_scheduler import Lane
 from scraper.engine.lanes import Lanes
 from scraper.events import Stalled
-from scraper.politeness import Wait
+from scraper.politeness import OUTAGE, Domain, Wait, down_since
 
 __all__ = ["Load", "Waits"]
 
@@ -177,15 +177,18 @@ class Waits:
         shown, used = [], self._used_up()
         for lane in lanes[:SHOWN]:
             cause, until = self._cause(lane, now, used)
-            due = None if until is None else self._shown(until)
+            due = None if until is None else self._common.clock.shown(until)
             domain = lane.domain
-            shown.append(DomainStatus(lane.name, domain.active, len(lane.queue), cause, due, domain.note))
+            note = self._down(domain) or domain.note
+            shown.append(DomainStatus(lane.name, domain.active, len(lane.queue), cause, due, note))
         return CrawlStatus(shown, len(lanes), dict(self.spent))
 
-    def _shown(self, until: float) -> float:
-        """A loop time as people read it (unix)."""
-        clock = self._common.clock
-        return clock.now().shown(clock.to_unix(until))
+    def _down(self, domain: Domain) -> str:
+        """Since when a domain is down, and why; "" for one that is not."""
+        outage, clock = domain.outage, self._common.clock
+        if not outage.is_down or outage.since is None:
+            return ""
+        return f"down since {local_time(clock.shown(outage.since), clock.wall())}: {outage.why}"
 
     def _held(self) -> Sequence[Lane]:
         return list(self._lanes.schedule.lanes.values())
@@ -232,9 +235,12 @@ class Waits:
         for lane in self._held():
             cause, until = self._cause(lane, now, used)
             if cause:
-                waiting[cause].append(_Waiting(lane.name, None if until is None else self._shown(until)))
+                waiting[cause].append(
+                    _Waiting(lane.name, None if until is None else self._common.clock.shown(until))
+                )
         for later in upcoming:
-            waiting[later.why].append(_Waiting(later.domain, clock.now().shown(later.at)))
+            why = OUTAGE if down_since(later.why) else later.why
+            waiting[why].append(_Waiting(later.domain, clock.now().shown(later.at)))
         if not waiting and self._lanes.workers > 1 and await self._common.frontier.held():
             return ""
         told = [
@@ -258,5 +264,8 @@ def _told(cause: str, who: list[_Waiting], now: float) -> str:
     said = _SAID.get(cause, "{who} {wait}: " + cause).format(
         who=some, wait="waits" if len(who) == 1 else "wait"
     )
+    if cause == OUTAGE:
+        said = f"{some} {'is' if len(who) == 1 else 'are'} down, tried again"
     due = [waiting.until for waiting in who if waiting.until is not None]
-    return f"{said} until {local_time(min(due), now)}" if due else said
+    when = "at" if cause == OUTAGE else "until"
+    return f"{said} {when} {local_time(min(due), now)}" if due else said

@@ -11,6 +11,7 @@ from scraper.engine.context import Reading, Sending
 from scraper.engine.lanes import Lanes
 from scraper.engine.links import Links
 from scraper.engine.options import Member
+from scraper.engine.outages import Outages
 from scraper.engine.parsing import Parsing
 from scraper.engine.suggestions import Suggestions
 from scraper.engine.threads import CallbackThread
@@ -51,13 +52,16 @@ def sending_of(plan: Plan, common: Common, member: Member, downloader: Downloade
     politeness = Politeness(settings, clock, agent, member.workers, resumed=plan.resumed)
     identity = Identity(settings, clock, (getattr(plan.spider, name) for name in plan.definition.secrets))
     robots = Robots(clock.unix, threads=not plan.inline)
+    lanes = Lanes(common, politeness, robots, identity, member.owner, member.workers)
+    retry = RetryPolicy(settings.retries, seed=plan.seed)
     plain = request_headers(settings, CARRIED - settings.secret_headers)
     return Sending(
         common=common,
-        lanes=Lanes(common, politeness, robots, identity, member.owner, member.workers),
+        lanes=lanes,
         politeness=politeness,
         robots=robots,
-        retry=RetryPolicy(settings.retries, seed=plan.seed),
+        retry=retry,
+        outages=Outages(common, lanes, retry),
         downloader=downloader,
         identity=identity,
         outgoing=Outgoing(request_headers(settings), plain),

@@ -9,6 +9,7 @@ from typing import Any
 from scraper.engine.common import Common
 from scraper.engine.lanes import Lanes
 from scraper.engine.links import Links
+from scraper.engine.outages import Outages
 from scraper.engine.parsing import Parsing
 from scraper.engine.suggestions import Suggestions
 from scraper.engine.threads import CallbackThread
@@ -35,6 +36,7 @@ class Sending:
     politeness: Politeness
     robots: Robots
     retry: RetryPolicy
+    outages: Outages
     downloader: Downloader
     identity: Identity
     outgoing: Outgoing

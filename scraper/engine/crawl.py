@@ -63,6 +63,7 @@ class Engine:
         self._open = 0
         self._is_full = is_full
         self._failfast = FailFast(self.stop)
+        sending.outages.stop = self.stop
         self._beat = asyncio.Event()
         self._over = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -249,6 +250,7 @@ class Engine:
     def _written(self, done: Done, due: Mapping[str, float]) -> None:
         if done.effects.outcome.kind != "machine":
             self._machine.passed()
+        if done.effects.outcome.name != "retry":
             self._waits.moved()
         self._links.proved(done.effects.links)
         self._failfast.watch(done.effects)
@@ -309,12 +311,14 @@ class Engine:
                 self.stop(STOPPED, GRACE)
             case "limit":
                 await self._lanes.adjust(command.argument["domain"], command.argument["changes"])
+            case "retry":
+                await self._lanes.retry_now(command.argument["domains"])
             case _:
                 self._common.notices.tell(Warned(f"unknown command {command.what!r} left alone"))
 
     async def _timer(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        self.stop(f"max_time {seconds:g} s reached")
+        self.stop(f"max_time {seconds:g} s reached", GRACE)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine)

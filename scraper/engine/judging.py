@@ -203,10 +203,19 @@ class Judge:
         now = common.clock.unix()
         if error.kind == "machine":
             return self.short_of(error)
+        # An outage is of its domain, and a domain that waits was not asked: this request did not fail.
+        if error.outage or (error.kind == "domain-busy" and not sub):
+            at = max(now, error.retry_at or 0.0)
+            return self.ending.done(Outcome.retry(at, error.kind, str(error), error.status))
         method = "GET" if sub or request.options.repeatable else request.options.method
         asked = error.retry_at if error.kind == "http" else None
+        tries = 1 + self.lane.domain.outage.settle(request.id)
         delay = retry.delay(
-            request.attempts + 1, kind=error.kind, status=error.status, method=method, asked=asked is not None
+            request.attempts + tries,
+            kind=error.kind,
+            status=error.status,
+            method=method,
+            asked=asked is not None,
         )
         at, latest = max(now + (delay or 0.0), error.retry_at or 0.0), now + common.settings.retry_after_max
         if not sub and error.status in {429, 503} and self.lane.domain.parked is not None:
@@ -217,7 +226,7 @@ class Judge:
             return self.ending.done(Outcome.retry(now + retry.held(), error.kind, str(error)))
         if delay is None:
             return await self._finally_failed(error)
-        return self.ending.again(at, error.kind, str(error), error.status)
+        return self.ending.again(at, error.kind, str(error), error.status, tries=tries)
 
     def short_of(self, error: BaseException) -> Done:
         """This machine has nothing left for the visit: it is made again, and no try is counted."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from scraper.errors import FetchError
 from scraper.events import DomainParked
 from scraper.net.identity import Identity
 from scraper.net.robots import Robots
-from scraper.politeness import Politeness
+from scraper.politeness import Politeness, down_since
 from scraper.settings import read_limit
 
 __all__ = ["EXTEND_EVERY", "Lanes"]
@@ -105,6 +105,22 @@ class Lanes:
             async with self.lane_for(domain) as lane:
                 self.room_changed(lane)
 
+    async def retry_now(self, domains: Sequence[str]) -> None:
+        """Do not wait for the next attempt at domains that are down: at these, or at all this process knows of."""
+        named = domains or await self._down()
+        for domain in named:
+            with suppress(FetchError):  # parked, or of another process, which hears this too
+                async with self.lane_for(domain) as lane:
+                    lane.domain.retry_now()
+                    self.room_changed(lane)
+
+    async def _down(self) -> Sequence[str]:
+        """The domains that are down: held here, or given back."""
+        common = self._common
+        here = [name for name, lane in self.schedule.lanes.items() if lane.domain.outage.is_down]
+        later = await common.frontier.upcoming(MOST_LANES, now=common.clock.unix())
+        return here + [one.domain for one in later if down_since(one.why) is not None]
+
     def waiting(self, domain: str) -> frozenset[int]:
         """The requests of a domain that are taken and that no visit has begun."""
         lane = self.schedule.lanes.get(domain)
@@ -147,7 +163,8 @@ class Lanes:
         if self.schedule.is_hungry(lane) and not self._is_leaving(lane):
             await self._refill(lane)
         leaving = self._is_leaving(lane)  # asked again: a stop may have come while the refill was awaited
-        if self._waits_long(lane) or (lane.idle and (lane.dry or leaving)):
+        done = lane.dry and not lane.domain.outage.is_down  # one that is down is kept, so that it is shown
+        if self._waits_long(lane) or (lane.idle and (done or leaving)):
             await self.release([lane])
 
     async def _refill(self, lane: Lane) -> None:
@@ -164,7 +181,9 @@ class Lanes:
         self.room_changed(lane)
 
     def _waits_long(self, lane: Lane) -> bool:
-        return not lane.open_visits and lane.domain.next_at - self._common.clock.mono() > LONG_HOLD
+        if lane.open_visits or lane.domain.outage.is_down:
+            return False
+        return lane.domain.next_at - self._common.clock.mono() > LONG_HOLD
 
     def _is_leaving(self, lane: Lane) -> bool:
         return self.closing or lane.leaving or lane.domain.parked is not None

@@ -9,27 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import httpx
 
 from scraper.core.charsets import TextFault
-from scraper.core.models import LONGEST_HOLD, Cookie, Options, Pace, Send, SendKind
+from scraper.core.models import LONGEST_HOLD, Cookie, Options, Pace, QueuedRequest, Send, SendKind
 from scraper.core.urls import Parts, split
 from scraper.engine.asked_waits import asked_until, domain_held_until
 from scraper.engine.context import Sending
 from scraper.engine.domain_scheduler import Lane
+from scraper.engine.outages import Failure, Witness
 from scraper.errors import FetchError, ScraperError
 from scraper.net.downloader import Limits, Reply, Sink, Wanted, always
-from scraper.politeness import Turn
+from scraper.net.retry import GATEWAY_STATUSES, fault_of
+from scraper.politeness import PATIENCE_SECONDS, Held, Turn
 from scraper.spider.scope import check_url, netlocs, start_of
 
 __all__ = ["Ask", "Later", "LeaseLost", "Records", "Sender"]
 
 #: Requests that credentials may make of one: a challenge and its answer, a token fetched in between.
 MAX_AUTH_SENDS = 5
-#: Seconds a visit may hold its slot while its domain waits; above that the request goes back into the queue.
-PATIENCE = 5.0
+#: Kinds of sends that leave the request of a visit as it was.
+BEFORE_ASKED = frozenset({"robots", "connect"})
 
 
 class LeaseLost(Exception):
@@ -62,6 +64,7 @@ class Records(Protocol):
     `seed` says which origins a person named (`QueuedRequest.seed`).
     """
 
+    request: QueuedRequest
     sends: list[Send]
     cookies: list[Cookie]
 
@@ -72,12 +75,63 @@ class Records(Protocol):
 
 
 @dataclass(slots=True)
-class _Underway:
-    """One send while it is under way: when it left (unix and loop time), and under which pace."""
+class _Passage:
+    """One send while it is under way: when it left (unix and loop time), and under which pace.
 
+    `attempt` is when a connection was to be opened for it (unix), None when there was none or the request followed.
+    The transport calls the methods (docs/architecture.md, what a transport may know).
+    """
+
+    sender: Sender
+    lane: Lane
+    turn: Turn
+    ask: Ask
     at: float | None = None
     mono: float = 0.0
     pace: Pace | None = None
+    attempt: float | None = None
+
+    async def connect(self) -> None:
+        """A connection is to be opened. One that was to be opened before has failed."""
+        self.note_attempt()
+        self.pace = await self.turn.connect(reserved=self._take_reserved())
+        self._check_lease()
+        self.attempt = self.sender.context.common.clock.unix()
+
+    async def permit(self) -> None:
+        """The request is to be sent."""
+        self.pace = await self.turn.permit(reserved=self._take_reserved())
+        self._check_lease()
+        clock = self.sender.context.common.clock
+        self.at, self.mono, self.attempt = clock.unix(), clock.mono(), None
+
+    def unsent(self) -> None:
+        """Nothing could be written: the permit is for the next attempt."""
+        self.turn.keep()
+        self.at, self.mono = None, 0.0
+
+    def left(self) -> None:
+        """The transport says that the request has left: now, and not when it was allowed to."""
+        self.turn.mark_sent()
+        clock = self.sender.context.common.clock
+        self.at, self.mono = clock.unix(), clock.mono()
+
+    def note_attempt(self) -> None:
+        """Record an attempt to connect that no request followed."""
+        if self.attempt is None:
+            return
+        ended, records = self.sender.context.common.clock.unix(), self.sender.records
+        sent, self.attempt = self.attempt, None
+        records.sends.append(Send("connect", self.lane.name, self.ask.url, sent, ended, None, 0, self.pace))
+
+    def _take_reserved(self) -> bool:
+        sender = self.sender
+        reserved, sender.reserved = sender.reserved and self.lane is sender.lane, False
+        return reserved
+
+    def _check_lease(self) -> None:
+        if self.sender.context.common.clock.unix() >= self.lane.deadline:
+            raise LeaseLost
 
 
 @dataclass(slots=True)
@@ -133,88 +187,109 @@ class Sender:
     async def _once(self, lane: Lane, request: httpx.Request, parts: Parts, ask: Ask) -> Reply:
         """One send under the domain's turn; the permit is taken at the moment of sending.
 
-        What the answer says about the domain (429, 503, a time-out) is heeded here, so for every kind of send.
+        What the answer says about the domain (429, 503, a time-out, an outage) is heeded here, so for every kind of send.
         """
         self._check_wait(lane, ask.kind)
-        context, domain = self.context, lane.domain
-        identity, underway, began = context.identity, _Underway(), context.common.clock.mono()
-        reply = None
+        domain, began = lane.domain, self.context.common.clock.mono()
         try:
             async with domain.turn() as turn:
-                request.extensions["after_send"] = lambda: self._left(turn, underway)
-                await turn.approach()
-                self.cookies_sent = identity.dress(request, parts, ask.options, lane.name)
-                turn.take_proxy(request.extensions.get("proxy"))
-                try:
-                    reply = await context.downloader.fetch(
-                        request,
-                        permit=lambda: self._permit(lane, turn, underway),
-                        limits=ask.limits or self._limits(ask.options),
-                        wanted=ask.wanted,
-                        via=ask.options.via or "",
-                        into=ask.into,
-                    )
-                finally:
-                    if underway.at is not None:
-                        self.records.sends.append(self._record(ask, lane.name, underway, reply))
-                identity.worked(request)
-                self.records.cookies.extend(identity.learn(parts, reply.headers))
-                await self._heed(lane, underway, reply)
+                passage = _Passage(self, lane, turn, ask)
+                reply = await self._pass(passage, request, parts)
+        except Held as held:
+            raise self._later(lane, ask.kind, held) from None
         except FetchError as error:
-            identity.failed(request, error)
-            domain.note_failure(underway.mono or began, error.kind)
+            self.context.identity.failed(request, error)
+            domain.note_failure(passage.mono or began, error.kind)
             if (wait := getattr(error.__cause__, "retry_in", None)) is not None:
-                error.retry_at = context.common.clock.unix() + wait
+                error.retry_at = self.context.common.clock.unix() + wait
+            await self._blame(lane, parts, ask, error, answered="answered" in request.extensions)
             await self._remember(lane)
             raise
+        if reply.status in GATEWAY_STATUSES and not self._is_accepted(ask, reply.status):
+            await self._check_gateway(lane, parts, ask, reply.status)
+        return reply
+
+    async def _check_gateway(self, lane: Lane, parts: Parts, ask: Ask, status: int) -> None:
+        """A gateway has no answer from the server behind it. Raises FetchError where that is an outage."""
+        error = FetchError("http", f"HTTP {status}", status=status)
+        await self._blame(lane, parts, ask, error, answered=True)
+        await self._remember(lane)
+        if error.outage:
+            raise error
+
+    async def _pass(self, passage: _Passage, request: httpx.Request, parts: Parts) -> Reply:
+        """Wait for the turn, send, and learn from the answer. Raises FetchError for a gateway's that means an outage."""
+        lane, turn, ask, identity = passage.lane, passage.turn, passage.ask, self.context.identity
+        extensions, reply = request.extensions, None
+        extensions["after_send"], extensions["unsent"] = passage.left, passage.unsent
+        extensions["before_connect"] = passage.connect
+        await turn.approach()
+        self.cookies_sent = identity.dress(request, parts, ask.options, lane.name)
+        turn.take_proxy(extensions.get("proxy"))
+        try:
+            reply = await self.context.downloader.fetch(
+                request,
+                permit=passage.permit,
+                limits=ask.limits or self._limits(ask.options),
+                wanted=ask.wanted,
+                via=ask.options.via or "",
+                into=ask.into,
+            )
+        finally:
+            passage.note_attempt()
+            if passage.at is not None:
+                self.records.sends.append(self._record(ask, lane.name, passage, reply))
+        identity.worked(request)
+        self.records.cookies.extend(identity.learn(parts, reply.headers))
+        if reply.status not in GATEWAY_STATUSES or self._is_accepted(ask, reply.status):
+            self.context.outages.answered(lane, parts.origin, passage.mono, _witness_of(ask))
+        await self._heed(lane, passage, reply)
         return reply
 
     def _check_wait(self, lane: Lane, kind: SendKind) -> None:
         """Waiting holds nothing. Raises Later before anything was sent, else FetchError `domain-busy`."""
         domain, clock = lane.domain, self.context.common.clock
         domain.is_open(now := clock.mono())
-        if domain.send_at - now <= PATIENCE:
+        if domain.send_at - now <= PATIENCE_SECONDS:
             return
         waits = domain.waits(now)
-        why = waits.why if waits else ""
-        if kind in {"page", "redirect"} and all(send.kind == "robots" for send in self.records.sends):
-            raise Later(clock.to_unix(domain.send_at), f"{lane.name} waits: {why}")
-        if domain.held_until - now > max(PATIENCE, domain.pause):
-            at = clock.to_unix(domain.held_until)
-            raise FetchError("domain-busy", f"{lane.name} waits: {why}", retry_at=at)
+        held = Held(domain.send_at, waits.why if waits else "")
+        if self._is_unasked(kind):
+            raise self._later(lane, kind, held)
+        if domain.held_until - now > max(PATIENCE_SECONDS, domain.pause):
+            raise self._later(lane, kind, Held(domain.held_until, str(held)))
 
-    async def _permit(self, lane: Lane, turn: Turn, underway: _Underway) -> None:
-        reserved, self.reserved = self.reserved and lane is self.lane, False
-        pace = await turn.permit(reserved=reserved)
-        clock = self.context.common.clock
-        if (now := clock.unix()) >= lane.deadline:
-            raise LeaseLost
-        underway.at, underway.mono, underway.pace = now, clock.mono(), pace
+    def _is_unasked(self, kind: SendKind) -> bool:
+        """Whether a visit can simply be made again: nothing of its page was asked for."""
+        return kind in {"page", "redirect"} and all(send.kind in BEFORE_ASKED for send in self.records.sends)
 
-    def _left(self, turn: Turn, underway: _Underway) -> None:
-        """The transport says that the request has left: now, and not when it was allowed to."""
-        turn.mark_sent()
-        clock = self.context.common.clock
-        underway.at, underway.mono = clock.unix(), clock.mono()
+    def _later(self, lane: Lane, kind: SendKind, held: Held) -> Later | FetchError:
+        """What a send ends with whose domain has to wait."""
+        at, why = self.context.common.clock.to_unix(held.until), f"{lane.name} waits: {held}"
+        if self._is_unasked(kind):
+            return Later(at, why)
+        error = FetchError("domain-busy", why, retry_at=at)
+        error.outage = lane.domain.outage.is_down
+        return error
 
-    def _record(self, ask: Ask, domain: str, underway: _Underway, reply: Reply | None) -> Send:
-        assert underway.at is not None
+    def _record(self, ask: Ask, domain: str, passage: _Passage, reply: Reply | None) -> Send:
+        assert passage.at is not None
         kind, url, now = ask.kind, ask.url, self.context.common.clock.unix()
         if reply is None:
-            return Send(kind, domain, url, underway.at, now, None, 0, underway.pace)
+            return Send(kind, domain, url, passage.at, now, None, 0, passage.pace)
         hold = self._held_until(reply)
-        return Send(kind, domain, url, underway.at, now, reply.status, reply.wire_bytes, underway.pace, hold)
+        return Send(kind, domain, url, passage.at, now, reply.status, reply.wire_bytes, passage.pace, hold)
 
     def _held_until(self, reply: Reply) -> float | None:
         """Until when (unix) a Retry-After holds the whole domain."""
         common = self.context.common
         return domain_held_until(reply, common.clock, common.settings.retry_after_max)
 
-    async def _heed(self, lane: Lane, underway: _Underway, reply: Reply) -> None:
+    async def _heed(self, lane: Lane, passage: _Passage, reply: Reply) -> None:
         """What an answer says about its domain; before anything else may be sent there."""
         domain, context, clock = lane.domain, self.context, self.context.common.clock
         if reply.status not in {429, 503}:
-            domain.note_answer(underway.mono, reply.status)
+            domain.note_answer(passage.mono, reply.status)
             if (held := self._held_until(reply)) is not None:
                 domain.wait_as_asked(clock.to_mono(held))
             if domain.unsaved:
@@ -225,13 +300,42 @@ class Sender:
         too_long = asked is not None and asked > now + longest
         until = None if asked is None or too_long else clock.to_mono(asked)
         backoff = context.retry.pause(domain.pushbacks + 1)
-        too_often = domain.push_back(underway.mono, until, backoff, why)
+        too_often = domain.push_back(passage.mono, until, backoff, why)
         if too_long:
             domain.stay_away(min(asked or 0.0, now + LONGEST_HOLD))
             why = f"{why} with a Retry-After beyond {longest:g} s (retry_after_max)"
         if too_long or too_often:
             await context.lanes.park(lane, why if too_long else f"{why} {domain.pushbacks} times in a row")
         await self._remember(lane)
+
+    # ------------------------------------------------------------------ outages
+
+    async def _blame(self, lane: Lane, parts: Parts, ask: Ask, error: FetchError, *, answered: bool) -> None:
+        """Whose failure it was: one of a domain that is down costs its request no try (`FetchError.outage`)."""
+        fault = fault_of(error, ask.options.method, answered=answered)
+        if fault is None or error.outage or (fault == "request" and ask.kind == "probe"):
+            return
+        failure = Failure(error, fault, self.records.request, ask.options.method)
+        await self.context.outages.blame(lane, parts.origin, failure, lambda: self._is_alive(lane))
+
+    async def _is_alive(self, lane: Lane) -> bool | None:
+        """Whether what a domain answered last is answered again; None where there is nothing to ask for, or not now."""
+        outage = lane.domain.outage
+        if outage.witness is None:
+            return None
+        url, options = cast(Witness, outage.witness)
+        outage.asking = True
+        try:
+            reply = await self.send(lane, Ask(url, options, "probe", _never))
+        except FetchError as error:
+            return None if error.kind == "domain-busy" else False
+        finally:
+            outage.asking = False
+        return reply.status not in GATEWAY_STATUSES
+
+    def _is_accepted(self, ask: Ask, status: int) -> bool:
+        """Whether a person wants answers with this status."""
+        return status in ask.options.accept or status in self.context.common.settings.accept
 
     async def _remember(self, lane: Lane) -> None:
         """Store what was learned of a domain, so that a restart knows it, and offer it at its new time."""
@@ -277,3 +381,16 @@ def _as_response(reply: Reply, request: httpx.Request) -> httpx.Response:
     coded = {"content-encoding", "content-length", "transfer-encoding"}
     headers = [(name, value) for name, value in reply.headers.multi_items() if name.lower() not in coded]
     return httpx.Response(reply.status, headers=headers, content=reply.body, request=request)
+
+
+def _witness_of(ask: Ask) -> Witness | None:
+    """What may be asked for again to see whether a domain answers: a page that changes nothing there."""
+    options = ask.options
+    if ask.kind in {"robots", "probe"} or options.method != "GET" or options.body or ask.into is not None:
+        return None
+    return ask.url, options
+
+
+def _never(status: int, headers: httpx.Headers) -> bool:
+    """No body is wanted."""
+    return False

@@ -138,9 +138,9 @@ class Ending:
         done = self.done(outcome, links=links)
         return replace(done, result=replace(done.result, earlier=earlier))
 
-    def again(self, at: float, kind: str, why: str, status: int | None = None) -> Done:
-        """One more try, not before `at` (unix seconds)."""
-        tried = replace(self.request, attempts=self.request.attempts + 1)
+    def again(self, at: float, kind: str, why: str, status: int | None = None, *, tries: int = 1) -> Done:
+        """One more try, not before `at` (unix seconds). `tries` count since the request was queued."""
+        tried = replace(self.request, attempts=self.request.attempts + tries)
         return self.done(Outcome.retry(at, kind, why, status), request=tried)
 
     def broken(self, kind: str, why: str) -> Done:

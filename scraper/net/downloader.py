@@ -112,7 +112,10 @@ class Downloader:
         The body of a 2xx goes `into` a sink where there is one, and is not in the reply.
 
         `permit` is awaited exactly once per send, by the transport between connection and first byte where it
-        can. The deadline covers connecting and one send up to its body's end, not the wait for the permit.
+        can. Of the request's extensions, `before_connect` is awaited before each attempt to open a connection, by
+        transports that know it; `answered` is set when the head of an answer is there.
+
+        The deadline covers connecting and one send up to its body's end, not the wait for the permit.
         Raises FetchError for everything that goes wrong; else only what `permit` raised, and CancelledError.
         """
         if via not in self._transports:
@@ -133,11 +136,16 @@ class Downloader:
 
     async def _send(self, request: httpx.Request, hop: _Hop, via: str) -> httpx.Response:
         transport, guarantees = self._transports[via]
+        extensions = request.extensions
         if "before_send" in guarantees:
-            request.extensions["before_send"] = hop.turn
+            extensions["before_send"] = hop.turn
+            if (connect := extensions.get("before_connect")) is not None:
+                extensions["before_connect"] = lambda: hop.wait(connect)
         else:
             await hop.turn()
-        return await transport.handle_async_request(request)
+        response = await transport.handle_async_request(request)
+        extensions["answered"] = True
+        return response
 
 
 class _Hop:
@@ -156,18 +164,22 @@ class _Hop:
 
     async def turn(self) -> None:
         """Wait for the permit, off the clock."""
+        await self.wait(self._permit)
+        self.sent = self.now()
+
+    async def wait(self, permit: Permit) -> None:
+        """Wait for this permit, off the clock."""
         scope = self.scope
         if scope.expired():
             await asyncio.sleep(0)  # the cancellation is on its way and arrives here
         left = (scope.when() or 0.0) - self.now()
         scope.reschedule(None)
         try:
-            await self._permit()
+            await permit()
         except Exception as exc:
             self.refusal = exc
             raise
-        self.sent = self.now()
-        scope.reschedule(self.sent + left)
+        scope.reschedule(self.now() + left)
 
     def progress(self) -> None:
         """Something of a body arrived that may take as long as it likes: only silence ends it."""

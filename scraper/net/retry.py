@@ -6,7 +6,9 @@ A try that must wait is put back into the frontier with its due time (`Outcome.r
 from __future__ import annotations
 
 import random
+import ssl
 from collections.abc import Mapping
+from typing import Literal
 
 from tenacity import (
     RetryCallState,
@@ -23,7 +25,9 @@ from tenacity import (
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-__all__ = ["RETRY_KINDS", "RETRY_STATUSES", "RetryPolicy"]
+from scraper.errors import FetchError
+
+__all__ = ["GATEWAY_STATUSES", "RETRY_KINDS", "RETRY_STATUSES", "Fault", "RetryPolicy", "fault_of"]
 
 #: Kinds of FetchError that may pass by themselves.
 RETRY_KINDS = frozenset(
@@ -45,10 +49,46 @@ RETRY_KINDS = frozenset(
 FEWER_TRIES = {"dns": 3}
 #: Statuses that mean "later": RFC 9110 section 15.5.9, RFC 8470, RFC 6585 section 4, RFC 9110 section 15.6.
 RETRY_STATUSES = frozenset({408, 425, 429}) | frozenset(range(500, 600)) - {501, 505}
+#: Kinds that are a host's fault, whatever it is asked for: no connection comes about.
+HOST_KINDS = frozenset({"connect", "connect-timeout", "dns-timeout", "tls", "proxy"})
+#: Statuses by which a gateway says that the server behind it does not answer (RFC 9110 sections 15.6.3 and 15.6.5).
+GATEWAY_STATUSES = frozenset({502, 504})
+#: Seconds until a host that went down is tried again, at least; then as long as it has been down already.
+OUTAGE_LEAST = 1.0
 #: Seconds until a domain that another worker has is asked for again, at least and at most.
 HELD = (2.0, 20.0)
 #: Methods a second time of which changes nothing on the server (RFC 9110 section 9.2.2).
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
+
+
+#: Whose failure it may be: the "host" cannot be reached at all, or it leaves a "request" without an answer, which may
+#: be the fault of that request.
+Fault = Literal["host", "request"]
+
+
+def fault_of(error: FetchError, method: str, *, answered: bool) -> Fault | None:
+    """Whether a failure may be an outage of the host; `answered`: the head of an answer was there.
+
+    A bad certificate never is, nor a request that may not be sent twice once it may have arrived.
+    """
+    if error.kind in HOST_KINDS:
+        return None if _is_certificate(error) else "host"
+    broke = error.kind == "connection" and not answered
+    if (broke or error.status in GATEWAY_STATUSES) and method in IDEMPOTENT:
+        return "request"
+    return None
+
+
+def _is_certificate(error: BaseException) -> bool:
+    """Whether a certificate that was not accepted is below an error."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        seen.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 class _Failure(Exception):
@@ -118,7 +158,7 @@ class RetryPolicy:
     def __init__(
         self, retries: int, *, initial: float = 1.0, longest: float = 120.0, seed: int | None = None
     ) -> None:
-        source = random.Random(seed)
+        self._source = source = random.Random(seed)
         tries = stop_after_attempt(retries + 1)
         wait = wait_combine(
             wait_exponential(multiplier=initial, max=longest), _WaitDrawn(0, min(1.0, initial), source)
@@ -156,6 +196,10 @@ class RetryPolicy:
         come back together for ever.
         """
         return _decide(self._holders, 1, _Failure("domain-held")) or 0.0
+
+    def outage(self, lasted: float, longest: float) -> float:
+        """The wait of a host that has been down for `lasted` seconds: half as long again, up to `longest`."""
+        return min(longest, max(OUTAGE_LEAST, lasted / 2)) * self._source.uniform(1.0, 1.2)
 
     def pause(self, attempt: int) -> float:
         """The wait of a whole domain that said "later" this many times in a row; it never runs out."""

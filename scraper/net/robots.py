@@ -39,6 +39,7 @@ NETWORK = frozenset(
         "proxy",
         "private-address",
         "machine",
+        "domain-busy",
     }
 )
 #: Characters of a robots.txt that are parsed within 10 ms; a larger one is parsed in a thread.
@@ -168,7 +169,7 @@ class Robots:
         try:
             status, text = await fetch(f"{origin}/robots.txt")
         except FetchError as error:
-            if error.kind in NETWORK:
+            if error.kind in NETWORK or error.outage:
                 raise  # the page itself would fail the same way: no request reaches this origin
             raise self._unreachable(origin, str(error)) from error
         if status == 429 or not (200 <= status < 300 or 400 <= status < 500):

@@ -2,8 +2,23 @@
 
 from scraper.politeness.domain import REFUSALS, Domain
 from scraper.politeness.domain_registry import Politeness
-from scraper.politeness.gate import Turn
-from scraper.politeness.reasons import PAUSE, RATE, Wait
+from scraper.politeness.gate import PATIENCE_SECONDS, Turn
+from scraper.politeness.outage import RECOGNISED
+from scraper.politeness.reasons import OUTAGE, PAUSE, RATE, Held, Wait, down_since
 from scraper.politeness.shared_rate import SharedRate
 
-__all__ = ["PAUSE", "RATE", "REFUSALS", "Domain", "Politeness", "SharedRate", "Turn", "Wait"]
+__all__ = [
+    "OUTAGE",
+    "PATIENCE_SECONDS",
+    "PAUSE",
+    "RATE",
+    "RECOGNISED",
+    "REFUSALS",
+    "Domain",
+    "Held",
+    "Politeness",
+    "SharedRate",
+    "Turn",
+    "Wait",
+    "down_since",
+]

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from scraper.core.clock import Clock, Jump
 from scraper.core.models import LONGEST_HOLD, DomainFacts, Hours, Limit, Pace, Rate
 from scraper.politeness.adaptive_rate import AutoRate
-from scraper.politeness.gate import Gate, Turn
+from scraper.politeness.gate import PATIENCE_SECONDS, Gate, Turn
 from scraper.politeness.open_hours import OpenHours
-from scraper.politeness.reasons import BACKOFF, PAUSE, RATE, RETRY_AFTER, Wait
+from scraper.politeness.outage import PROBE_SECONDS, Outage
+from scraper.politeness.reasons import BACKOFF, OUTAGE, PAUSE, RATE, RETRY_AFTER, Held, Wait, down_since
 from scraper.politeness.shared_rate import NOTHING_SHARED, Shared
 from scraper.settings import Settings
 
@@ -40,7 +41,7 @@ class Domain:
     __slots__ = (
         "_agent", "_clock", "_gate", "_hours", "_pace", "_pushed_at", "_rates", "_shared", "_spacing", "active", "auto",
         "away_until", "concurrency", "crawl_delay", "delay", "gap", "held_for", "name", "next_at",
-        "not_before", "parked", "pause", "probing", "pushbacks", "refusals", "robots", "unsaved",
+        "not_before", "outage", "outage_max", "parked", "pause", "probing", "pushbacks", "refusals", "robots", "unsaved",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +67,8 @@ class Domain:
         self.held_for = ""
         #: Something was learned that a restart must know.
         self.unsaved = False
+        #: Failures in a row, and whether they mean that it is down.
+        self.outage = Outage()
         self.auto: AutoRate | None = None
         self.active = self.refusals = self.pushbacks = 0
         self._clock, self._agent = clock, agent
@@ -83,6 +86,8 @@ class Domain:
         self._set_crawl_delay(self.crawl_delay)
         hours = Hours.parse(limit.hours) if limit.hours is not None else settings.hours
         self._hours = OpenHours(hours, self._clock)
+        #: Seconds an outage is waited for; 0: not at all.
+        self.outage_max = settings.outage_max if limit.outage_max is None else limit.outage_max
         self.concurrency = limit.concurrency or settings.concurrency
         self._gate.slots.resize(self.concurrency)
         if rate is not None and rate.auto:
@@ -105,8 +110,8 @@ class Domain:
         return self._spacing.last_send
 
     def has_room(self) -> bool:
-        """Whether a further visit may start: one at a time while robots.txt is unknown or a pause is kept."""
-        capacity = 1 if self.probing or self.pause else self.concurrency
+        """Whether a further visit may start: one at a time while robots.txt is unknown, a pause is kept or it is down."""
+        capacity = 1 if self.probing or self.pause or self.outage.is_down else self.concurrency
         return self.active < capacity and self.parked is None
 
     @property
@@ -147,6 +152,16 @@ class Domain:
         """`held_until`, its hours looked at."""
         self.is_open(now)
         return max(self.not_before, self._hours.closed_until)
+
+    def check(self, turn: object) -> None:
+        """Raises Held where a turn would hold its slot too long, or while another one probes a domain that is down."""
+        now, down = self._clock.mono(), self.outage.is_down
+        held = self.held_at(now)
+        if held - now > max(PATIENCE_SECONDS, self.pause) or (down and held > now):
+            waits = self.waits_itself(now)
+            raise Held(held, waits.why if waits else self.held_for)
+        if down and not self.outage.let_probe(turn):
+            raise Held(now + PROBE_SECONDS, OUTAGE)
 
     def is_open(self, now: float) -> bool:
         """Whether the hours of the day allow sends; if not, the domain is held until they do."""
@@ -203,6 +218,8 @@ class Domain:
         """No send before `until` (loop time), because of `why`: Retry-After, backoff, a pause, restored state."""
         if until > self.not_before:
             self.not_before, self.held_for = until, why
+            if why != PAUSE:
+                self._gate.wake()  # who waits for a turn may have to wait too long now
         self.next_at = max(self.next_at, until)
 
     def park(self, why: str) -> None:
@@ -237,8 +254,16 @@ class Domain:
                 self._set_gap(1 / self.auto.rate)
             if facts.used_until:
                 self._sent_before(to_mono(min(facts.used_until, now)))
+        down = down_since(facts.waits_for)
         if facts.not_before > now:
-            self.hold(to_mono(min(facts.not_before, now + LONGEST_HOLD)), facts.waits_for or RETRY_AFTER)
+            why = OUTAGE if down else facts.waits_for or RETRY_AFTER
+            self.hold(to_mono(min(facts.not_before, now + LONGEST_HOLD)), why)
+        if facts.answered:
+            known = frozenset(one.origin for one in facts.origins if one.status is not None)
+            self.outage.assume(known if self.robots else None)
+        if down is not None:  # half of what it is waited for is left, however long no process looked
+            since = max(min(down[0], now), now - self.outage_max / 2)
+            self.outage.go_on(to_mono(since), down[1])
 
     def follow(self, jump: Jump) -> None:
         """The clocks have jumped: what it waits for is nearer by the time the machine slept, and the hours of the day
@@ -302,6 +327,36 @@ class Domain:
             self.hold(until, RETRY_AFTER)
             self.unsaved = True
 
+    def hear(self, sent: float, origin: str, witness: object | None) -> float | None:
+        """An origin answered what was sent at `sent`; `witness` would do as well to see whether it answers again.
+
+        Since when the domain was down; None if it was not.
+        """
+        outage = self.outage
+        outage.answered.add(origin)
+        outage.witness = witness or outage.witness
+        if outage.since is None:
+            return None
+        was_down, since = outage.is_down, outage.answer(sent)
+        if was_down and not outage.is_down:
+            self.retry_now()
+            self.unsaved = True
+        return since
+
+    def go_down(self, until: float, *, confirmed: bool) -> None:
+        """It does not answer: nothing is sent before `until` (loop time), and then one request at a time."""
+        self.outage.go_down(confirmed=confirmed)
+        self.hold(until, OUTAGE)
+        self._gate.wake()
+        self.unsaved = True
+
+    def retry_now(self) -> None:
+        """It is not held for an outage any more."""
+        if self.held_for == OUTAGE and self.not_before > (now := self._clock.mono()):
+            self.not_before = now
+            self.next_at = max(now, self._own_send_at)
+        self._gate.wake()
+
     def note_answer(self, sent: float, status: int) -> None:
         """Any other answer to what was sent at `sent`."""
         if sent >= self._pushed_at:
@@ -359,6 +414,10 @@ class Domain:
     def note_sent(self) -> None:
         """A request was sent: the next visit starts no earlier than a gap after it."""
         self.next_at = max(self.next_at, self._spacing.next_at)
+
+    def end_turn(self, turn: object) -> None:
+        """A turn is over: another may probe the domain where it is down."""
+        self.outage.end_turn(turn)
 
     def start_pause(self) -> None:
         """A response ended: where there is a pause, it begins."""

@@ -10,7 +10,7 @@ from scraper.core.clock import Clock, Jump
 from scraper.core.models import DomainFacts, Limit, Proxy, Rate, read_proxies
 from scraper.core.urls import domain_of
 from scraper.politeness.domain import Domain
-from scraper.politeness.reasons import PROXY_RATE, TOTAL_RATE
+from scraper.politeness.reasons import PROXY_RATE, TOTAL_RATE, down_text
 from scraper.politeness.shared_rate import ProxyRates, Shared, SharedRate
 from scraper.settings import Settings
 
@@ -104,7 +104,7 @@ class Politeness:
         """What must be stored of a domain when its lease is given back."""
         domain, now = self.domain(key), self._clock.mono()
         to_unix = self._clock.to_unix
-        waits, auto = domain.waits_itself(now), domain.auto
+        auto = domain.auto
         return DomainFacts(
             used_until=to_unix(domain.last_send) if domain.last_send is not None else 0.0,
             not_before=to_unix(domain.not_before) if domain.not_before > now else 0.0,
@@ -115,7 +115,7 @@ class Politeness:
             rate=auto.rate if auto else None,
             ceiling=auto.ceiling if auto else None,
             why=auto.why if auto else "",
-            waits_for=waits.why if waits else "",
+            waits_for=self._waits_for(domain, now),
             # Who is parked has a new chance in the next run.
             pushbacks=0 if domain.parked else domain.pushbacks,
             refusals=0 if domain.parked else domain.refusals,
@@ -126,10 +126,18 @@ class Politeness:
         for domain in self._domains.values():
             domain.follow(jump)
 
+    def _waits_for(self, domain: Domain, now: float) -> str:
+        """The cause of a domain's wait. A parked one has a new chance in the next run, an outage behind it or not."""
+        outage = domain.outage
+        if outage.is_down and outage.since is not None and domain.parked is None:
+            return down_text(self._clock.to_unix(outage.since), outage.why)
+        waits = domain.waits_itself(now)
+        return waits.why if waits else ""
+
     def forget(self, key: str) -> None:
         """Drop the state of a domain whose lease was given back with its facts."""
         domain = self._domains.get(key)
-        if domain is not None and not domain.in_use:
+        if domain is not None and not domain.in_use and not domain.outage.is_worth_keeping:
             del self._domains[key]
 
     def __len__(self) -> int:

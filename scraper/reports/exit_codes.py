@@ -40,7 +40,7 @@ def judged(summary: Summary, max_failed: float) -> Summary:
         code, state, reason = 4, "finished", summary.start_problem
     elif (summary.queued and not spent) or (reason or "").startswith("broken callback:"):
         code, state = 5, "stopped"
-        reason = summary.reason or f"parked: {', '.join(summary.parked)}"
+        reason = summary.reason or _parked(summary.parked)
     elif callback or failed > max_failed * max(1, summary.pages + failed):
         code, state, reason = 1, "finished", reason or "pages failed"
     elif summary.broken:
@@ -54,3 +54,11 @@ def judged(summary: Summary, max_failed: float) -> Summary:
     elif summary.parked:
         state, reason = "finished", f"parked: {', '.join(summary.parked)}"
     return replace(summary, exit_code=code, state=state, reason=reason)
+
+
+def _parked(parked: Mapping[str, str]) -> str:
+    """Which domains are parked; of one that is down, since when and why."""
+    down = [name for name, why in parked.items() if why.startswith("down since ")]
+    if down != list(parked):
+        return f"parked: {', '.join(parked)}"
+    return f"{down[0]} is {parked[down[0]]}" if len(down) == 1 else f"down: {', '.join(down)} (outage_max)"

@@ -38,7 +38,8 @@ class Host:
 # One pass over the sends: a column beside max(id) is that of the newest send.
 _HOSTS = """
 WITH gaps AS (
-    SELECT id, domain, pace, ended - sent AS took, sent - lag(sent) OVER (PARTITION BY domain ORDER BY sent) AS gap
+    SELECT id, domain, pace, CASE WHEN kind <> 'connect' THEN ended - sent END AS took,
+        sent - lag(sent) OVER (PARTITION BY domain ORDER BY sent) AS gap
     FROM _sends WHERE run = :run),
 per AS (
     SELECT domain, count(*) AS sends, min(gap) AS smallest, avg(took) AS took, max(id) AS newest, pace

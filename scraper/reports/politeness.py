@@ -95,7 +95,8 @@ class DomainProof:
     """What was found for one domain. `unknown` sends were stored without what was in force; they prove nothing.
 
     `gaps` are the least and the greatest gap in force, `pause` the longest one; `waits` counts the answers that asked
-    for one, `robots` the sends that robots.txt was asked about.
+    for one, `robots` the sends that robots.txt was asked about, `connects` the sends that were attempts to connect, which
+    failed: they are judged as the others are.
     """
 
     domain: str
@@ -110,6 +111,7 @@ class DomainProof:
     waits: int
     robots: int
     broken: Sequence[BrokenRule]
+    connects: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ class _Found:
     may_open: int = 0
     waits: int = 0
     robots: int = 0
+    connects: int = 0
     broken: list[tuple[str, str, list[_SendRow]]] = field(default_factory=list)
 
     def add(self, rule: str, said: str, first: _SendRow | None, second: _SendRow) -> None:
@@ -158,7 +161,7 @@ class _Found:
         ]
         return DomainProof(
             self.domain, self.sends, self.unknown, self.gaps, self.smallest_gap, self.busiest,
-            self.most_open, self.may_open, self.pause, self.waits, self.robots, broken,
+            self.most_open, self.may_open, self.pause, self.waits, self.robots, broken, self.connects,
         )  # fmt: skip
 
 
@@ -210,6 +213,7 @@ def _prove_domain(name: str, sends: Iterator[_SendRow], rules: RulesThen) -> Dom
     spacing, wire, holds = _Spacing(proof), _Wire(proof), _Holds(proof)
     for send in sends:
         proof.sends += 1
+        proof.connects += send.kind == "connect"
         if send.gap is None:
             proof.unknown += 1
             continue
@@ -322,7 +326,7 @@ class _Holds:
 
 def _robots(proof: _Found, rules: RulesThen, send: _SendRow) -> float:
     """Whether robots.txt allowed a send then; the pause it asks for. It is not asked about itself."""
-    if send.agent is None or send.kind == "robots":
+    if send.agent is None or send.kind in {"robots", "connect"}:
         return 0.0
     url = rules.url_of(send.id)
     found = rules.at(url, send.sent)

@@ -10,7 +10,7 @@ from scraper.reports.json_form import AS_TIME, UNSAID
 from scraper.reports.progress import Progress, progress_of, sends_per_second, taken_domains
 from scraper.store.file.lock import holder_of
 from scraper.store.file.stored_time import read_time
-from scraper.store.queue.leases import upcoming_domains
+from scraper.store.queue.leases import down_domains, upcoming_domains
 
 __all__ = ["DOMAINS", "Status", "WaitingDomain", "live_progress", "status_of"]
 
@@ -74,9 +74,14 @@ def live_progress(conn: sqlite3.Connection, database: str, run: int) -> Progress
 def _waiting(conn: sqlite3.Connection, run: int, now: float) -> list[WaitingDomain]:
     """The domains that are due soonest; none in a database that an older version wrote without saying why."""
     told = conn.execute("SELECT 1 FROM pragma_table_info('_domains') WHERE name = 'waits_for'").fetchone()
+    if not told:
+        return []
     moment = read_time(conn, now)
-    found = upcoming_domains(conn, run, moment.now, DOMAINS) if told else ()
-    return [WaitingDomain(one.domain, moment.shown(one.at), one.why) for one in found]
+    found = [
+        *down_domains(conn, run, moment.now, DOMAINS),
+        *upcoming_domains(conn, run, moment.now, DOMAINS),
+    ]
+    return [WaitingDomain(one.domain, moment.shown(one.at), one.why) for one in found[:DOMAINS]]
 
 
 def _last_heard_of(conn: sqlite3.Connection, progress: Progress) -> float:

@@ -255,6 +255,7 @@ _LIMIT: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
         "robots": read_flag,
         "hours": read_hours_text,
         "proxy": read_proxies,
+        "outage_max": read_seconds,
     }
 )
 

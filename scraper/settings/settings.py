@@ -94,6 +94,12 @@ class Settings:
     retry_after_max: float = _setting(
         3600.0, read_seconds, "longest Retry-After waited for; above it the domain is parked"
     )
+    outage_max: float = _setting(
+        1800.0, read_seconds, "how long a domain that is down is waited for, then it is parked; 0: not at all"
+    )
+    outage_pause: float = _setting(
+        120.0, read_seconds, "longest time between two attempts at a domain that is down"
+    )
     deadline: float = _setting(60.0, read_seconds, "time for one request, connecting to last byte")
     connect_timeout: float = _setting(10.0, read_seconds, "time for one connection")
     callback_timeout: float = _setting(300.0, read_seconds, "time for one callback")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
-from scraper.core.models import STOP
+from scraper.core.models import RETRY, STOP
 from scraper.store.file.lock import holder_of
 from scraper.store.file.lock_holders import writer_of
 from scraper.store.file.writer import connect, explaining
@@ -32,6 +32,9 @@ class SqliteLiveCrawl:
 
     def set_limit(self, run: int, domain: str, changes: Mapping[str, str], *, now: float) -> None:
         self._order(lambda conn: set_limit(conn, run, domain, changes, now))
+
+    def retry_now(self, run: int, domains: Sequence[str], *, now: float) -> None:
+        self._order(lambda conn: send_command(conn, run, RETRY, {"domains": list(domains)}, now))
 
     def _order(self, give: Callable[[sqlite3.Connection], None]) -> None:
         with explaining(self._path), closing(connect(self._path)) as conn:

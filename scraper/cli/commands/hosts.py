@@ -33,11 +33,19 @@ CHANGEABLE = ("rate", "concurrency", "delay", "hours")
 @click.option(
     "--set", "domain", metavar="DOMAIN", help="Change the limits of DOMAIN in the crawl that runs now."
 )
+@click.option(
+    "--retry-now", is_flag=True, help="Try domains that are down at once: those named, or all of them."
+)
 @click.argument("changes", nargs=-1, metavar="[KEY=VALUE]...")
-def hosts(database: str, run: int | None, domain: str | None, changes: tuple[str, ...]) -> None:
+def hosts(
+    database: str, run: int | None, domain: str | None, retry_now: bool, changes: tuple[str, ...]
+) -> None:
     """The domains of a run of DATABASE: sends, rate, smallest gap, what they wait for. With --set DOMAIN
-    KEY=VALUE… (rate, concurrency, delay, hours): other limits for one, within a second."""
-    if domain is not None:
+    KEY=VALUE… (rate, concurrency, delay, hours): other limits for one, within a second. With --retry-now
+    [DOMAIN]…: do not wait for the next attempt at a domain that is down."""
+    if retry_now:
+        _retry(database, changes)
+    elif domain is not None:
         _set(database, domain, changes)
     elif changes:
         raise UsageError(f"{changes[0]!r}: which domain? scraper hosts {database} --set DOMAIN {changes[0]}")
@@ -61,6 +69,19 @@ def _set(database: str, domain: str, changes: Sequence[str]) -> None:
         )
     crawl.set_limit(run, key, given, now=time.time())
     click.echo(f"{key}: {', '.join(f'{name} {value}' for name, value in given.items())}", err=True)
+
+
+def _retry(database: str, domains: Sequence[str]) -> None:
+    path = find_database(database)
+    shown = shown_database(path)
+    meant = [_meant(path, domain.lower())[1] for domain in domains]
+    crawl = live_crawl(path)
+    if crawl.holder() is None:
+        raise UsageError(f"no crawl is running on {shown}; go on with: scraper resume {shown}")
+    with closing(open_readonly(path)) as conn:
+        run = latest_run(conn)
+    crawl.retry_now(run, meant, now=time.time())
+    click.echo(f"{', '.join(meant) or 'every domain that is down'}: tried again now", err=True)
 
 
 def _read(changes: Sequence[str]) -> dict[str, str]:

@@ -25,6 +25,7 @@ PAIRS = 10
 COLUMNS = (
     "domain",
     "sends",
+    "connects",
     "rate",
     "gap",
     "busiest window",
@@ -86,7 +87,7 @@ def _rows(proofs: Sequence[DomainProof]) -> Iterator[tuple[Any, ...]]:
         window, gap = proof.busiest, proof.smallest_gap
         busiest = f"{window.requests} in {window.seconds:.2f} s (of {window.allowed:.1f})" if window else ""
         yield (
-            proof.domain, proof.sends, _rate(proof), None if gap is None else f"{gap:.3f}",
+            proof.domain, proof.sends, proof.connects or "", _rate(proof), None if gap is None else f"{gap:.3f}",
             busiest, f"{proof.most_open} of {proof.may_open}", f"{proof.pause:g}" if proof.pause else "",
             proof.waits or "", proof.robots or "", "broken" if proof.broken else "kept",
         )  # fmt: skip

@@ -21,7 +21,7 @@ from scraper.query import Reading
 from scraper.reports.json_form import to_json
 from scraper.reports.progress import Progress, taken_domains
 from scraper.reports.runs import latest_run
-from scraper.reports.status import DOMAINS, Status, live_progress, status_of
+from scraper.reports.status import DOMAINS, Status, WaitingDomain, live_progress, status_of
 
 __all__ = ["status"]
 
@@ -56,10 +56,21 @@ def _lines(found: Status, shown: str, now: float) -> Sequence[str]:
     lines.append(f"{_numbers(found)}{pace}   {hours(found.seconds)}")
     if found.live:
         lines += [f"  {name}  {plural(taken, 'request')} taken" for name, taken in found.domains.items()]
-        lines += [
-            f"  {one.domain}  waits: {one.why} until {local_time(one.until, now)}" for one in found.waiting
-        ]
+        lines += [_waits(one, now) for one in found.waiting]
+        if any(_is_down(one) for one in found.waiting):
+            lines.append(f"  try now: scraper hosts {shown} --retry-now")
     return lines
+
+
+def _waits(one: WaitingDomain, now: float) -> str:
+    at = local_time(one.until, now)
+    if _is_down(one):
+        return f"  {one.domain}  {one.why}; tried again at {at}"
+    return f"  {one.domain}  waits: {one.why} until {at}"
+
+
+def _is_down(one: WaitingDomain) -> bool:
+    return one.why.startswith("down since ")
 
 
 def _numbers(progress: Progress) -> str:

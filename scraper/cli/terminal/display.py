@@ -13,6 +13,7 @@ from scraper.cli.terminal.formatting import number, of_table, plural
 from scraper.cli.terminal.region import fitted, width
 from scraper.core.clock import local_time
 from scraper.core.models import CrawlStatus, DomainStatus
+from scraper.politeness import OUTAGE
 from scraper.reports.progress import Pace, Progress
 
 __all__ = ["Display", "counted", "hours"]
@@ -74,7 +75,8 @@ class Display:
     def _lanes(self, unix: float) -> list[str]:
         domains = self._status.domains
         if len(domains) == 1:
-            return [self._lane(domains[0], self._most_time(), 0)]
+            only = domains[0]
+            return [self._lane(only, _wait(only, unix) if only.waits == OUTAGE else self._most_time(), 0)]
         shown = sorted(domains[:LANES], key=lambda domain: domain.name)
         longest = max((width(domain.name) for domain in shown), default=0)
         lines = [self._lane(domain, _wait(domain, unix), longest) for domain in shown]

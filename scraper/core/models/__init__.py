@@ -10,7 +10,7 @@ from scraper.core.models.download import Download
 from scraper.core.models.effects import Effects, Outcome, Send, SendKind
 from scraper.core.models.lease import LONGEST_HOLD, DomainFacts, DomainLease, OriginFacts, Pending
 from scraper.core.models.limits import Hours, Limit, Pace, Rate
-from scraper.core.models.order import LIMIT, STOP, Command
+from scraper.core.models.order import LIMIT, RETRY, STOP, Command
 from scraper.core.models.page_result import (
     EarlierVisit,
     ErrorRecord,
@@ -39,6 +39,7 @@ from scraper.core.models.tables import Column, ItemRow, Rejected, Table
 __all__ = [
     "LIMIT",
     "LONGEST_HOLD",
+    "RETRY",
     "STOP",
     "Budget",
     "Column",

@@ -12,12 +12,16 @@ from scraper.core.models.request import QueuedRequest
 
 __all__ = ["Effects", "Outcome", "Send", "SendKind"]
 
-SendKind = Literal["page", "redirect", "robots", "sub"]
+#: `connect` is an attempt to open a connection that no request followed, `probe` a page that is asked for again to see
+#: whether its domain answers.
+SendKind = Literal["page", "redirect", "robots", "sub", "connect", "probe"]
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """One HTTP request that left this machine. Times are unix seconds; `bytes` the body on the wire.
+    """One HTTP request that left this machine, or an attempt to connect that failed.
+
+    Times are unix seconds; `bytes` the body on the wire.
 
     `pace` is what was in force for the domain; `hold` until when a Retry-After in the answer asked it to wait.
     """

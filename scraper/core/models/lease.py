@@ -42,7 +42,8 @@ class DomainFacts:
     may be claimed again for its rate and hours (not stored as a hold: those may be other ones then). `rate`,
     `ceiling` and `why` are those of the adaptive rate; `waits_for` is the cause of a wait, in words; `pushbacks` and
     `refusals` count how often in a row it said "later", or no. `cookies` come with a
-    lease; what changes them is stored with the page that did.
+    lease; what changes them is stored with the page that did. So does `answered`: whether pages of it ended well in
+    this run or the last complete one.
     """
 
     used_until: float = 0.0
@@ -59,6 +60,7 @@ class DomainFacts:
     pushbacks: int = 0
     refusals: int = 0
     cookies: tuple[Cookie, ...] = ()
+    answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,7 @@ class Limit:
     robots: bool | None = None
     hours: Hours | str | None = None
     proxy: Proxy | str | Sequence[Proxy | str] | None = None
+    outage_max: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["LIMIT", "STOP", "Command"]
+__all__ = ["LIMIT", "RETRY", "STOP", "Command"]
 
-#: What can be ordered: to stop, and other limits for a domain.
-STOP, LIMIT = "stop", "limit"
+#: What can be ordered: to stop, other limits for a domain, and not to wait for the next attempt at domains that are down.
+STOP, LIMIT, RETRY = "stop", "limit", "retry"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from scraper.core.models import (
 from scraper.store.queue.cookies import cookies_for
 from scraper.store.queue.requests import Queue
 
-__all__ = ["DomainRow", "Leases", "upcoming_domains"]
+__all__ = ["DomainRow", "Leases", "down_domains", "upcoming_domains"]
 
 #: Origins whose robots.txt travels with a lease.
 ORIGINS = 32
@@ -57,6 +57,17 @@ def upcoming_domains(conn: sqlite3.Connection, run: int, now: float, limit: int)
         " coalesce(d.waits_for, CASE WHEN d.not_before > :now THEN 'Retry-After' ELSE 'retries' END) END"
         " FROM _queues q JOIN _domains d ON d.id = q.domain"
         " WHERE q.run = :run AND q.ready_at > :now AND q.owner IS NULL ORDER BY q.ready_at LIMIT :limit",
+        {"run": run, "now": now, "limit": limit},
+    ).fetchall()
+    return [Upcoming(*row) for row in rows]
+
+
+def down_domains(conn: sqlite3.Connection, run: int, now: float, limit: int) -> list[Upcoming]:
+    """Up to `limit` domains of a run that their owners know to be down, with the next attempt at each, soonest first."""
+    rows = conn.execute(
+        "SELECT d.name, d.not_before, d.waits_for FROM _queues q JOIN _domains d ON d.id = q.domain"
+        " WHERE q.run = :run AND q.owner IS NOT NULL AND d.not_before > :now AND d.waits_for LIKE 'down since %'"
+        " ORDER BY d.not_before LIMIT :limit",
         {"run": run, "now": now, "limit": limit},
     ).fetchall()
     return [Upcoming(*row) for row in rows]
@@ -292,4 +303,14 @@ class Leases:
         return DomainFacts(
             used_until, not_before, crawl_delay, origins=rules, rate=rate, ceiling=ceiling, why=why,
             waits_for=waits_for, pushbacks=pushbacks, refusals=refusals, cookies=cookies_for(conn, self._run, name),
+            answered=self._has_answered(conn, domain),
         )  # fmt: skip
+
+    def _has_answered(self, conn: sqlite3.Connection, domain: int) -> bool:
+        """Whether pages of a domain ended well in this run or the last complete one before it."""
+        found = conn.execute(
+            "SELECT 1 FROM _queues WHERE domain = :domain AND ok > 0 AND run IN"
+            " (:run, (SELECT max(id) FROM _runs WHERE state = 'complete' AND id < :run)) LIMIT 1",
+            {"domain": domain, "run": self._run},
+        )
+        return found.fetchone() is not None

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from scraper.core.models import LIMIT, STOP, Command
+from scraper.core.models import LIMIT, RETRY, STOP, Command
 
 __all__ = ["LIMIT", "STOP", "commands_after", "forget_stops", "send_command", "set_limit"]
 
@@ -41,5 +41,5 @@ def commands_after(conn: sqlite3.Connection, run: int, after: int) -> list[Comma
 
 
 def forget_stops(conn: sqlite3.Connection, run: int) -> None:
-    """The run goes on: what stopped it was obeyed. Everything else still holds."""
-    conn.execute("DELETE FROM _commands WHERE run = ? AND what = ?", (run, STOP))
+    """The run goes on: what stopped it was obeyed, and attempts that were asked for were made. All else still holds."""
+    conn.execute("DELETE FROM _commands WHERE run = ? AND what IN (?, ?)", (run, STOP, RETRY))
