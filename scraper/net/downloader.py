@@ -390,7 +390,7 @@ class _Chunks:
 
 
 class _PartialChunks(_Chunks):
-    """Chunks that end where the peer ended them, and it is no matter whether that was too soon."""
+    """Chunks that end where the peer ended them, too soon or not."""
 
     __slots__ = ()
     partial = True
