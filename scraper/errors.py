@@ -146,9 +146,10 @@ class FetchError(ScraperError):
     """A request that did not become a page.
 
     `kind` is a key of `KINDS`; `status` the HTTP status where there was one; `retry_at` the unix time
-    (seconds) from which another try makes sense, None where it does not. `page` is set when a body was
-    read (a status that was not accepted); `request` is the `scraper.Request` concerned. `outage` says that the
-    domain is at fault, which answered before and does not now: the failure counts as a try of no request.
+    (seconds, of a clock that is not set with the wall clock) from which another try makes sense, None where it does
+    not. `page` is set when a body was read (a status that was not accepted); `request` is the `scraper.Request`
+    concerned. `outage` says that the domain is at fault, which answered before and does not now: the failure counts as
+    a try of no request.
     """
 
     def __init__(

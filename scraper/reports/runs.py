@@ -30,7 +30,7 @@ class RunNumbers:
 
 _RUNS = """
 SELECT r.id, r.spider, r.state, coalesce(r.reason, ''), r.started,
-    round(coalesce(r.ended, (SELECT max(ended) FROM _sends WHERE run = r.id)) - r.started, 1),
+    max(0.0, round(coalesce(r.ended, (SELECT max(ended) FROM _sends WHERE run = r.id)) - r.started, 1)),
     coalesce((SELECT value FROM _counters WHERE run = r.id AND name = 'pages'), 0),
     coalesce((SELECT value FROM _counters WHERE run = r.id AND name = 'items'), 0),
     coalesce((SELECT value FROM _counters WHERE run = r.id AND name = 'failed'), 0),

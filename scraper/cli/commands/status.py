@@ -99,7 +99,7 @@ def _watch(reading: Reading, path: str, run: int) -> None:
                 domains = reading.read(taken_domains, run, DOMAINS)
                 display.update(now, progress, CrawlStatus(domains, len(domains)))
                 looked = now
-            seconds = time.time() - progress.started
+            seconds = max(0.0, time.time() - progress.started)
             if region is not None:
                 lines = display.lines(seconds, time.time(), region.columns())
                 region.draw([printable(line) for line in lines])
