@@ -54,9 +54,13 @@ class Outages:
         #: Stops the crawl; set by the engine.
         self.stop: Callable[[str], None] = lambda reason: None
 
-    def answered(self, lane: Lane, origin: str, sent: float, witness: Witness | None) -> None:
-        """An origin answered what was sent at `sent` (loop time)."""
-        self._answered_at = now = self._common.clock.mono()
+    def answered(self, lane: Lane, origin: str, sent: float, now: float, witness: Witness | None) -> None:
+        """An origin answered `now` what was sent at `sent` (loop times)."""
+        self._answered_at = now
+        outage = lane.domain.outage
+        if outage.since is None and origin in outage.answered:
+            outage.witness = witness or outage.witness
+            return
         since = lane.domain.hear(sent, origin, witness)
         if since is None:
             return

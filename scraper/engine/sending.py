@@ -32,6 +32,8 @@ __all__ = ["Ask", "Later", "LeaseLost", "Records", "Sender"]
 MAX_AUTH_SENDS = 5
 #: Kinds of sends that leave the request of a visit as it was.
 BEFORE_ASKED = frozenset({"robots", "connect"})
+#: Kinds of sends that may be made again to see whether a domain answers, where they change nothing there.
+WITNESSES = frozenset({"page", "redirect", "sub"})
 
 
 class LeaseLost(Exception):
@@ -94,16 +96,21 @@ class _Passage:
     async def connect(self) -> None:
         """A connection is to be opened. One that was to be opened before has failed."""
         self.note_attempt()
-        self.pace = await self.turn.connect(reserved=self._take_reserved())
-        self._check_lease()
-        self.attempt = self.sender.context.common.clock.unix()
+        sender, clock = self.sender, self.sender.context.common.clock
+        reserved, sender.reserved = sender.reserved and self.lane is sender.lane, False
+        self.pace = await self.turn.connect(reserved=reserved)
+        if (now := clock.unix()) >= self.lane.deadline:
+            raise LeaseLost
+        self.attempt = now
 
     async def permit(self) -> None:
         """The request is to be sent."""
-        self.pace = await self.turn.permit(reserved=self._take_reserved())
-        self._check_lease()
-        clock = self.sender.context.common.clock
-        self.at, self.mono, self.attempt = clock.unix(), clock.mono(), None
+        sender, clock = self.sender, self.sender.context.common.clock
+        reserved, sender.reserved = sender.reserved and self.lane is sender.lane, False
+        self.pace = await self.turn.permit(reserved=reserved)
+        if (now := clock.unix()) >= self.lane.deadline:
+            raise LeaseLost
+        self.at, self.mono, self.attempt = now, clock.mono(), None
 
     def unsent(self) -> None:
         """Nothing could be written: the permit is for the next attempt."""
@@ -123,15 +130,6 @@ class _Passage:
         ended, records = self.sender.context.common.clock.unix(), self.sender.records
         sent, self.attempt = self.attempt, None
         records.sends.append(Send("connect", self.lane.name, self.ask.url, sent, ended, None, 0, self.pace))
-
-    def _take_reserved(self) -> bool:
-        sender = self.sender
-        reserved, sender.reserved = sender.reserved and self.lane is sender.lane, False
-        return reserved
-
-    def _check_lease(self) -> None:
-        if self.sender.context.common.clock.unix() >= self.lane.deadline:
-            raise LeaseLost
 
 
 @dataclass(slots=True)
@@ -236,13 +234,15 @@ class Sender:
                 into=ask.into,
             )
         finally:
-            passage.note_attempt()
+            if passage.attempt is not None:
+                passage.note_attempt()
             if passage.at is not None:
                 self.records.sends.append(self._record(ask, lane.name, passage, reply))
         identity.worked(request)
         self.records.cookies.extend(identity.learn(parts, reply.headers))
         if reply.status not in GATEWAY_STATUSES or self._is_accepted(ask, reply.status):
-            self.context.outages.answered(lane, parts.origin, passage.mono, _witness_of(ask))
+            witness = (ask.url, ask.options) if ask.kind in WITNESSES and ask.into is None else None
+            self.context.outages.answered(lane, parts.origin, passage.mono, reply.ended, witness)
         await self._heed(lane, passage, reply)
         return reply
 
@@ -324,6 +324,8 @@ class Sender:
         if outage.witness is None:
             return None
         url, options = cast(Witness, outage.witness)
+        if options.method != "GET" or options.body:
+            return None
         outage.asking = True
         try:
             reply = await self.send(lane, Ask(url, options, "probe", _never))
@@ -381,14 +383,6 @@ def _as_response(reply: Reply, request: httpx.Request) -> httpx.Response:
     coded = {"content-encoding", "content-length", "transfer-encoding"}
     headers = [(name, value) for name, value in reply.headers.multi_items() if name.lower() not in coded]
     return httpx.Response(reply.status, headers=headers, content=reply.body, request=request)
-
-
-def _witness_of(ask: Ask) -> Witness | None:
-    """What may be asked for again to see whether a domain answers: a page that changes nothing there."""
-    options = ask.options
-    if ask.kind in {"robots", "probe"} or options.method != "GET" or options.body or ask.into is not None:
-        return None
-    return ask.url, options
 
 
 def _never(status: int, headers: httpx.Headers) -> bool:

@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
@@ -138,11 +139,11 @@ class Downloader:
         transport, guarantees = self._transports[via]
         extensions = request.extensions
         if "before_send" in guarantees:
-            extensions["before_send"] = hop.turn
+            extensions["before_send"] = partial(hop.wait, hop.permit)
             if (connect := extensions.get("before_connect")) is not None:
-                extensions["before_connect"] = lambda: hop.wait(connect)
+                extensions["before_connect"] = partial(hop.wait, connect)
         else:
-            await hop.turn()
+            await hop.wait(hop.permit)
         response = await transport.handle_async_request(request)
         extensions["answered"] = True
         return response
@@ -151,7 +152,7 @@ class Downloader:
 class _Hop:
     """The clock of one send. Invariant: the scope's deadline stands still while the permit is waited for."""
 
-    __slots__ = ("_permit", "limits", "now", "refusal", "scope", "sent", "streaming")
+    __slots__ = ("limits", "now", "permit", "refusal", "scope", "sent", "streaming")
 
     def __init__(self, permit: Permit, limits: Limits) -> None:
         self.now = asyncio.get_running_loop().time
@@ -160,15 +161,10 @@ class _Hop:
         self.sent = 0.0
         self.streaming = False
         self.refusal: Exception | None = None
-        self._permit = permit
-
-    async def turn(self) -> None:
-        """Wait for the permit, off the clock."""
-        await self.wait(self._permit)
-        self.sent = self.now()
+        self.permit = permit
 
     async def wait(self, permit: Permit) -> None:
-        """Wait for this permit, off the clock."""
+        """Wait for a permit, off the clock: to open a connection, to send."""
         scope = self.scope
         if scope.expired():
             await asyncio.sleep(0)  # the cancellation is on its way and arrives here
@@ -179,7 +175,8 @@ class _Hop:
         except Exception as exc:
             self.refusal = exc
             raise
-        scope.reschedule(self.now() + left)
+        self.sent = self.now()
+        scope.reschedule(self.sent + left)
 
     def progress(self) -> None:
         """Something of a body arrived that may take as long as it likes: only silence ends it."""

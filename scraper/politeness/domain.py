@@ -333,7 +333,8 @@ class Domain:
         Since when the domain was down; None if it was not.
         """
         outage = self.outage
-        outage.answered.add(origin)
+        if origin not in outage.answered:
+            outage.answered.add(origin)
         outage.witness = witness or outage.witness
         if outage.since is None:
             return None
@@ -414,10 +415,6 @@ class Domain:
     def note_sent(self) -> None:
         """A request was sent: the next visit starts no earlier than a gap after it."""
         self.next_at = max(self.next_at, self._spacing.next_at)
-
-    def end_turn(self, turn: object) -> None:
-        """A turn is over: another may probe the domain where it is down."""
-        self.outage.end_turn(turn)
 
     def start_pause(self) -> None:
         """A response ended: where there is a pause, it begins."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from scraper.core.clock import Clock
 from scraper.core.models import Pace, Proxy
+from scraper.politeness.outage import Outage
 from scraper.politeness.shared_rate import Shared, SharedRate
 from scraper.politeness.slots import Slots
 from scraper.politeness.spacing import Spacing
@@ -27,6 +28,7 @@ class _Conditions(Protocol):
 
     #: Seconds from the end of a response to the next send; then one request at a time.
     pause: float
+    outage: Outage
 
     @property
     def send_at(self) -> float:
@@ -56,10 +58,6 @@ class _Conditions(Protocol):
 
     def note_sent(self) -> None:
         """A request was sent: the next visit starts no earlier than a gap after it."""
-        ...
-
-    def end_turn(self, turn: object) -> None:
-        """A turn is over."""
         ...
 
 
@@ -150,10 +148,12 @@ class Gate:
         """Wait for all that the domain itself asks for: its hours, a hold, a pause, its rate. Raises Held."""
         spacing = self.spacing
         while True:
-            domain.check(turn)
+            wait = self._clear_in(domain)
+            if wait > 0 or domain.outage.is_down:
+                domain.check(turn)
             if self._claims or (self._on_wire > turn.passed and domain.pause):
                 await self.change(None)
-            elif (wait := self._clear_in(domain)) > 0:
+            elif wait > 0:
                 await self.change(wait)
             elif spacing.gap and not spacing.has_grant:
                 await spacing.acquire()
@@ -207,7 +207,8 @@ class Gate:
         """A turn is over, in which something was let through or not."""
         self._on_wire -= turn.passed
         self.slots.release()
-        domain.end_turn(turn)
+        if domain.outage.is_down:
+            domain.outage.end_turn(turn)
         if domain.pause:
             domain.start_pause()
         if self._waiters:
@@ -262,11 +263,10 @@ class Turn:
         if self._through is not None and not self.passed:
             self._through.unreserve()
         if self._opening:  # no request followed: what others share is told afterwards
-            for rate in self._shared:
+            for rate in self._shared():
                 rate.mark_sent(0.0)
         self._gate.end_turn(self._domain, self)
 
-    @property
     def _shared(self) -> Sequence[SharedRate]:
         return [rate for rate in (self._through, self._gate.shared.total) if rate is not None]
 
@@ -297,10 +297,12 @@ class Turn:
 
     async def permit(self, *, reserved: bool = False) -> Pace:
         """Wait until the domain may be sent to once; returns at that moment, with what is in force. Raises Held."""
+        alone = self._through is None and self._gate.shared.total is None
+        shared = () if alone or self._kept else self._shared()
         if self._kept or self._opening:
-            await self._gate.claim(self._domain, self, self._shared if self._opening else ())
+            await self._gate.claim(self._domain, self, shared)
         else:
-            await self._pass(self._shared, reserved=reserved)
+            await self._pass(shared, reserved=reserved)
         self._opening = self._kept = False
         self.permitted_at = self._gate.spacing.last_send or 0.0
         return self._domain.pace
@@ -319,5 +321,6 @@ class Turn:
     def mark_sent(self) -> None:
         """The request left just now: a process that was held up after its permit keeps the gap all the same."""
         self._gate.mark_sent(self._domain, self.permitted_at)
-        for rate in self._shared:
-            rate.mark_sent(self.permitted_at)
+        for rate in (self._through, self._gate.shared.total):
+            if rate is not None:
+                rate.mark_sent(self.permitted_at)

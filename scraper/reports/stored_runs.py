@@ -24,8 +24,20 @@ def run_to_resume(path: str, *, finished: bool) -> Run:
         except sqlite3.OperationalError as error:
             raise QueryError(f"{path} is not a crawl database: {error}") from error
     if run is None:
-        raise UsageError(f"nothing to resume in {path}: no run is unfinished; start one with: scraper crawl")
+        again = f"; do what failed again: scraper resume {path} --failed" if _has_failed(path) else ""
+        said = "no run is unfinished; start one with: scraper crawl"
+        raise UsageError(f"nothing to resume in {path}: {said}{again}")
     return run
+
+
+def _has_failed(path: str) -> bool:
+    """Whether requests of the newest run failed."""
+    with closing(open_readonly(path)) as conn:
+        run = latest(conn)
+        if run is None:
+            return False
+        found = conn.execute("SELECT 1 FROM _requests WHERE run = ? AND state = 2 LIMIT 1", (run.id,))
+        return found.fetchone() is not None
 
 
 def other_target(path: str, target: str) -> str | None:

@@ -14,6 +14,7 @@ from scraper.cli.terminal.formatting import (
     shown_place,
 )
 from scraper.cli.terminal.quality import quality_lines
+from scraper.net.retry import RETRY_KINDS, RETRY_STATUSES
 from scraper.reports.summary import Summary
 from scraper.reports.time_shares import time_shares
 
@@ -45,10 +46,20 @@ def ending(summary: Summary) -> list[str]:
         after = [f"  next      scraper query {database} {summary.example}"]
     else:
         after = []
+    if summary.state != "stopped" and summary.exit_code == 1 and _may_pass(summary):
+        after.append(f"  again     scraper resume {database} --failed")
     time = shares(summary.counters) if summary.exit_code in {0, 130} else ""
     if time and len(told) + len(after) + 1 < LINES - 1:
         told.append(f"  time      {time}")
     return [head, *told[: LINES - 1 - len(after)], *after]
+
+
+def _may_pass(summary: Summary) -> bool:
+    """Whether requests failed in a way that may have passed by now: the site did not answer, or could not."""
+    return any(
+        problem.status in RETRY_STATUSES if problem.kind == "http" else problem.kind in RETRY_KINDS
+        for problem in summary.problems
+    )
 
 
 def shares(counters: Mapping[str, int]) -> str:
