@@ -63,7 +63,7 @@ class Resolver:
         threads: int = 64,
         deadline: float = 10.0,
         ttl: float = 60.0,
-        negative_ttl: float = 10.0,
+        negative_ttl: float = 2.0,
         size: int = 10_000,
     ) -> None:
         self._pool = _Threads(getaddrinfo, threads)
