@@ -125,8 +125,8 @@ class Dialer:
         self, proxy: Proxy, at: Sequence[str], address: str, origin: Origin, key: Key
     ) -> Connection:
         """A connection the proxy makes for us; it was named by a person, so it may be private."""
-        until = asyncio.get_running_loop().time() + self._limit
         context = self._context(origin, key)
+        until = asyncio.get_running_loop().time() + self._limit
         if proxy.is_socks:
             target = (address or origin.host, origin.port)
             sock = await socks_socket(proxy, at[0], target, origin.where, self._limit)
