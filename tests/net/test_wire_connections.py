@@ -25,6 +25,14 @@ from tests.support.proxy_server import http_proxy
 from tests.support.raw_server import Client, answering, ok, serve
 from tests.support.wire_client import get, kind, wire
 
+
+class Both(Names):
+    """Every name has an IPv6 address of this machine first, and an IPv4 one."""
+
+    async def resolve(self, host: str) -> tuple[str, ...]:
+        return "::1", "127.0.0.1"
+
+
 # --- what is told to the engine
 
 
@@ -165,6 +173,25 @@ async def test_w2_without_a_descriptor_idle_connections_make_room(monkeypatch: p
         assert await get(transport, server.url(host="b.test")) == (200, b"hi")
         monkeypatch.undo()
         assert not failures
+
+
+async def test_host_47_a_machine_without_ipv6_takes_the_other_address(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """EADDRNOTAVAIL of an IPv6 address is no want of ports, and hides no IPv4 address."""
+    loop = asyncio.get_running_loop()
+    real = loop.sock_connect
+
+    async def without(sock: socket.socket, address: Any) -> None:
+        if sock.family == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        await real(sock, address)
+
+    monkeypatch.setattr(loop, "sock_connect", without)
+    async with serve(answering(ok(b"hi"))) as server, wire(resolver=Both()) as transport:
+        assert await get(transport, server.url(host="both.test")) == (200, b"hi")
+        assert await kind(transport, server.url(host="[::1]")) == "connect"
+    monkeypatch.undo()
 
 
 # --- messages, proxies

@@ -11,7 +11,9 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from errno import EADDRNOTAVAIL, ENETUNREACH
 from itertools import zip_longest
+from os import strerror
 from typing import Final, TypeAlias
 
 from scraper.core.models import Proxy
@@ -251,11 +253,15 @@ def _interleaved(addresses: Sequence[str]) -> list[str]:
 
 
 async def _attempt(address: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    is_v6 = ":" in address
+    sock = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, (address, port))
-    except BaseException:
+    except BaseException as exc:
         sock.close()
+        if is_v6 and isinstance(exc, OSError) and exc.errno == EADDRNOTAVAIL:
+            # What a machine without IPv6 says, too: no port of ours is short, and another address may do.
+            raise OSError(ENETUNREACH, strerror(ENETUNREACH)) from exc
         raise
     return sock
