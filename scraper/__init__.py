@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from scraper.api import Crawl, crawl, run
     from scraper.core.codec import Exact, Key
     from scraper.core.credentials import Basic, Bearer, Secret
-    from scraper.core.models import Download, Limit, Rate, Redirection, Request, Requests
+    from scraper.core.models import Download, Limit, Rate, Redirection, Request, Requests, Tls
     from scraper.errors import (
         Blocked,
         FetchError,
@@ -62,6 +62,7 @@ __all__ = [
     "Stop",
     "StoreError",
     "Summary",
+    "Tls",
     "UsageError",
     "crawl",
     "open",
@@ -79,7 +80,7 @@ _HOMES = {
     ),
     "scraper.items.expectations": ("Expect",),
     "scraper.items": ("table",),
-    "scraper.core.models": ("Download", "Limit", "Rate", "Redirection", "Request", "Requests"),
+    "scraper.core.models": ("Download", "Limit", "Rate", "Redirection", "Request", "Requests", "Tls"),
     "scraper.page": ("Candidate", "Node", "Page", "srcset"),
     "scraper.project.databases": ("open",),
     "scraper.query.dataset": ("Dataset",),

@@ -93,6 +93,7 @@ MOST_PARAMETERS = 6
 PUBLIC_VALUES = {
     "scraper/api/job.py CrawlJob.__init__": "what `scraper.Crawl` takes",
     "scraper/core/models/request.py Request.__init__": "a request",
+    "scraper/net/wire/wire.py Wire.__init__": "a transport",
     "scraper/core/models/request.py Requests.options": "requests with other options",
     "scraper/page/page.py Page.__init__": "a page, as tests of spiders make one",
 }

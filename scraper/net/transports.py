@@ -29,6 +29,7 @@ async def open_wires(
         connect_timeout=settings.connect_timeout,
         guard=Guard(settings.private_hosts),
         insecure=settings.insecure_hosts,
+        tls=settings.tls,
     )
     try:
         yield Downloader({"": own, **named})

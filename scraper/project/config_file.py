@@ -149,11 +149,11 @@ class _Table:
         return tuple(layers)
 
     def _check(self, layer: Layer, path: Way) -> None:
-        """Raise SettingsError for a key or a value; inside `limits` and `headers` with the line of the entry."""
+        """Raise SettingsError for a key or a value; inside `limits`, `headers` and `tls` with the line of the entry."""
         (key, value), *_ = layer[1].items()
         if not path and key not in Settings.names():
             raise SettingsError(f"{layer[0]}: {_unknown(key)}")
-        for way, piece in _pieces(value) if key in {"limits", "headers"} else ():
+        for way, piece in _pieces(value) if key in {"limits", "headers", "tls"} else ():
             Settings.of((self.place((*path, key, *way)), {key: piece}))
         Settings.of(layer)
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from scraper.core.charsets import encoding_named
-from scraper.core.models import Hours, Limit, Rate, read_proxies
+from scraper.core.models import Hours, Limit, Rate, Tls, read_proxies, read_tls
 from scraper.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ __all__ = [
     "read_size",
     "read_statuses",
     "read_text",
+    "read_tls_hosts",
     "read_words",
 ]
 
@@ -216,6 +217,19 @@ def read_limit(host: str, value: Any) -> Limit:
             shown = "" if key in SECRET_SETTINGS else f" = {inner!r}"
             raise SettingsError(f"limits of {host}: {key}{shown} is not valid; expected {error}") from error
     return Limit(**given)
+
+
+def read_tls_hosts(value: Any) -> Mapping[str, Tls]:
+    """TLS by host, or host:port."""
+    if not isinstance(value, Mapping):
+        raise TypeError("a table of hosts and their TLS: in a configuration file, the spider or the program")
+    found = {}
+    for host, tls in value.items():
+        try:
+            found[str(host).lower()] = read_tls(tls)
+        except (ValueError, TypeError) as error:
+            raise SettingsError(f"tls of {host}: {tls!r} is not valid; expected {error}") from error
+    return MappingProxyType(found)
 
 
 def read_rate(value: Any) -> Rate | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from scraper.core.models import Hours, Limit, Proxy, Rate, read_proxies
+from scraper.core.models import Hours, Limit, Proxy, Rate, Tls, read_proxies
 from scraper.core.urls import SESSIONS
 from scraper.errors import SettingsError
 from scraper.settings.parsers import (
@@ -33,6 +33,7 @@ from scraper.settings.parsers import (
     read_size,
     read_statuses,
     read_text,
+    read_tls_hosts,
     read_words,
 )
 
@@ -145,6 +146,11 @@ class Settings:
     )
     insecure_hosts: frozenset[str] = _setting(
         frozenset(), read_names, "host:port whose certificate is not verified"
+    )
+    tls: Mapping[str, Tls] = _setting(
+        MappingProxyType({}),
+        read_tls_hosts,
+        "TLS of single hosts: oldest version, ciphers, client certificate",
     )
     accept: tuple[int, ...] = _setting((), read_statuses, "statuses beyond 2xx the callbacks get")
     accept_incomplete: bool = _setting(

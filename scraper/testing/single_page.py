@@ -186,6 +186,7 @@ async def _replayed(crawl: _OnePage, request: Request | None, recorded: Recorded
             connect_timeout=settings.connect_timeout,
             guard=Guard(settings.private_hosts),
             insecure=settings.insecure_hosts,
+            tls=settings.tls,
         )
     try:
         url = request.url if request is not None else ""

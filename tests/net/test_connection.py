@@ -54,13 +54,13 @@ async def outcome(pieces: list[bytes], *, head_only: bool = False, ends: bool = 
     await connection.send(b"GET / HTTP/1.1\r\n\r\n", b"")
     reading = asyncio.ensure_future(everything(connection))
     for piece in pieces:
-        while not transport.is_reading and not transport.is_aborted:
+        while not transport.is_reading and not transport.is_aborted:  # noqa: ASYNC110 - the reader runs in this loop
             await asyncio.sleep(0)
         if transport.is_aborted:
             break
         connection.data_received(piece)
         await asyncio.sleep(0)
-    while not (reading.done() or transport.is_reading or transport.is_aborted):
+    while not (reading.done() or transport.is_reading or transport.is_aborted):  # noqa: ASYNC110 - as above
         await asyncio.sleep(0)
     if ends:
         if not transport.is_aborted:
@@ -78,7 +78,6 @@ async def everything(connection: Connection) -> Result:
             assert len(chunk) <= BUFFER
             body += chunk
     except WireError as error:
-        assert str(error)
         return type(error).__name__, error.kind
     fields = [(name, value) for name, _, value in answer.fields]
     return answer.status, fields, bytes(body), answer.dropped
@@ -277,7 +276,8 @@ async def test_trailers_are_dropped_and_bounded() -> None:
     start = OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"
     found = await outcome([start + b"X-Late: 1\r\n\r\n"])
     assert found == (200, [(b"Transfer-Encoding", b"chunked")], b"hello", 0)
-    assert await outcome([start, *[b"X: " + b"a" * 1_000] * 40]) == ("HeadersTooLarge", "headers-too-large")
+    for trailers in ([b"X: " + b"a" * 1_000 + b"\r\n"] * 40, [b"a" * 1_000] * 70):
+        assert await outcome([start, *trailers]) == ("HeadersTooLarge", "headers-too-large")
 
 
 async def test_an_answer_that_is_not_http_is_refused_at_its_first_bytes() -> None:

@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -31,7 +32,7 @@ class CancelledAt:
         self.count = 0
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        step: Callable[[], Any] = lambda: self._coroutine.send(None)  # noqa: E731 - it is replaced below
+        step: Callable[[], Any] = partial(self._coroutine.send, None)
         while True:
             try:
                 waits_for = step()
@@ -45,9 +46,9 @@ class CancelledAt:
             try:
                 sent = yield waits_for
             except BaseException as error:  # what the loop throws in is the coroutine's
-                step = lambda error=error: self._coroutine.throw(error)  # noqa: E731
+                step = partial(self._coroutine.throw, error)
             else:
-                step = lambda sent=sent: self._coroutine.send(sent)  # noqa: E731
+                step = partial(self._coroutine.send, sent)
 
 
 def descriptors() -> int:

@@ -35,6 +35,7 @@ from scraper.core.models.request import (
 from scraper.core.models.run import Budget, Ending, NewRun, Requeued, Run
 from scraper.core.models.status import CrawlStatus, DomainStatus, Upcoming
 from scraper.core.models.tables import Column, ItemRow, Rejected, Table
+from scraper.core.models.tls import Tls, read_tls
 
 __all__ = [
     "LIMIT",
@@ -84,8 +85,10 @@ __all__ = [
     "State",
     "Suggestion",
     "Table",
+    "Tls",
     "Upcoming",
     "VisitRecord",
     "callback_name",
     "read_proxies",
+    "read_tls",
 ]

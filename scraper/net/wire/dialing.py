@@ -10,7 +10,9 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from errno import EADDRNOTAVAIL, ENETUNREACH
 from itertools import zip_longest
+from os import strerror
 from typing import Final, TypeAlias
 
 from scraper.core.machine_limits import FILE_ERRNOS, is_limit
@@ -123,8 +125,8 @@ class Dialer:
         self, proxy: Proxy, at: Sequence[str], address: str, origin: Origin, key: Key
     ) -> Connection:
         """A connection the proxy makes for us; it was named by a person, so it may be private."""
-        until = asyncio.get_running_loop().time() + self._limit
         context = self._context(origin, key)
+        until = asyncio.get_running_loop().time() + self._limit
         if proxy.is_socks:
             target = (address or origin.host, origin.port)
             sock = await socks_socket(proxy, at[0], target, origin.where, self._limit)
@@ -255,11 +257,15 @@ def _interleaved(addresses: Sequence[str]) -> list[str]:
 
 
 async def _attempt(address: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    is_v6 = ":" in address
+    sock = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, (address, port))
-    except BaseException:
+    except BaseException as exc:
         sock.close()
+        if is_v6 and isinstance(exc, OSError) and exc.errno == EADDRNOTAVAIL:
+            # What a machine without IPv6 says, too: no port of ours is short, and another address may do.
+            raise OSError(ENETUNREACH, strerror(ENETUNREACH)) from exc
         raise
     return sock

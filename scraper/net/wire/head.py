@@ -36,10 +36,10 @@ SECONDS: Final = re.compile(rb"timeout\s*=\s*([0-9]{1,6})", re.IGNORECASE)
 class Answer:
     """One answer as the parser reports it.
 
-    `fields` are (name, name in lower case, value). `length` is its Content-Length, -1 without one; `coded` says that it has
-    a Transfer-Encoding: then `parser` undoes the chunks, and `chunked` says that there must be a last one. `dropped`
-    counts the lines of its head that were left out, `trailer` the bytes of fields behind the body. `keep` says that the
-    connection may serve another request.
+    `fields` are (name, name in lower case, value). `length` is its Content-Length, -1 without one; `coded` says that it
+    has a Transfer-Encoding: then `parser` undoes the chunks, and `chunked` says that there must be a last one.
+    `dropped` counts the lines of its head that were left out, `trailer` the bytes of fields behind the body. `keep` says
+    that the connection may serve another request.
     """
 
     __slots__ = (

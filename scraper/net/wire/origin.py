@@ -8,12 +8,13 @@ import httpx
 
 from scraper.core.models import Proxy
 from scraper.core.urls import is_ip
+from scraper.net.wire.tls import Contexts
 
 __all__ = ["Key", "Origin"]
 
 
 class Key(NamedTuple):
-    """Connections of one key are alike. `tls` is "" or what this host is exempt from; `session` keeps visitors apart."""
+    """Connections of one key are alike. `tls` names the TLS context; `session` keeps visitors apart."""
 
     scheme: str
     host: str
@@ -32,7 +33,7 @@ class Origin:
 
     __slots__ = ("host", "is_literal", "is_secure", "key", "name", "netloc", "port", "where")
 
-    def __init__(self, url: httpx.URL, insecure: frozenset[str] = frozenset()) -> None:
+    def __init__(self, url: httpx.URL, contexts: Contexts) -> None:
         self.is_secure = url.scheme == "https"
         self.port = url.port or (443 if self.is_secure else 80)
         self.name = url.raw_host.decode("ascii")
@@ -40,5 +41,5 @@ class Origin:
         self.netloc = f"{self.host}:{self.port}"
         self.where = f"[{self.host}]:{self.port}" if ":" in self.host else self.netloc
         self.is_literal = is_ip(self.name)
-        tls = "insecure" if self.is_secure and self.netloc in insecure else ""
+        tls = contexts.name_of(self.host, self.netloc) if self.is_secure else ""
         self.key = Key(url.scheme, self.host, self.port, tls)

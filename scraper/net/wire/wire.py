@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from typing import Final, TypeAlias
 
 import httpx
 
 from scraper.core.machine_limits import connection_budget
-from scraper.core.models import Proxy
+from scraper.core.models import Proxy, Tls
 from scraper.core.urls import SCHEMES
 from scraper.net.guard import Guard
 from scraper.net.messages import answer_of
@@ -60,13 +60,14 @@ class Wire(httpx.AsyncBaseTransport):
     - `session`, text: requests of different sessions share no connection.
 
     The response's stream yields the raw body, and its extension `dropped_header_lines` counts the lines of the head
-    that were left out because they are not header fields. There is no limit on connections in use and no read timeout:
-    both belong to the caller.
+    that were left out because they are not header fields. There is no limit on connections in use and no read
+    timeout: both belong to the caller.
 
     `connect_timeout` is seconds for TCP and TLS (a name lookup has the resolver's own deadline); `guard` sees
-    every address before it is connected to, None connects anywhere; `verify` is as in httpx. Idle connections are
-    closed while more than `max_open` are open; None is what this process may have (`connection_budget`). Raises
-    `errors.WireError`, httpx's transport exceptions with a `kind`.
+    every address before it is connected to, None connects anywhere; `verify` is as in httpx; certificates of the
+    `host:port` in `insecure` are not verified; `tls` has what is special about the TLS of a host (SettingsError for a
+    file that cannot be used). Idle connections are closed while more than `max_open` are open; None is what this process
+    may have (`connection_budget`). Raises `errors.WireError`, httpx's transport exceptions with a `kind`.
     """
 
     #: What a caller need not do itself.
@@ -82,15 +83,16 @@ class Wire(httpx.AsyncBaseTransport):
         resolver: Lookups | None = None,
         verify: bool | ssl.SSLContext = True,
         insecure: Collection[str] = (),
+        tls: Mapping[str, Tls] | None = None,
         max_open: int | None = None,
     ) -> None:
-        self._insecure = frozenset(insecure)
         if guard is None:
             self.guarantees = self.guarantees - {"address-guard"}
         self._owns_resolver = resolver is None
         self._resolver: Lookups = resolver or Resolver()
         self._pool = Pool(connection_budget() if max_open is None else max_open)
-        self._dialer = Dialer(self._resolver, guard, Contexts(verify), self._pool, connect_timeout)
+        self._contexts = Contexts(verify, insecure, tls)
+        self._dialer = Dialer(self._resolver, guard, self._contexts, self._pool, connect_timeout)
         self._origins: dict[tuple[str, bytes], Origin] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -119,7 +121,7 @@ class Wire(httpx.AsyncBaseTransport):
             raise BadTarget("a URL without a host")
         if len(self._origins) >= MAX_ORIGINS:
             self._origins.clear()
-        origin = Origin(url, self._insecure)
+        origin = Origin(url, self._contexts)
         self._origins[url.scheme, url.netloc] = origin
         return origin
 
