@@ -102,7 +102,7 @@ class Ours:
         self._module = module
 
     def versions(self) -> dict[str, str]:
-        names = ("httpx", "aiohttp", "selectolax", "aiosqlite", "ada-url")
+        names = ("httpx", "httptools", "selectolax", "aiosqlite", "ada-url")
         if self._module.endswith("uvloop"):
             names = (*names, "uvloop")
         ours = _ask([sys.executable, "-c", "from scraper.version import VERSION; print(VERSION)"]).strip()
@@ -236,7 +236,7 @@ class Plain(_Peer):
 
 
 class Bare(Plain):
-    """The least that does the job on our own packages, without anything a crawler is for: no peer but a mark."""
+    """The least that does the job with aiohttp and selectolax, without anything a crawler is for: no peer but a mark."""
 
     name = "bare"
     wanted = ("aiohttp", "selectolax")

@@ -265,7 +265,7 @@ async def _attempt(address: str, port: int) -> socket.socket:
     except BaseException as exc:
         sock.close()
         if is_v6 and isinstance(exc, OSError) and exc.errno == EADDRNOTAVAIL:
-            # What a machine without IPv6 says, too: no port of ours is short, and another address may do.
+            # A machine without IPv6 says this as well: it lacks no port, and another address may do.
             raise OSError(ENETUNREACH, strerror(ENETUNREACH)) from exc
         raise
     return sock
