@@ -19,6 +19,10 @@ _SPACE: Final = b"\t\n\f\r "
 #: Octets within which a document without a type, or an XML declaration, must show itself.
 EARLY: Final = 1_024
 _CHARSET: Final = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
+_PARAMETERS: Final = re.compile("[;,]")
+#: In the `content` of a meta element: what goes before a label, and what ends it.
+_BEFORE_LABEL: Final = re.compile(rb"charset[\t\n\f\r ]*=[\t\n\f\r ]*")
+_END_OF_LABEL: Final = re.compile(rb"[\t\n\f\r ;]")
 _COMMENT: Final = re.compile(rb"<!--.*?(?<=--)>", re.DOTALL)
 _META: Final = re.compile(rb"<meta[\t\n\f\r /]", re.IGNORECASE)
 _TAG: Final = re.compile(rb"</?[a-zA-Z][^\t\n\f\r >]*")
@@ -51,7 +55,7 @@ def kind_of(content_type: str | None, body: bytes) -> Kind:
 
 @lru_cache(maxsize=1_024)
 def _kind_named(content_type: str) -> Kind | None:
-    essence = re.split("[;,]", content_type, maxsplit=1)[0].strip().lower()
+    essence = _PARAMETERS.split(content_type, maxsplit=1)[0].strip().lower()
     if not essence:
         return None
     if essence.endswith("xml"):  # application/xhtml+xml too
@@ -135,12 +139,12 @@ def _of_meta(attributes: _Attributes) -> str | None:
 
 def _in_content(content: bytes) -> str | None:
     """The encoding of a `content` attribute ("extracting a character encoding from a meta element")."""
-    for found in re.finditer(rb"charset[\t\n\f\r ]*=[\t\n\f\r ]*", content):
+    for found in _BEFORE_LABEL.finditer(content):
         rest = content[found.end() :]
         if rest[:1] in (b'"', b"'"):
             label, quote, _ = rest[1:].partition(rest[:1])
             return _readable(label) if quote else None
-        return _readable(re.split(rb"[\t\n\f\r ;]", rest, maxsplit=1)[0])
+        return _readable(_END_OF_LABEL.split(rest, maxsplit=1)[0])
     return None
 
 
