@@ -33,9 +33,8 @@ class Machine(NamedTuple):
 def this_machine() -> Machine:
     """CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC_RAW on macOS; elsewhere Python's monotonic clock in an unknown boot."""
     on_mac = sys.platform == "darwin"
-    clock: int | None = (
-        getattr(time, "CLOCK_MONOTONIC_RAW", None) if on_mac else getattr(time, "CLOCK_BOOTTIME", None)
-    )
+    of_mac: int | None = getattr(time, "CLOCK_MONOTONIC_RAW", None)
+    clock: int | None = of_mac if on_mac else getattr(time, "CLOCK_BOOTTIME", None)
     if clock is None:
         return Machine(time.monotonic, None)
     try:
