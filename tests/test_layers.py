@@ -57,6 +57,7 @@ ROWS: dict[str, list[str]] = {
         "cookies deflate guard messages proxies retry retry_after robots_groups",
         "decode robots",
         "identity request_headers wire",
+        "chunks",
         "downloader",
         "transports",
         "__init__",

@@ -207,7 +207,7 @@ class Judge:
         if error.outage or (error.kind == "domain-busy" and not sub):
             at = max(now, error.retry_at or 0.0)
             return self.ending.done(Outcome.retry(at, error.kind, str(error), error.status))
-        method = "GET" if sub or request.options.repeatable else request.options.method
+        method = "GET" if sub else request.options.retried_as
         asked = error.retry_at if error.kind == "http" else None
         tries = 1 + self.lane.domain.outage.settle(request.id)
         delay = retry.delay(

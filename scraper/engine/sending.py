@@ -312,10 +312,10 @@ class Sender:
 
     async def _blame(self, lane: Lane, parts: Parts, ask: Ask, error: FetchError, *, answered: bool) -> None:
         """Whose failure it was: one of a domain that is down costs its request no try (`FetchError.outage`)."""
-        fault = fault_of(error, ask.options.method, answered=answered)
+        fault = fault_of(error, ask.options.retried_as, answered=answered)
         if fault is None or error.outage or (fault == "request" and ask.kind == "probe"):
             return
-        failure = Failure(error, fault, self.records.request, ask.options.method)
+        failure = Failure(error, fault, self.records.request, ask.options.retried_as)
         await self.context.outages.blame(lane, parts.origin, failure, lambda: self._is_alive(lane))
 
     async def _is_alive(self, lane: Lane) -> bool | None:

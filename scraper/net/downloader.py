@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -17,6 +17,7 @@ import httpx
 
 from scraper.core.timing import timed
 from scraper.errors import FetchError
+from scraper.net.chunks import Chunks, PartialChunks
 from scraper.net.decode import Decoder, size, transfer_codings
 from scraper.net.wire.errors import WireError, kind_of
 
@@ -27,8 +28,6 @@ BREATH: Final = 4 << 20
 #: Statuses that never have a body (RFC 9110 section 6.4.1).
 BODILESS: Final = frozenset({204, 304})
 DIGITS: Final = re.compile(r"[0-9]{1,18}")
-#: Kinds of failure that mean: the peer ended the body too soon.
-CUT_SHORT: Final = frozenset({"incomplete", "connection"})
 
 Permit: TypeAlias = Callable[[], Awaitable[None]]
 Wanted: TypeAlias = Callable[[int, httpx.Headers], bool]
@@ -270,7 +269,7 @@ async def _read(stream: httpx.AsyncByteStream, framing: _Framing, limits: Limits
     """The body, decoded. Raises FetchError when it is too large, too short or not what it claims."""
     if framing.announced > limits.max_body and not limits.truncate:
         raise _too_large(limits.max_body)
-    chunks = (_PartialChunks if limits.partial else _Chunks)(stream, framing.announced)
+    chunks = (PartialChunks if limits.partial else Chunks)(stream, framing.announced)
     try:
         if limits.truncate:
             return await _beginning(chunks, framing.coding, limits)
@@ -287,7 +286,7 @@ async def _stream(stream: httpx.AsyncByteStream, framing: _Framing, hop: _Hop, i
     most = min(limits.max_body, limits.max_decoded)
     if framing.announced > most:
         raise _too_large(most)
-    chunks, decoder = _Chunks(stream, framing.announced), Decoder(framing.coding, limits.max_decoded)
+    chunks, decoder = Chunks(stream, framing.announced), Decoder(framing.coding, limits.max_decoded)
     hop.progress()
     try:
         async for chunk in chunks:
@@ -302,7 +301,7 @@ async def _stream(stream: httpx.AsyncByteStream, framing: _Framing, hop: _Hop, i
     return _Read(b"", chunks.count, True, decoder.unknown)
 
 
-async def _plain(chunks: _Chunks, limit: int) -> _Read:
+async def _plain(chunks: Chunks, limit: int) -> _Read:
     sink = BytesIO()
     async for chunk in chunks:
         if chunks.count > limit:
@@ -311,7 +310,7 @@ async def _plain(chunks: _Chunks, limit: int) -> _Read:
     return _Read(sink.getvalue(), chunks.count, not chunks.is_cut)
 
 
-async def _beginning(chunks: _Chunks, coding: str, limits: Limits) -> _Read:
+async def _beginning(chunks: Chunks, coding: str, limits: Limits) -> _Read:
     """As much of a body as the bounds allow; reading stops there. One that ends before them must be whole."""
     decoder, sink, most = Decoder(coding, limits.max_decoded), BytesIO(), limits.max_decoded
     try:
@@ -328,7 +327,7 @@ async def _beginning(chunks: _Chunks, coding: str, limits: Limits) -> _Read:
     return _Read(sink.getvalue(), chunks.count, True, decoder.unknown)
 
 
-async def _decoded(chunks: _Chunks, decoder: Decoder, limit: int) -> _Read:
+async def _decoded(chunks: Chunks, decoder: Decoder, limit: int) -> _Read:
     sink, breath = BytesIO(), BREATH
     async for chunk in chunks:
         if chunks.count > limit:
@@ -344,63 +343,6 @@ async def _decoded(chunks: _Chunks, decoder: Decoder, limit: int) -> _Read:
             raise
         chunks.is_cut = True
     return _Read(sink.getvalue(), chunks.count, not chunks.is_cut, decoder.unknown)
-
-
-class _Chunks:
-    """The chunks of a stream, counted and compared with what was announced.
-
-    A shortfall is `incomplete` for all transports; one that notices it itself says "protocol error".
-    """
-
-    __slots__ = ("_announced", "_chunks", "count", "is_cut")
-    partial = False
-
-    def __init__(self, stream: httpx.AsyncByteStream, announced: int) -> None:
-        self._chunks = stream.__aiter__()
-        self._announced = announced
-        self.is_cut = False
-        self.count = 0
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            chunk = await self._chunks.__anext__()
-        except StopAsyncIteration:
-            self._check_whole()
-            raise
-        except httpx.RemoteProtocolError:
-            self._check_whole()
-            raise
-        self.count += len(chunk)
-        return chunk
-
-    async def aclose(self) -> None:
-        """Finish a generator that was left early, rather than leave it to the garbage collector."""
-        if isinstance(self._chunks, AsyncGenerator):
-            await self._chunks.aclose()
-
-    def _check_whole(self) -> None:
-        if self.count < self._announced:
-            raise FetchError("incomplete", f"the body ends after {self.count} of {self._announced} bytes")
-
-
-class _PartialChunks(_Chunks):
-    """Chunks that end where the peer ended them, too soon or not."""
-
-    __slots__ = ()
-    partial = True
-
-    async def __anext__(self) -> bytes:
-        try:
-            return await super().__anext__()
-        except Exception as exc:
-            kind = exc.kind if isinstance(exc, FetchError) else kind_of(exc)
-            if isinstance(exc, StopAsyncIteration) or kind not in CUT_SHORT:
-                raise
-            self.is_cut = True
-            raise StopAsyncIteration from exc
 
 
 def _too_large(limit: int) -> FetchError:

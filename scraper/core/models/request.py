@@ -62,6 +62,11 @@ class Options:
     accept_incomplete: bool = False
     redirects: tuple[Redirection, ...] = ()
 
+    @property
+    def retried_as(self) -> str:
+        """The method by which it is decided whether to send it again."""
+        return "GET" if self.repeatable else self.method
+
 
 class Request:
     """A page to fetch and the callback that gets it.
