@@ -248,7 +248,7 @@ class Engine:
             self._lanes.drop(lane)
 
     def _written(self, done: Done, due: Mapping[str, float]) -> None:
-        if done.effects.outcome.kind != "machine":
+        if self._machine.since is not None and done.effects.outcome.kind != "machine":
             self._machine.passed()
         if done.effects.outcome.name != "retry":
             self._waits.moved()

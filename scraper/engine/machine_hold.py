@@ -29,7 +29,8 @@ class MachineHold:
         self._common = common
         self._stop = stop
         self._waits = 0
-        self._since: float | None = None
+        #: When the first limit was met that no visit has passed since.
+        self.since: float | None = None
         self.until = 0.0
 
     def met(self, lane: Lane, error: BaseException) -> float:
@@ -41,9 +42,9 @@ class MachineHold:
         number = limit_errno(error)
         sentence = str(error) if number is None else limit_sentence(number)
         self._common.notices.warn_once("machine", f"{sentence}; until then visits wait, none is lost")
-        if self._since is None:
-            self._since = now
-        elif now - self._since >= PATIENCE:
+        if self.since is None:
+            self.since = now
+        elif now - self.since >= PATIENCE:
             self._stop(f"nothing was free for {PATIENCE / 60:.0f} minutes: {sentence}")
         if number == errno.EADDRNOTAVAIL:
             lane.domain.hold(now + LONGEST_WAIT, "limit of this machine")
@@ -55,5 +56,4 @@ class MachineHold:
 
     def passed(self) -> None:
         """A visit ended otherwise: what it held is free."""
-        if self._since is not None:
-            self._since, self._waits, self.until = None, 0, 0.0
+        self.since, self._waits, self.until = None, 0, 0.0

@@ -277,7 +277,7 @@ class Sender:
         kind, url, now = ask.kind, ask.url, self.context.common.clock.unix()
         if reply is None:
             return Send(kind, domain, url, passage.at, now, None, 0, passage.pace)
-        hold = self._held_until(reply)
+        hold = self._held_until(reply) if reply.status >= 400 else None
         return Send(kind, domain, url, passage.at, now, reply.status, reply.wire_bytes, passage.pace, hold)
 
     def _held_until(self, reply: Reply) -> float | None:
@@ -290,7 +290,7 @@ class Sender:
         domain, context, clock = lane.domain, self.context, self.context.common.clock
         if reply.status not in {429, 503}:
             domain.note_answer(passage.mono, reply.status)
-            if (held := self._held_until(reply)) is not None:
+            if reply.status >= 400 and (held := self._held_until(reply)) is not None:
                 domain.wait_as_asked(clock.to_mono(held))
             if domain.unsaved:
                 await self._remember(lane)

@@ -18,7 +18,7 @@ from scraper.page.css import Selector, bad_selector, compile_selector
 from scraper.page.document import Document, attribute_of
 from scraper.page.isolated_rows import SNIPPET, FailedRow, refuse_async, results_of
 from scraper.page.numbers import DecimalPoint, read_decimal, read_number
-from scraper.page.srcset import urls_in
+from scraper.page.srcset import SRCSETS, urls_in
 
 __all__ = ["Node", "Selecting"]
 
@@ -315,7 +315,8 @@ class Selecting:
         if selector.text:
             raise BadSelector(f'"{sel}" asks for text, not for links: leave out ::text', sel)
         name = selector.attribute or "href"
-        return urls_in(name, [_href(raw, name) for raw in self._select(selector, first)])
+        found = [_href(raw, name) for raw in self._select(selector, first)]
+        return urls_in(found) if name in SRCSETS else found
 
     def _requests(self, hrefs: Iterable[str | None], options: Options) -> Requests:
         document, of = self._document, Request.of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["Candidate", "srcset", "urls_in"]
+__all__ = ["SRCSETS", "Candidate", "srcset", "urls_in"]
 
 #: Attributes that hold several URLs.
 SRCSETS: Final = frozenset({"srcset", "imagesrcset"})
@@ -39,8 +39,6 @@ def srcset(text: str) -> list[Candidate]:
     return found
 
 
-def urls_in(name: str, values: list[str | None]) -> list[str | None]:
-    """The URLs in the values of an attribute, which may hold several; None for an element that lacks it."""
-    if name not in SRCSETS:
-        return values
+def urls_in(values: list[str | None]) -> list[str | None]:
+    """The URLs in the values of an attribute that holds several (`SRCSETS`); None for an element that lacks it."""
     return [url for value in values for url in ([None] if value is None else [c.url for c in srcset(value)])]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from codecs import getincrementaldecoder
 from collections.abc import Callable
-from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -89,12 +88,14 @@ class BodyText:
     def text(self) -> str:
         """The text; never raises, what cannot be read is U+FFFD."""
         body = self._body
-        if (marked := self._by_mark()) is not None:
+        if body[:1] in _FIRST and (marked := self._by_mark()) is not None:
             return self._noted(marked, body[2 if marked != "utf-8" else 3 :])
         told = self._override or _told(self._content_type)
         if told == "utf-8" and len(body) <= LONG:
-            with suppress(UnicodeDecodeError):
+            try:
                 return body.decode()
+            except UnicodeDecodeError:
+                return self._noted(told, body)
         if told is None and body.isascii() and b"\x1b" not in body and b"\0" not in body:
             return body.decode("ascii")  # whatever it declares; only ISO-2022-JP and UTF-16 would differ
         return self._noted(told or self.encoding(), body)
