@@ -154,7 +154,7 @@ answers(
 )
 answers(
     9, "ok", "Of a length together with chunks, the chunks count.", text="hello",
-    length_and_chunks=head(HTML, "Content-Length: 3", "Transfer-Encoding: chunked") + b"5\r\nhello\r\n0\r\n\r\n",
+    length_and_chunks=head(HTML, "Content-Length: 3", "Transfer-Encoding: chunked") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(PAGE), PAGE),
 )  # fmt: skip
 answers(
     10, "protocol", "Two lengths, or one below zero, are refused.",
