@@ -338,8 +338,7 @@ class Node(Selecting):
     __slots__ = ("_raw",)
 
     def __init__(self, raw: LexborNode, document: Document) -> None:
-        self._raw = self._own = raw
-        self._document = document
+        self._raw, self._own, self._document = raw, raw, document
 
     @property
     def tag(self) -> str:
