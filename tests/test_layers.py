@@ -103,7 +103,6 @@ HOMES = {
     "rich": "cli",
     "selectolax": "page",
     "tenacity": "net.retry",
-    "w3lib": "core.charsets",
 }
 
 

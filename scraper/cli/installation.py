@@ -59,7 +59,6 @@ REQUIRED: Final = (
     Requirement("ada-url", ">=1.15", "ada_url"),
     Requirement("publicsuffixlist", ">=1.0", "publicsuffixlist"),
     Requirement("protego", ">=0.4", "protego"),
-    Requirement("w3lib", ">=2.2", "w3lib.encoding"),
     Requirement("brotli", ">=1.1", "brotli"),
     Requirement("backports.zstd", ">=1.0", "backports.zstd"),
     Requirement("click", ">=8.2", "click.shell_completion"),

@@ -66,19 +66,24 @@ class Dialer:
         """A connection for `key`. `before_connect` is awaited when its address is known, right before it is used."""
         proxy = key.proxy
         if proxy is None:
-            addresses = await self._addresses(origin, named)
-            if before_connect is not None:
-                await before_connect()
-            context = self._context(origin, key)  # before there is a socket: what it raises leaks none
-            with connecting(origin.where):
-                async with asyncio.timeout(self._limit):
-                    sock = await self._socket(addresses, origin.port)
-                    return await self._over(sock, context, origin, key)
-        address = await self._known_address(proxy, origin, named)
-        at = await self._proxy_addresses(proxy)
+            address, at = "", await self._addresses(origin, named)
+        else:
+            address, at = await self._known_address(proxy, origin, named), await self._proxy_addresses(proxy)
         if before_connect is not None:
             await before_connect()
-        return await self._through(proxy, at, address, origin, key)
+        with self._pool.coming() as made_room:
+            if made_room:
+                await asyncio.sleep(0)  # descriptors are closed in the loop's next turn
+            if proxy is None:
+                return await self._directly(at, origin, key)
+            return await self._through(proxy, at, address, origin, key)
+
+    async def _directly(self, at: Sequence[str], origin: Origin, key: Key) -> Connection:
+        context = self._context(origin, key)  # before there is a socket: what it raises leaks none
+        with connecting(origin.where):
+            async with asyncio.timeout(self._limit):
+                sock = await self._socket(at, origin.port)
+                return await self._over(sock, context, origin, key)
 
     async def _addresses(self, origin: Origin, named: bool) -> Sequence[str]:
         """Where to connect to. Raises PrivateAddress when the guard lets none of it pass."""
@@ -180,12 +185,6 @@ class Dialer:
 
     async def _socket(self, addresses: Sequence[str], port: int) -> socket.socket:
         """A connected socket; with no descriptor left for it, idle connections are closed first."""
-        with self._pool.coming() as made_room:
-            if made_room:
-                await asyncio.sleep(0)  # the descriptors are closed in the loop's next turn
-            return await self._first_socket(addresses, port)
-
-    async def _first_socket(self, addresses: Sequence[str], port: int) -> socket.socket:
         try:
             return await _race(addresses, port)
         except OSError as exc:
@@ -266,6 +265,6 @@ async def _attempt(address: str, port: int) -> socket.socket:
         sock.close()
         if is_v6 and isinstance(exc, OSError) and exc.errno == EADDRNOTAVAIL:
             # A machine without IPv6 says this as well: it lacks no port, and another address may do.
-            raise OSError(ENETUNREACH, strerror(ENETUNREACH)) from exc
+            raise OSError(ENETUNREACH, strerror(ENETUNREACH)) from None
         raise
     return sock

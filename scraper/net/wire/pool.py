@@ -128,6 +128,7 @@ class Pool:
 
     def _close(self, connection: Connection) -> None:
         self._forget(connection)
+        self._open.discard(connection)
         connection.abort()
 
     def _forget(self, connection: Connection) -> None:

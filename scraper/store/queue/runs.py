@@ -58,12 +58,9 @@ def begin(
 
 def identity_version(conn: sqlite3.Connection, run: int) -> int:
     """How a run distinguishes URLs; also in a database that only an older version has opened for writing."""
-    if not conn.execute(
-        "SELECT 1 FROM pragma_table_info('_runs') WHERE name = 'identity_version'"
-    ).fetchone():
-        return 1
-    (version,) = conn.execute("SELECT identity_version FROM _runs WHERE id = ?", (run,)).fetchone()
-    return int(version)
+    row = conn.execute("SELECT * FROM _runs WHERE id = ?", (run,))
+    names = [name for name, *_ in row.description]
+    return int(row.fetchone()[names.index("identity_version")]) if "identity_version" in names else 1
 
 
 def identified(conn: sqlite3.Connection, run: Run) -> Run:
