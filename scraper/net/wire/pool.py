@@ -128,6 +128,9 @@ class Pool:
 
     def _close(self, connection: Connection) -> None:
         self._forget(connection)
+        self._open.discard(
+            connection
+        )  # now, not when the loop says that it is lost: who makes room counts them
         connection.abort()
 
     def _forget(self, connection: Connection) -> None:
