@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scraper.net.wire.errors import WireError
@@ -128,11 +128,26 @@ def cut(draw: st.DrawFn, octets: st.SearchStrategy[bytes]) -> list[bytes]:
 
 
 @settings(max_examples=300, deadline=None)
+@example(
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 500 No\r\nContent-Length: 6\r\n\r\npoison",
+    ],
+    False,
+)
 @given(cut(st.one_of(answers(), st.binary(max_size=200))), st.booleans())
 def test_any_bytes_in_any_cuts_end_as_they_do_in_one_piece(pieces: list[bytes], head_only: bool) -> None:
     """An answer or an error of the tree, never a hang, and it does not depend on how the bytes were cut."""
     whole = b"".join(pieces)
     assert result(pieces, head_only=head_only) == result([whole] if whole else [], head_only=head_only)
+
+
+@pytest.mark.parametrize("coding", ["chunked", "gzip, chunked"])
+def test_what_follows_a_chunked_answer_is_no_part_of_it(coding: str) -> None:
+    """Neither body nor status of a second message that comes in the same piece; the connection serves no one else."""
+    first = f"HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n5\r\nhello\r\n0\r\n\r\n".encode()
+    second = b"HTTP/1.1 500 No\r\nContent-Length: 6\r\n\r\npoison"
+    assert result([first + second])[:3:2] == (200, b"hello")
 
 
 def test_one_byte_at_a_time_is_the_same_answer() -> None:
@@ -246,6 +261,44 @@ async def test_w13_a_bad_header_line_is_left_out_and_counted(lines: bytes, dropp
     assert (found[0], found[2:]) == (200, (b"hello", dropped))
 
 
+HELLO = b"Content-Length: 5\r\n\r\nhello"
+CHUNKS = b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"http/1.1 200 OK\r\n" + HELLO,
+        b"HTTP/1.1  200 OK\r\n" + HELLO,
+        b"HTTP/1.1\t200\tOK\r\n" + HELLO,
+        b"HTTP/1.1 200OK\r\n" + HELLO,
+        b"HTTP/1 200 OK\r\n" + HELLO,
+        b"HTTP/2 200\r\n" + HELLO,
+        b"HTTP/1.1 200 OK\r\r\nContent-Length: 5\r\r\n\r\r\nhello",
+        OK + b"Content-Length : 5\r\n\r\nhello",
+        OK + b"Transfer-Encoding\t: chunked" + CHUNKS,
+        OK + b"Transfer-Encoding: chunked," + CHUNKS,
+        OK + b"Transfer-Encoding: chunked, identity" + CHUNKS,
+        OK + b'Transfer-Encoding: "Chunked"' + CHUNKS,
+        OK + b"Transfer-Encoding: chunked;q=1" + CHUNKS,
+        OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity" + CHUNKS,
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5  \r\nhello\r\n0  \r\n\r\n",
+    ],
+)
+async def test_w13_what_browsers_and_curl_read_is_read(answer: bytes) -> None:
+    """Odd status lines, blanks before the colon of a field that says where the body ends, chunk sizes with blanks."""
+    found = await outcome([answer], ends=False)
+    assert (found[0], found[2:]) == (200, (b"hello", 0))
+
+
+async def test_w13_a_redirect_or_a_coding_with_a_blank_before_its_colon_counts() -> None:
+    """Without `Location` the page is lost, without `Content-Encoding` it is noise."""
+    lines = b"Location : /x\r\nContent-Encoding : gzip\r\nX : 1\r\nContent-Length: 0\r\n\r\n"
+    found = await outcome([b"HTTP/1.1 302 Found\r\n" + lines])
+    kept = [(b"Location", b"/x"), (b"Content-Encoding", b"gzip"), (b"Content-Length", b"0")]
+    assert found == (302, kept, b"", 1)
+
+
 async def test_w13_folded_lines_are_one_value() -> None:
     """A value over several lines is read as one (RFC 9112 section 5.2)."""
     found = await outcome([OK + b"X: a\r\n  b\r\n\tc \r\nContent-Length: 0\r\n\r\n"])
@@ -262,6 +315,11 @@ async def test_w13_folded_lines_are_one_value() -> None:
         OK + b"Content-Length: 5, 6\r\n\r\nhello",
         OK + b"Content-Length: -1\r\n\r\nhello",
         OK + b"Content-Length: 1_0\r\n\r\nhellohello",
+        OK + b"Content-Length: 5\x01\r\n\r\nhello",
+        OK + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/3 200 OK\r\nContent-Length: 5\r\n\r\nhello",
         OK + b"Content-Length: 18446744073709551615\r\n\r\nhello",
         OK + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n0\r\n\r\n",
     ],

@@ -265,6 +265,7 @@ async def _attempt(address: str, port: int) -> socket.socket:
         sock.close()
         if is_v6 and isinstance(exc, OSError) and exc.errno == EADDRNOTAVAIL:
             # A machine without IPv6 says this as well: it lacks no port, and another address may do.
+            # `from None`: what is below an error counts too when limits of this machine are looked for.
             raise OSError(ENETUNREACH, strerror(ENETUNREACH)) from None
         raise
     return sock

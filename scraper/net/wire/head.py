@@ -25,11 +25,26 @@ MAX_LENGTH: Final = 1 << 63
 
 #: How every answer starts.
 START: Final = b"HTTP/"
-#: A header field (RFC 9110 section 5): a token, a colon, and no control character but TAB.
-FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
+#: Where a head ends: an empty line. Some servers end their lines by LF alone, some by CR CR LF.
+END: Final = re.compile(rb"\n\r{0,2}\n")
+#: A status line as the parser refuses it and browsers and curl read it: in lower case, without a minor version, with
+#: blanks too many or none before the reason.
+STATUS: Final = re.compile(rb"HTTP/([12])(?:\.([01]))?[ \t]+([0-9]{3})(?![0-9])", re.IGNORECASE)
+#: A header field (RFC 9110 section 5): a token, a colon, and no control character but TAB. Blanks before the colon are
+#: none of its grammar.
+FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)([ \t]*):([\t\x20-\x7e\x80-\xff]*)")
+#: What a line is about that may be no field.
+ABOUT: Final = re.compile(rb"[ \t]*([A-Za-z-]+)[ \t]*:")
 LENGTH: Final = b"content-length"
 CODING: Final = b"transfer-encoding"
+CHUNKED: Final = b"chunked"
+FRAMING: Final = frozenset({LENGTH, CODING})
 NO_CODING: Final = frozenset({b"identity", b""})
+#: Fields without which a page is another one, or none: they are read although blanks stand before the colon (RFC 9112
+#: section 5.1).
+NEEDED: Final = frozenset({
+    LENGTH, CODING, b"content-encoding", b"content-type", b"location", b"refresh", b"retry-after", b"set-cookie",
+})  # fmt: skip
 SECONDS: Final = re.compile(rb"timeout\s*=\s*([0-9]{1,6})", re.IGNORECASE)
 
 
@@ -80,12 +95,14 @@ class Answer:
             self.length = int(value)
         elif lower == CODING:
             self.coded = True
-            self.chunked = value.rpartition(b",")[2].strip().lower() == b"chunked"
+            self.chunked = value.rpartition(b",")[2].strip().lower() == CHUNKED
         elif lower == b"keep-alive" and (found := SECONDS.search(value)):
             self.idle_seconds = int(found[1])
 
     def on_headers_complete(self) -> None:
-        """The end of the head."""
+        """The end of the head; not of what follows the message in the same piece."""
+        if self.surplus:
+            return
         parser = self.parser
         if parser is not None:
             self.status = parser.get_status_code()
@@ -93,8 +110,9 @@ class Answer:
         self._in_head = False
 
     def on_body(self, piece: bytes) -> None:
-        """A piece of the body."""
-        self.pieces.append(piece)
+        """A piece of the body; what follows the message is not of it."""
+        if not self.surplus:
+            self.pieces.append(piece)
 
     def on_message_complete(self) -> None:
         """The end of the message."""
@@ -107,16 +125,16 @@ class Answer:
 
 def end_of_head(data: bytes | bytearray, start: int) -> int:
     """The index behind the empty line that ends a head, searched from `start`; -1 where there is none yet."""
-    crlf = data.find(b"\n\r\n", start)
-    bare = data.find(b"\n\n", start, len(data) if crlf < 0 else crlf)
-    if bare >= 0:
-        return bare + 2
-    return crlf + 3 if crlf >= 0 else -1
+    found = END.search(data, start)
+    return -1 if found is None else found.end()
 
 
 def is_http(beginning: bytes | bytearray) -> bool:
     """Whether these first bytes of an answer may be those of HTTP."""
-    return beginning.startswith(START) or (len(beginning) < len(START) and START.startswith(beginning))
+    if beginning.startswith(START):
+        return True
+    first = bytes(beginning[: len(START)]).upper()  # browsers and curl read it in lower case as well
+    return START.startswith(first)
 
 
 def read_head(head: bytes, where: str) -> Answer:
@@ -159,9 +177,21 @@ def _parsed(head: bytes, where: str) -> Answer:
         raise invalid(where, str(exc)[:100].lower()) from exc
     if not answer.coded:
         answer.parser = None
-    if answer.is_headed():
-        return answer
-    raise invalid(where, "the status line is not one")
+    else:
+        # Old servers fill up the size of a chunk with blanks.
+        parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
+    if not answer.is_headed():
+        raise invalid(where, "the status line is not one")
+    if answer.coded and not answer.chunked and CHUNKED in _codings(answer.fields):
+        raise invalid(where, "chunked is not its last transfer coding")
+    return answer
+
+
+def _codings(fields: list[tuple[bytes, bytes, bytes]]) -> list[bytes]:
+    """The transfer codings, in lower case, without parameters, quotes and those that say nothing."""
+    listed = b",".join(value for _, name, value in fields if name == CODING).lower().split(b",")
+    names = (part.partition(b";")[0].strip(b" \t\"'") for part in listed)
+    return [name for name in names if name not in NO_CODING]
 
 
 def _cleaned(head: bytes, where: str) -> tuple[bytes, int, bool]:
@@ -172,25 +202,39 @@ def _cleaned(head: bytes, where: str) -> tuple[bytes, int, bool]:
     if b"\0" in head:
         raise invalid(where, "NUL in the headers")
     start, *lines = head.split(b"\n")
-    fields, dropped = _fields(lines)
+    fields, dropped = _fields(lines, where)
     lengths = {part.strip() for _, name, value in fields if name == LENGTH for part in value.split(b",")}
     if len(lengths) > 1:
         raise invalid(where, "two Content-Length that differ")
-    is_coded = any(value.lower() not in NO_CODING for _, name, value in fields if name == CODING)
-    kept = [start.rstrip(b"\r").replace(b"\r", b" ")]
+    codings = _codings(fields)
+    kept = [_status_line(start)]
     for written, name, value in fields:
         if name == LENGTH:
-            if is_coded:
+            if codings:
                 dropped += 1
             elif lengths:
                 kept.append(written + b": " + lengths.pop())
-        elif name != CODING or is_coded:  # "identity" says nothing
+        elif name != CODING:
             kept.append(written + b": " + value)
-    return b"\r\n".join([*kept, b"", b""]), dropped, is_coded and bool(lengths)
+    if codings:
+        kept.append(b"Transfer-Encoding: " + b", ".join(codings))
+    return b"\r\n".join([*kept, b"", b""]), dropped, bool(codings and lengths)
 
 
-def _fields(lines: list[bytes]) -> tuple[list[tuple[bytes, bytes, bytes]], int]:
-    """The lines that are header fields (name, name in lower case, value), and how many are none."""
+def _status_line(line: bytes) -> bytes:
+    """The status line without what the parser does not read."""
+    line = line.rstrip(b"\r").replace(b"\r", b" ")
+    if (found := STATUS.match(line)) is None:
+        return line
+    version = found[1] + b"." + (found[2] or (b"1" if found[1] == b"1" else b"0"))
+    return b"HTTP/%b %b %b" % (version, found[3], line[found.end() :].strip())
+
+
+def _fields(lines: list[bytes], where: str) -> tuple[list[tuple[bytes, bytes, bytes]], int]:
+    """The lines that are header fields (name, name in lower case, value), and how many are none.
+
+    Raises BadAnswer for one that would say how long the body is, if only it were a field.
+    """
     unfolded: list[list[bytes]] = []
     for line in lines:
         line = line.rstrip(b"\r")
@@ -200,8 +244,13 @@ def _fields(lines: list[bytes]) -> tuple[list[tuple[bytes, bytes, bytes]], int]:
             unfolded.append([line])
     fields, dropped = [], 0
     for parts in unfolded:
-        if (found := FIELD.fullmatch(b" ".join(parts))) is None:
-            dropped += len(parts)
-        else:
-            fields.append((found[1], found[1].lower(), found[2].strip(b" \t")))
+        line = b" ".join(parts)
+        found = FIELD.fullmatch(line)
+        if found is not None and (not found[2] or found[1].lower() in NEEDED):
+            fields.append((found[1], found[1].lower(), found[3].strip(b" \t")))
+            continue
+        about = ABOUT.match(line)
+        if about is not None and about[1].lower() in FRAMING:
+            raise invalid(where, f"a control character in {about[1].decode()}")
+        dropped += len(parts)
     return fields, dropped

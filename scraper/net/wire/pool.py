@@ -128,6 +128,7 @@ class Pool:
 
     def _close(self, connection: Connection) -> None:
         self._forget(connection)
+        # Now, not when the loop says that it is lost: what makes room counts those that are open.
         self._open.discard(connection)
         connection.abort()
 

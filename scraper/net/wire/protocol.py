@@ -280,7 +280,7 @@ class Connection(asyncio.Protocol):
         kept, start = self._kept, 0
         joined: bytes | bytearray
         if kept:
-            start = max(0, len(kept) - 2)
+            start = max(0, len(kept) - 3)
             kept += data
             joined = kept
         else:
