@@ -73,12 +73,12 @@ class Outages:
             return
         self._down.pop(lane.name, None)
         if self._gone_since is not None:
-            self._tell(f"the network is back after {now - self._gone_since:.0f} s")
+            self._tell(f"the network is back after {now - self._gone_since:.0f} s", "network", "back")
             self._gone_since = None
             self._look_at_once()
         if lane.name in self._said:
             self._said.discard(lane.name)
-            self._tell(f"{lane.name} answers again after {now - since:.0f} s")
+            self._tell(f"{lane.name} answers again after {now - since:.0f} s", lane.name, "up")
 
     async def blame(
         self, lane: Lane, origin: str, failure: Failure, is_alive: Callable[[], Awaitable[bool | None]]
@@ -177,7 +177,7 @@ class Outages:
         """It has been down for too long: its requests wait for a resume."""
         clock, domain = self._common.clock, lane.domain
         at = local_time(clock.to_unix(since), clock.unix())
-        if self._is_network_gone():
+        if self._is_network_gone() and self._lanes.workers == 1:  # domains of other workers may answer
             self.stop(f"the network is gone: no domain has answered since {at} (outage_max)")
             return
         self._down.pop(lane.name, None)
@@ -202,11 +202,15 @@ class Outages:
             self._gone_since = first = min(self._down.values())
             at = local_time(clock.to_unix(first), clock.unix())
             down = f"no domain has answered since {at} ({len(self._down)} are down)"
-            self._tell(f"{down}: the network may be gone; waiting for it")
+            if self._lanes.workers > 1:  # each knows its own domains
+                down = f"several domains are down since {at}"
+            self._tell(f"{down}: the network may be gone; waiting for it", "network", "gone")
         elif name not in self._said:
             self._said.add(name)
             at = local_time(clock.to_unix(since), clock.unix())
-            self._tell(f"{name} is down since {at}: {why}; waiting for it, no request loses a try")
+            self._tell(
+                f"{name} is down since {at}: {why}; waiting for it, no request loses a try", name, "down"
+            )
 
-    def _tell(self, message: str) -> None:
-        self._common.notices.tell(Warned(message))
+    def _tell(self, message: str, topic: str, state: str) -> None:
+        self._common.notices.tell(Warned(message, topic, state))
