@@ -177,7 +177,7 @@ class Outages:
         """It has been down for too long: its requests wait for a resume."""
         clock, domain = self._common.clock, lane.domain
         at = local_time(clock.to_unix(since), clock.unix())
-        if self._is_network_gone() and self._lanes.workers == 1:  # domains of other workers may answer
+        if self._is_network_gone() and not await self._is_answered_elsewhere():
             self.stop(f"the network is gone: no domain has answered since {at} (outage_max)")
             return
         self._down.pop(lane.name, None)
@@ -193,6 +193,13 @@ class Outages:
 
     def _is_network_gone(self) -> bool:
         return len(self._down) > 1 and self._answered_at < min(self._down.values())
+
+    async def _is_answered_elsewhere(self) -> bool:
+        """Whether another worker has an answer from after the network was gone here."""
+        if self._lanes.workers == 1:
+            return False
+        first = self._common.clock.to_unix(min(self._down.values()))
+        return await self._common.frontier.last_answer() > first
 
     def _say(self, name: str, since: float, now: float, why: str) -> None:
         if now - since < SAID_SECONDS or self._gone_since is not None:

@@ -108,9 +108,10 @@ class Team:
         await frontier.free_dead(lambda owner: owner == f"worker {number}", now=self.clock.unix())
         await ledger.close()
 
-    async def conclude(self, run: Run) -> Summary:
+    async def conclude(self, run: Run, reason: str | None = None) -> Summary:
+        """The summary; each worker must have ended for a `reason` that begins so, None: because nothing was left."""
         for ended in await asyncio.gather(*self.tasks.values()):
-            assert ended.reason is None
+            assert ended.reason is None if reason is None else (ended.reason or "").startswith(reason)
         ledger = await self.crawls[0].join(self.clock)
         try:
             return await self.crawls[0].conclude(ledger, run, ended, self.clock, 0.0)
@@ -134,6 +135,7 @@ def crawl_together(
     workers: int,
     kills: Sequence[float] = (),
     jump: float = 0.0,
+    reason: str | None = None,
     **options: Any,
 ) -> Summary:
     """A whole crawl; at each of `kills` (seconds) the next worker dies and is replaced.
@@ -150,7 +152,7 @@ def crawl_together(
             await asyncio.sleep(at - asyncio.get_running_loop().time())
             await team.kill(run, n)
             team.start(run, n + workers)
-        return await team.conclude(run)
+        return await team.conclude(run, reason)
 
     loop = SetLoop()
     loop.call_at(2.0, setattr, loop, "shift", jump)
@@ -290,6 +292,14 @@ def test_a_worker_whose_domains_are_all_down_does_not_end_the_crawl(tmp_path: Pa
     with closing(sqlite3.connect(tmp_path / "a.db")) as conn:
         (pages,) = conn.execute("select count(*) from linked where url like ?", (f"%{HOSTS[0]}%",)).fetchone()
     assert pages == 31
+
+
+def test_workers_whose_domains_are_all_down_end_the_crawl(tmp_path: Path) -> None:
+    """No worker has an answer any more: the network is gone, the crawl stops, and no request is lost."""
+    server = OutageServer(linked_pages(30), [Outage(4, 1e9)])
+    options = {"settings": {"outage_max": 6}, "reason": "the network is gone"}
+    summary = crawl_together(Linked, server, tmp_path / "a.db", workers=3, **options)
+    assert (summary.exit_code, summary.counters.get("failed", 0), summary.parked) == (5, 0, {})
 
 
 def test_start_is_run_by_one_worker(tmp_path: Path) -> None:
