@@ -93,9 +93,14 @@ class DomainParked:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something a person should know; said once."""
+    """Something a person should know; said once.
+
+    `topic` is set where it is about a state that changes, to `state`: several processes say each change once.
+    """
 
     message: str
+    topic: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,10 @@ class Frontier(Protocol):
         """How many domains the processes of this crawl hold together."""
         ...
 
+    async def last_answer(self) -> float:
+        """When the newest stored request of any process was answered; 0.0 without one."""
+        ...
+
     async def commands(self, after: int) -> Sequence[Command]:
         """The orders that people gave for this run since the one with the id `after`, oldest first."""
         ...

@@ -34,7 +34,7 @@ from scraper.engine.common import Common
 from scraper.engine.domain_scheduler import Lane
 from scraper.engine.lanes import Lanes
 from scraper.events import Stalled
-from scraper.politeness import OUTAGE, Domain, Wait, down_since
+from scraper.politeness import OUTAGE, Domain, Wait, cause_of
 
 __all__ = ["Load", "Waits"]
 
@@ -150,7 +150,7 @@ class Waits:
         rest = own - self._computed(passed, own)
         weights = defaultdict(float, found)
         for one in later:
-            weights[one.why] += 1 / workers
+            weights[cause_of(one.why)] += 1 / workers
         total = sum(weights.values())
         for cause, weight in weights.items() if total else [(self._unheld(), 1.0)]:
             self.spent[cause] += rest * weight / (total or 1.0)
@@ -239,8 +239,7 @@ class Waits:
                     _Waiting(lane.name, None if until is None else self._common.clock.shown(until))
                 )
         for later in upcoming:
-            why = OUTAGE if down_since(later.why) else later.why
-            waiting[why].append(_Waiting(later.domain, clock.now().shown(later.at)))
+            waiting[cause_of(later.why)].append(_Waiting(later.domain, clock.now().shown(later.at)))
         if not waiting and self._lanes.workers > 1 and await self._common.frontier.held():
             return ""
         told = [

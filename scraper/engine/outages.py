@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeAlias
 
 from scraper.core.clock import local_time
-from scraper.core.models import Options, QueuedRequest
+from scraper.core.models import Options, QueuedRequest, SendKind
 from scraper.engine.common import Common
 from scraper.engine.domain_scheduler import Lane
 from scraper.engine.lanes import Lanes
@@ -18,13 +18,20 @@ from scraper.events import Warned
 from scraper.net.retry import Fault, RetryPolicy
 from scraper.politeness import RECOGNISED
 
-__all__ = ["Failure", "Outages", "Witness"]
+__all__ = ["Failure", "Outages", "Witness", "witness_of"]
 
 #: Seconds a domain is down before it is said, and until a request that probed it comes again after the others.
 SAID_SECONDS, BEHIND_SECONDS = 4.0, 0.5
 
 #: A request that a domain answered.
 Witness: TypeAlias = tuple[str, Options]
+#: Kinds of sends that may be made again to see whether a domain answers, where they change nothing there.
+WITNESSES = frozenset({"page", "redirect", "sub"})
+
+
+def witness_of(kind: SendKind, url: str, options: Options) -> Witness | None:
+    """What was answered, if it may be asked again; a POST between others leaves the last one that may."""
+    return (url, options) if kind in WITNESSES and options.method == "GET" and not options.body else None
 
 
 class Failure(NamedTuple):
@@ -66,11 +73,12 @@ class Outages:
             return
         self._down.pop(lane.name, None)
         if self._gone_since is not None:
-            self._tell(f"the network is back after {now - self._gone_since:.0f} s")
+            self._tell(f"the network is back after {now - self._gone_since:.0f} s", "network", "back")
             self._gone_since = None
+            self._look_at_once()
         if lane.name in self._said:
             self._said.discard(lane.name)
-            self._tell(f"{lane.name} answers again after {now - since:.0f} s")
+            self._tell(f"{lane.name} answers again after {now - since:.0f} s", lane.name, "up")
 
     async def blame(
         self, lane: Lane, origin: str, failure: Failure, is_alive: Callable[[], Awaitable[bool | None]]
@@ -82,6 +90,9 @@ class Outages:
         """
         domain, outage = lane.domain, lane.domain.outage
         if not domain.outage_max or not (outage.has_answered(origin) or self._is_network_gone()):
+            return
+        if failure.fault == "spent":
+            await self._spend(lane, failure, is_alive)
             return
         if failure.fault == "request":
             await self._doubt(lane, failure, is_alive)
@@ -124,6 +135,25 @@ class Outages:
         elif not suspect and (delay is not None or not asks):
             error.outage, error.retry_at = True, self._common.clock.unix() + (delay or 1.0)
 
+    async def _spend(
+        self, lane: Lane, failure: Failure, is_alive: Callable[[], Awaitable[bool | None]]
+    ) -> None:
+        """A request that must not be sent again found no answer: it is lost, but those behind it need not be."""
+        outage, error = lane.domain.outage, failure.error
+        outage.fail(self._common.clock.mono(), 0, str(error))
+        if outage.asking or not (outage.is_down or outage.count >= RECOGNISED):
+            return
+        alive = await is_alive()
+        if not alive:
+            await self._hold(lane, error, confirmed=alive is False or outage.witness is None)
+            error.outage, error.retry_at = False, None
+
+    async def wait_for(self, lane: Lane) -> FetchError:
+        """A domain that is down was asked for its witness before a request that can be lost, and does not answer."""
+        error = FetchError("domain-busy", f"{lane.name} is down: {lane.domain.outage.why}")
+        await self._hold(lane, error, confirmed=True)
+        return error
+
     async def _hold(self, lane: Lane, error: FetchError, *, confirmed: bool) -> None:
         """A domain does not answer: nothing is sent there for a while, or in this run if that lasts too long.
 
@@ -147,15 +177,29 @@ class Outages:
         """It has been down for too long: its requests wait for a resume."""
         clock, domain = self._common.clock, lane.domain
         at = local_time(clock.to_unix(since), clock.unix())
-        if self._is_network_gone():
+        if self._is_network_gone() and not await self._is_answered_elsewhere():
             self.stop(f"the network is gone: no domain has answered since {at} (outage_max)")
             return
         self._down.pop(lane.name, None)
         self._said.discard(lane.name)
         await self._lanes.park(lane, f"down since {at}: {domain.outage.why} (outage_max)")
 
+    def _look_at_once(self) -> None:
+        """What was down with the network is not waited for any longer."""
+        lanes = self._lanes.schedule.lanes
+        for other in [lanes[name] for name in self._down if name in lanes]:
+            other.domain.retry_now()
+            self._lanes.room_changed(other)
+
     def _is_network_gone(self) -> bool:
         return len(self._down) > 1 and self._answered_at < min(self._down.values())
+
+    async def _is_answered_elsewhere(self) -> bool:
+        """Whether another worker has an answer from after the network was gone here."""
+        if self._lanes.workers == 1:
+            return False
+        first = self._common.clock.to_unix(min(self._down.values()))
+        return await self._common.frontier.last_answer() > first
 
     def _say(self, name: str, since: float, now: float, why: str) -> None:
         if now - since < SAID_SECONDS or self._gone_since is not None:
@@ -165,11 +209,15 @@ class Outages:
             self._gone_since = first = min(self._down.values())
             at = local_time(clock.to_unix(first), clock.unix())
             down = f"no domain has answered since {at} ({len(self._down)} are down)"
-            self._tell(f"{down}: the network may be gone; waiting for it")
+            if self._lanes.workers > 1:  # each knows its own domains
+                down = f"several domains are down since {at}"
+            self._tell(f"{down}: the network may be gone; waiting for it", "network", "gone")
         elif name not in self._said:
             self._said.add(name)
             at = local_time(clock.to_unix(since), clock.unix())
-            self._tell(f"{name} is down since {at}: {why}; waiting for it, no request loses a try")
+            self._tell(
+                f"{name} is down since {at}: {why}; waiting for it, no request loses a try", name, "down"
+            )
 
-    def _tell(self, message: str) -> None:
-        self._common.notices.tell(Warned(message))
+    def _tell(self, message: str, topic: str, state: str) -> None:
+        self._common.notices.tell(Warned(message, topic, state))

@@ -19,10 +19,10 @@ from scraper.core.urls import Parts, split
 from scraper.engine.asked_waits import asked_until, domain_held_until
 from scraper.engine.context import Sending
 from scraper.engine.domain_scheduler import Lane
-from scraper.engine.outages import Failure, Witness
+from scraper.engine.outages import Failure, Witness, witness_of
 from scraper.errors import FetchError, ScraperError
 from scraper.net.downloader import Limits, Reply, Sink, Wanted, always
-from scraper.net.retry import GATEWAY_STATUSES, fault_of
+from scraper.net.retry import GATEWAY_STATUSES, fault_of, is_idempotent
 from scraper.politeness import PATIENCE_SECONDS, Held, Turn
 from scraper.spider.scope import check_url, netlocs, start_of
 
@@ -32,8 +32,6 @@ __all__ = ["Ask", "Later", "LeaseLost", "Records", "Sender"]
 MAX_AUTH_SENDS = 5
 #: Kinds of sends that leave the request of a visit as it was.
 BEFORE_ASKED = frozenset({"robots", "connect"})
-#: Kinds of sends that may be made again to see whether a domain answers, where they change nothing there.
-WITNESSES = frozenset({"page", "redirect", "sub"})
 
 
 class LeaseLost(Exception):
@@ -188,6 +186,8 @@ class Sender:
         What the answer says about the domain (429, 503, a time-out, an outage) is heeded here, so for every kind of send.
         """
         self._check_wait(lane, ask.kind)
+        if lane.domain.outage.is_down and not is_idempotent(ask.options.retried_as):
+            await self._ask_first(lane)
         domain, began = lane.domain, self.context.common.clock.mono()
         try:
             async with domain.turn() as turn:
@@ -206,6 +206,13 @@ class Sender:
         if reply.status in GATEWAY_STATUSES and not self._is_accepted(ask, reply.status):
             await self._check_gateway(lane, parts, ask, reply.status)
         return reply
+
+    async def _ask_first(self, lane: Lane) -> None:
+        """Before a request that can be lost goes to a domain that is down: does it answer? Raises FetchError if not."""
+        if not lane.domain.outage.asking and await self._is_alive(lane) is False:
+            error = await self.context.outages.wait_for(lane)
+            await self._remember(lane)
+            raise error
 
     async def _check_gateway(self, lane: Lane, parts: Parts, ask: Ask, status: int) -> None:
         """A gateway has no answer from the server behind it. Raises FetchError where that is an outage."""
@@ -241,7 +248,7 @@ class Sender:
         identity.worked(request)
         self.records.cookies.extend(identity.learn(parts, reply.headers))
         if reply.status not in GATEWAY_STATUSES or self._is_accepted(ask, reply.status):
-            witness = (ask.url, ask.options) if ask.kind in WITNESSES and ask.into is None else None
+            witness = witness_of(ask.kind, ask.url, ask.options) if ask.into is None else None
             self.context.outages.answered(lane, parts.origin, passage.mono, reply.ended, witness)
         await self._heed(lane, passage, reply)
         return reply
@@ -324,8 +331,6 @@ class Sender:
         if outage.witness is None:
             return None
         url, options = cast(Witness, outage.witness)
-        if options.method != "GET" or options.body:
-            return None
         outage.asking = True
         try:
             reply = await self.send(lane, Ask(url, options, "probe", _never))

@@ -54,8 +54,12 @@ class Proxies:
                 self._turns[proxies] = (turn + step + 1) % len(proxies)
                 return proxy
         wait = min(self._of(proxy).rests_until for proxy in proxies) - now
-        names = str(proxies[0]) if len(proxies) == 1 else f"all {len(proxies)} proxies"
-        raise FetchError("proxy", f"{names} failed and rest for {wait:.0f} s more", retry_at=unix + wait)
+        names = (
+            f"{proxies[0]} failed and rests"
+            if len(proxies) == 1
+            else f"all {len(proxies)} proxies failed and rest"
+        )
+        raise FetchError("proxy", f"{names} for {wait:.0f} s more", retry_at=unix + wait)
 
     def failed(self, proxy: Proxy, now: float) -> None:
         """No connection through it."""

@@ -27,7 +27,15 @@ from tenacity.wait import wait_base
 
 from scraper.errors import FetchError
 
-__all__ = ["GATEWAY_STATUSES", "RETRY_KINDS", "RETRY_STATUSES", "Fault", "RetryPolicy", "fault_of"]
+__all__ = [
+    "GATEWAY_STATUSES",
+    "RETRY_KINDS",
+    "RETRY_STATUSES",
+    "Fault",
+    "RetryPolicy",
+    "fault_of",
+    "is_idempotent",
+]
 
 #: Kinds of FetchError that may pass by themselves.
 RETRY_KINDS = frozenset(
@@ -62,21 +70,26 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
 
 #: Whose failure it may be: the "host" cannot be reached at all, or it leaves a "request" without an answer, which may
-#: be the fault of that request.
-Fault = Literal["host", "request"]
+#: be the fault of that request. "spent": so it left one that may have arrived and must not be sent again.
+Fault = Literal["host", "request", "spent"]
 
 
 def fault_of(error: FetchError, method: str, *, answered: bool) -> Fault | None:
     """Whether a failure may be an outage of the host; `answered`: the head of an answer was there.
 
-    A bad certificate never is, nor a request that may not be sent twice once it may have arrived.
+    A bad certificate never is.
     """
     if error.kind in HOST_KINDS:
         return None if _is_certificate(error) else "host"
     broke = error.kind == "connection" and not answered
-    if (broke or error.status in GATEWAY_STATUSES) and method in IDEMPOTENT:
-        return "request"
+    if broke or error.status in GATEWAY_STATUSES:
+        return "request" if is_idempotent(method) else "spent"
     return None
+
+
+def is_idempotent(method: str) -> bool:
+    """Whether a second time changes nothing on the server."""
+    return method in IDEMPOTENT
 
 
 def _is_certificate(error: BaseException) -> bool:

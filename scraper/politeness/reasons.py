@@ -17,6 +17,7 @@ __all__ = [
     "TOTAL_RATE",
     "Held",
     "Wait",
+    "cause_of",
     "down_since",
     "down_text",
 ]
@@ -61,3 +62,8 @@ def down_since(text: str) -> tuple[float, str] | None:
         return datetime.strptime(at, _SHAPE).replace(tzinfo=UTC).timestamp(), why
     except ValueError:
         return None
+
+
+def cause_of(text: str) -> str:
+    """What a stored wait counts as: every outage as one, whenever it began and whatever it says."""
+    return OUTAGE if down_since(text) is not None else text

@@ -24,7 +24,7 @@ from scraper.store.file.stored_time import note_seen
 from scraper.store.file.writer import Writer
 from scraper.store.queue.counters import Counters, Deltas
 from scraper.store.queue.effects import QueueEffects
-from scraper.store.queue.leases import Leases, upcoming_domains
+from scraper.store.queue.leases import Leases, last_answer, upcoming_domains
 from scraper.store.queue.orders import commands_after
 from scraper.store.queue.requests import Queue
 from scraper.store.queue.revisits import EarlierVisits
@@ -274,6 +274,9 @@ class SqliteFrontier:
 
     async def held(self) -> int:
         return await self._writer.read(self._leases.all_held)
+
+    async def last_answer(self) -> float:
+        return await self._writer.read(last_answer)
 
     async def commands(self, after: int) -> Sequence[Command]:
         self._writer.check_file()

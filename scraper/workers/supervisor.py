@@ -91,7 +91,8 @@ class Workers:
         self._workers: dict[int, _Worker] = {}
         self._deaths: dict[int, list[float]] = {}
         self._started = 0
-        self._warned: set[str] = set()
+        #: What was said, by topic or message, and the state it was about.
+        self._warned: dict[str, str] = {}
         self._forking: Callable[[], None] = _nothing
         self._moved = time.monotonic()
         self._stopping: float | None = None
@@ -284,9 +285,9 @@ class Workers:
                 self._stop(f"max_items {self._crawl.settings.max_items} reached")
             case "page", *page:
                 self._crawl.tell(PageTold(*page))
-            case "warned", str(message):
-                if message not in self._warned:  # what holds for all of them is said once
-                    self._warned.add(message)
+            case "warned", str(message), str(topic), str(state):
+                if self._warned.get(topic or message) != state:  # what holds for all of them is said once
+                    self._warned[topic or message] = state
                     self._crawl.tell(Warned(message))
             case "stalled", float(seconds), str(why):
                 if time.monotonic() - self._moved >= seconds:  # else another worker has something to do

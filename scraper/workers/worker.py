@@ -105,8 +105,8 @@ class _Working:
                 self._pages += 1
                 if self._member.tells_pages:
                     _tell(self._link, "page", *astuple(told(event)))
-            case Warned(message):
-                _tell(self._link, "warned", message)
+            case Warned(message, topic, state):
+                _tell(self._link, "warned", message, topic, state)
             case Stalled(seconds, why):
                 _tell(self._link, "stalled", seconds, why)
             case DomainParked(domain, why):

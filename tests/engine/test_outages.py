@@ -13,13 +13,14 @@ from typing import Any
 import httpx
 import pytest
 
-from scraper import Page, Spider
+from scraper import Page, Request, Spider
 from scraper.net.wire.errors import Broken, NotConnected
 from scraper.reports.politeness import politeness_of
 from scraper.testing import Simulation, simulate
 from tests.support.outage_server import MODES, Attempt, Outage, OutageServer, Said, linked_pages
 
 FOR_EVER = 1e9
+HOSTS = ("a.test", "b.test")
 
 
 class Linked(Spider[dict]):
@@ -178,6 +179,41 @@ def test_redirects_in_an_outage_cost_no_try(mode: str) -> None:
     assert (failed(done), done.summary.pages, done.summary.exit_code) == (0, 21, 0)
 
 
+class Posts(Linked):
+    """Sends a form for every link of its first page."""
+
+    robots = False
+
+    def parse(self, page: Page):
+        yield {"url": page.url}
+        for number in range(30 if page.url.endswith("/") else 0):
+            yield Request(f"https://a.test/{number}", form={"number": number})
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_outage_takes_three_posts_at_most(tmp_path: Path, mode: str) -> None:
+    """A POST that may have arrived is not sent again; after three of them what may be repeated is asked before any other is."""
+    db = tmp_path / "a.db"
+    server = OutageServer(linked_pages(0), [Outage(4, 94, mode)])
+    done = simulate(Posts, server, db=db)
+    lost = 3 if mode in {"reset", "502", "504"} else 0
+    assert (done.summary.pages, failed(done)) == (31 - lost, lost)
+    assert len(server.attempts) < 60
+    assert is_kept(db)
+
+
+def test_posts_that_the_site_cannot_take_are_no_outage() -> None:
+    """Every POST is answered with 502, pages are not: each fails at once, and none waits."""
+
+    def answer(request: httpx.Request) -> Said:
+        return 502 if request.method == "POST" else "x"
+
+    server = OutageServer(answer)
+    done = simulate(Posts, server)
+    assert (done.summary.pages, failed(done), done.summary.parked) == (1, 30, {})
+    assert done.seconds < 40
+
+
 # ------------------------------------------------------------------------------------------- what is no outage
 
 
@@ -285,6 +321,32 @@ def test_a_network_that_is_gone_is_one_state(ends: float, code: int, lines: int)
     warned = [line for line in said if line.startswith("Warned")]
     assert (done.summary.exit_code, failed(done)) == (code, 0)
     assert [("network" in line, "is down" in line) for line in warned] == [(True, False)] * lines
+
+
+def test_the_network_is_back_for_every_domain_at_once() -> None:
+    """The first answer after the network was gone: the other domains are asked within seconds, not when their waits end."""
+    pages = linked_pages(60)
+    server = OutageServer(
+        pages, [Outage(3, 400, "connect", ["a.test"]), Outage(3, 440, "connect", ["b.test"])]
+    )
+    settings = {"outage_pause": "10m"}
+    done = simulate(Pair, server, settings=settings)
+    back = [
+        next(a.at for a in server.attempts if a.host == host and a.status and a.at > 400) for host in HOSTS
+    ]
+    assert (done.summary.exit_code, done.summary.pages) == (0, 122)
+    assert max(back) - min(back) < 2
+
+
+def test_a_resume_counts_the_wait_as_the_outage_it_is(tmp_path: Path) -> None:
+    """Killed and resumed in mid-outage: the time of the wait is `outage`, whatever the database says of its beginning."""
+    db = tmp_path / "a.db"
+    pages, ends = linked_pages(20), 300.0
+    done = simulate(Linked, OutageServer(pages, [Outage(4, ends)]), db=db, kill=(100.0,))
+    assert (done.summary.pages, done.summary.exit_code) == (21, 0)
+    spent = {name for name in done.summary.counters if name.startswith("time.")}
+    assert "time.outage" in spent
+    assert not [name for name in spent if "down since" in name], spent
 
 
 @pytest.mark.parametrize("kill", [(4.5,), (6.0, 9.5, 20.0), (29.0,)])

@@ -28,6 +28,7 @@ from scraper.core.clock import Clock
 from scraper.core.models import Run
 from scraper.engine.options import Member
 from scraper.errors import StoreError
+from scraper.reports.politeness import politeness_of
 from scraper.reports.summary import Summary
 from scraper.store.file.database import Database
 from scraper.store.file.lock import Living
@@ -35,6 +36,7 @@ from scraper.store.file.writer import InlineExecutor
 from scraper.store.ledger import SqliteLedger
 from scraper.testing import Hit, Site, VirtualLoop
 from tests.support.command_line import SPIDER, Person, person, wait_for
+from tests.support.outage_server import Outage, OutageServer, linked_pages
 from tests.support.shop_server import PAGES, shop
 
 __all__ = ["person", "shop"]  # fixtures
@@ -106,9 +108,10 @@ class Team:
         await frontier.free_dead(lambda owner: owner == f"worker {number}", now=self.clock.unix())
         await ledger.close()
 
-    async def conclude(self, run: Run) -> Summary:
+    async def conclude(self, run: Run, reason: str | None = None) -> Summary:
+        """The summary; each worker must have ended for a `reason` that begins so, None: because nothing was left."""
         for ended in await asyncio.gather(*self.tasks.values()):
-            assert ended.reason is None
+            assert ended.reason is None if reason is None else (ended.reason or "").startswith(reason)
         ledger = await self.crawls[0].join(self.clock)
         try:
             return await self.crawls[0].conclude(ledger, run, ended, self.clock, 0.0)
@@ -132,6 +135,7 @@ def crawl_together(
     workers: int,
     kills: Sequence[float] = (),
     jump: float = 0.0,
+    reason: str | None = None,
     **options: Any,
 ) -> Summary:
     """A whole crawl; at each of `kills` (seconds) the next worker dies and is replaced.
@@ -148,7 +152,7 @@ def crawl_together(
             await asyncio.sleep(at - asyncio.get_running_loop().time())
             await team.kill(run, n)
             team.start(run, n + workers)
-        return await team.conclude(run)
+        return await team.conclude(run, reason)
 
     loop = SetLoop()
     loop.call_at(2.0, setattr, loop, "shift", jump)
@@ -257,6 +261,45 @@ def test_max_items_ends_a_crawl_of_processes(person: Person, shop: tuple[str, li
     ran = person.runs("crawl", "shop.py", "--workers", "2", "--max-items", "5")
     assert ran.code == 0
     assert "max_items 5 reached" in ran.err
+
+
+class Linked(Spider):
+    """Six hosts with thirty pages each."""
+
+    start_urls = tuple(f"https://{host}/" for host in HOSTS)
+    rate = "2/s"
+    robots = False
+
+    def parse(self, page: Page):
+        yield {"url": page.url}
+        yield from page.follow_all("a")
+
+
+def test_an_outage_over_workers_loses_no_page(tmp_path: Path) -> None:
+    """Every host is down for half a minute: each is probed by the worker that has it, and every page is there."""
+    server = OutageServer(linked_pages(30), [Outage(4, 34)])
+    crawl_together(Linked, server, tmp_path / "a.db", workers=3)
+    with closing(sqlite3.connect(tmp_path / "a.db")) as conn:
+        assert conn.execute("select count(*), count(distinct url) from linked").fetchone() == (186, 186)
+        assert politeness_of(conn).verdict.kept
+
+
+def test_a_worker_whose_domains_are_all_down_does_not_end_the_crawl(tmp_path: Path) -> None:
+    """Five of six hosts are down for good: they are parked, and the sixth is crawled to its end by whoever has it."""
+    server = OutageServer(linked_pages(30), [Outage(4, 1e9, "connect", HOSTS[1:])])
+    summary = crawl_together(Linked, server, tmp_path / "a.db", workers=3, settings={"outage_max": 6})
+    assert sorted(summary.parked) == HOSTS[1:]
+    with closing(sqlite3.connect(tmp_path / "a.db")) as conn:
+        (pages,) = conn.execute("select count(*) from linked where url like ?", (f"%{HOSTS[0]}%",)).fetchone()
+    assert pages == 31
+
+
+def test_workers_whose_domains_are_all_down_end_the_crawl(tmp_path: Path) -> None:
+    """No worker has an answer any more: the network is gone, the crawl stops, and no request is lost."""
+    server = OutageServer(linked_pages(30), [Outage(4, 1e9)])
+    options = {"settings": {"outage_max": 6}, "reason": "the network is gone"}
+    summary = crawl_together(Linked, server, tmp_path / "a.db", workers=3, **options)
+    assert (summary.exit_code, summary.counters.get("failed", 0), summary.parked) == (5, 0, {})
 
 
 def test_start_is_run_by_one_worker(tmp_path: Path) -> None:

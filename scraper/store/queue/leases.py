@@ -24,7 +24,7 @@ from scraper.core.models import (
 from scraper.store.queue.cookies import cookies_for
 from scraper.store.queue.requests import Queue
 
-__all__ = ["DomainRow", "Leases", "down_domains", "upcoming_domains"]
+__all__ = ["DomainRow", "Leases", "down_domains", "last_answer", "upcoming_domains"]
 
 #: Origins whose robots.txt travels with a lease.
 ORIGINS = 32
@@ -60,6 +60,14 @@ def upcoming_domains(conn: sqlite3.Connection, run: int, now: float, limit: int)
         {"run": run, "now": now, "limit": limit},
     ).fetchall()
     return [Upcoming(*row) for row in rows]
+
+
+def last_answer(conn: sqlite3.Connection) -> float:
+    """When the newest request that was answered got its answer, in any run; 0.0 without one."""
+    row = conn.execute(
+        "SELECT ended FROM _sends WHERE status IS NOT NULL ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    return float(row[0]) if row else 0.0
 
 
 def down_domains(conn: sqlite3.Connection, run: int, now: float, limit: int) -> list[Upcoming]:
