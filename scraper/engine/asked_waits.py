@@ -39,8 +39,11 @@ def domain_held_until(reply: Reply, clock: Clock, longest: float) -> float | Non
 def redirect_asked_until(reply: Reply, common: Common) -> float | None:
     """Until when (unix) a redirect asks to wait before it is followed; None for at once.
 
+    A page that leads elsewhere is not asked: Retry-After means nothing with a 2xx.
     Raises FetchError `http` for a longer time than is waited for.
     """
+    if reply.status < 300:
+        return None
     asked, now = retry_after(reply.headers, common.clock.now()), common.clock.unix()
     if asked is None or asked <= now:
         return None

@@ -27,7 +27,7 @@ from scraper.engine.collect import Collector
 from scraper.engine.context import Reading, Sending
 from scraper.engine.domain_scheduler import Lane
 from scraper.engine.revisit import Revisit, visit_record
-from scraper.engine.sending import LeaseLost
+from scraper.engine.sending import BEFORE_ASKED, LeaseLost
 from scraper.engine.traps import DEEP
 from scraper.engine.visit_ending import Ending
 from scraper.engine.visit_services import Control
@@ -207,14 +207,13 @@ class Judge:
         if error.outage or (error.kind == "domain-busy" and not sub):
             at = max(now, error.retry_at or 0.0)
             return self.ending.done(Outcome.retry(at, error.kind, str(error), error.status))
-        method = "GET" if sub else request.options.retried_as
         asked = error.retry_at if error.kind == "http" else None
         tries = 1 + self.lane.domain.outage.settle(request.id)
         delay = retry.delay(
             request.attempts + tries,
             kind=error.kind,
             status=error.status,
-            method=method,
+            method=self._retried_as(error, sub=sub),
             asked=asked is not None,
         )
         at, latest = max(now + (delay or 0.0), error.retry_at or 0.0), now + common.settings.retry_after_max
@@ -227,6 +226,21 @@ class Judge:
         if delay is None:
             return await self._finally_failed(error)
         return self.ending.again(at, error.kind, str(error), error.status, tries=tries)
+
+    def _retried_as(self, error: FetchError, *, sub: bool) -> str:
+        """The method by which it is decided whether to ask again; any request may go once more that has not left.
+
+        A visit that is made again makes the fetches of its callback again, so theirs counts.
+        """
+        sends = self.ending.sends
+        if not sub:
+            has_left = any(send.kind not in BEFORE_ASKED for send in sends)
+            return self.ending.request.options.retried_as if has_left else "GET"
+        if error.request is None:
+            return "GET"
+        url = error.request.url
+        has_left = error.status is not None or any(send.kind == "sub" and send.url == url for send in sends)
+        return str(error.request.options.retried_as) if has_left else "GET"
 
     def short_of(self, error: BaseException) -> Done:
         """This machine has nothing left for the visit: it is made again, and no try is counted."""

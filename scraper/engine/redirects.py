@@ -16,6 +16,7 @@ from scraper.core.models import Options, Redirection
 from scraper.core.urls import SCHEMES, Parts, join, split
 from scraper.errors import FetchError
 from scraper.net.downloader import Reply
+from scraper.net.messages import url_header_of
 from scraper.net.request_headers import CARRIED
 from scraper.settings import Settings
 from scraper.spider.scope import check_url
@@ -142,7 +143,7 @@ def _target(url: str, reply: Reply) -> str:
 
     Raises FetchError `bad-redirect` for a target that is not a URL, `unsupported-scheme` for one that is not http(s).
     """
-    location = _location(reply.headers)
+    location = url_header_of(reply.headers, b"location")
     try:
         target = join(url, location)
         parts = split(target)
@@ -157,14 +158,6 @@ def _target(url: str, reply: Reply) -> str:
             status=reply.status,
         )
     return target
-
-
-def _location(headers: httpx.Headers) -> str:
-    """The Location header; octets above ASCII are quoted as they are, whatever encoding they were meant in."""
-    raw = next(value for name, value in headers.raw if name.lower() == b"location")
-    if raw.isascii():
-        return raw.decode("ascii")
-    return "".join(chr(octet) if octet < 0x80 else f"%{octet:02X}" for octet in raw)
 
 
 def _redirected(hop: Hop, status: int, after: Parts, secret: Collection[str]) -> Options:

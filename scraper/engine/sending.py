@@ -26,7 +26,7 @@ from scraper.net.retry import GATEWAY_STATUSES, fault_of, is_idempotent
 from scraper.politeness import PATIENCE_SECONDS, Held, Turn
 from scraper.spider.scope import check_url, netlocs, start_of
 
-__all__ = ["Ask", "Later", "LeaseLost", "Records", "Sender"]
+__all__ = ["BEFORE_ASKED", "Ask", "Later", "LeaseLost", "Records", "Sender"]
 
 #: Requests that credentials may make of one: a challenge and its answer, a token fetched in between.
 MAX_AUTH_SENDS = 5

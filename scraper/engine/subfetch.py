@@ -113,7 +113,11 @@ class SubFetcher:
         settings = self._sending.common.settings
         url, parts = check_url(ask.url, settings.max_url)
         route = _SubRoute(self._sending, self._records, ask, settings.max_hops)
-        return await follow(Hop(url, parts, ask.options), route, settings)
+        try:
+            return await follow(Hop(url, parts, ask.options), route, settings)
+        except FetchError as error:
+            error.request = Request.of(url, ask.options)
+            raise
 
     def _page(self, arrival: Arrival) -> Page:
         running = self._request.options

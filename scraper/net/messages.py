@@ -14,7 +14,7 @@ import httpx
 
 from scraper.core.messages import request_of
 
-__all__ = ["Template", "answer_of", "content_type_of", "header_of"]
+__all__ = ["Template", "answer_of", "content_type_of", "header_of", "url_header_of"]
 
 #: A path, and perhaps a query, that httpx leaves as it is; but for a dot at the start of a segment.
 _PLAIN = re.compile(
@@ -69,6 +69,14 @@ def header_of(headers: httpx.Headers, wanted: bytes) -> str:
         if name == wanted:
             return value.decode("latin-1")
     return ""
+
+
+def url_header_of(headers: httpx.Headers, wanted: bytes) -> str:
+    """As `header_of`, for a header that holds a URL: octets above ASCII are quoted as they are, whatever encoding they
+    were meant in.
+    """
+    value = header_of(headers, wanted)
+    return value if value.isascii() else "".join([c if c < "\x80" else f"%{ord(c):02X}" for c in value])
 
 
 def answer_of(

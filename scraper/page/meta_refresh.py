@@ -90,14 +90,14 @@ def may_have_refresh(body: bytes) -> bool:
 
 
 def _first_element(text: str) -> Refresh | None:
-    base = ""
+    base: str | None = None
     for name, attributes in _elements(text):
         if name == "base":
-            base = base or attributes.get("href", "")
+            base = attributes.get("href") if base is None else base
         elif attributes.get("http-equiv", "").strip().lower() == "refresh":
             found = read_refresh(attributes.get("content", ""))
             if found is not None:
-                return found._replace(base=base)
+                return found._replace(base=base or "")
     return None
 
 

@@ -66,6 +66,35 @@ def test_a_page_that_leads_elsewhere_at_once_is_a_redirect(start: Answer | str) 
     assert done.summary.exit_code == 0
 
 
+_CYRILLIC = {"Content-Type": "text/html; charset=windows-1251"}
+
+
+@pytest.mark.parametrize(
+    ("start", "settings", "target"),
+    [
+        (Answer(refresh("/s?q=да").encode("cp1251"), headers=_CYRILLIC), {}, "/s?q=%E4%E0"),
+        (
+            Answer(refresh("/да?q=да").encode("cp1251")),
+            {"encoding": "windows-1251"},
+            "/%D0%B4%D0%B0?q=%E4%E0",
+        ),
+        (Answer(refresh("/s?q=да").encode()), {}, "/s?q=%D0%B4%D0%B0"),
+        ("<base href='javascript:1'>" + refresh("x"), {}, "/x"),
+        ("<base href='data:,1'>" + refresh("x"), {}, "/x"),
+        ("<base href='http://['>" + refresh("x"), {}, "/x"),
+        ("<base href=''><base href=/d/>" + refresh("x"), {}, "/x"),
+        ("<base target=_top><base href=/d/>" + refresh("x"), {}, "/d/x"),
+        (Answer(refresh("/x"), headers={"Retry-After": "7200"}), {}, "/x"),
+    ],
+)
+def test_its_target_is_read_as_a_link_of_the_page(
+    start: Answer | str, settings: dict[str, Any], target: str
+) -> None:
+    """W25, W9: in the encoding of the page, relative to its base where that is usable, and at once."""
+    done = crawled({"/": start, target: "here"}, **settings)
+    assert urls(done) == [f"https://a.test{target}"]
+
+
 @pytest.mark.parametrize(
     ("start", "settings"),
     [

@@ -227,6 +227,52 @@ def test_a_repeatable_post_is_retried(repeatable: bool, tries: int) -> None:
     assert problem_kinds(done) == ([] if repeatable else ["connection"])
 
 
+def test_a_post_that_has_not_left_is_retried() -> None:
+    """W22: while robots.txt does not answer nothing is sent, so that a POST waits for it as a GET does."""
+
+    class Posts(Rows):
+        async def start(self) -> Any:
+            yield Request(f"{A}/order", json={"book": 1})
+
+    asked = []
+
+    def answer(request: httpx.Request) -> Answer:
+        asked.append(f"{request.method} {request.url.path}")
+        return Answer("busy", 500) if len(asked) == 1 else Answer("User-agent: *\nAllow: /")
+
+    done = run(Posts, Site(answer), settings={"robots": True})
+    assert asked == ["GET /robots.txt", "GET /robots.txt", "POST /order"]
+    assert not problem_kinds(done)
+
+
+@pytest.mark.parametrize(
+    ("repeatable", "failure", "tries"),
+    [
+        (False, Answer("broken", 500), 1),
+        (False, Answer(error=httpx.ReadError("reset")), 1),
+        (False, Answer("later", 429, {"Retry-After": "1"}), 2),
+        (True, Answer("broken", 500), 2),
+    ],
+)
+def test_a_visit_is_not_made_again_to_repeat_a_post(repeatable: bool, failure: Answer, tries: int) -> None:
+    """W22: a POST inside a callback that may have arrived is not repeated by a retry of the visit."""
+
+    class Orders(Spider[Any]):
+        start_urls = (f"{A}/",)
+
+        async def parse(self, page: Page) -> Any:
+            await page.fetch(Request("/order?b=2", json={"book": 1}, repeatable=repeatable))
+
+    asked = []
+
+    def answer(request: httpx.Request) -> Answer:
+        asked.append(request.method)
+        return failure if request.method == "POST" else Answer("<p>a book")
+
+    run(Orders, Site(answer), settings={"retries": 1})
+    assert asked == ["GET", "POST"] * tries
+
+
 # ------------------------------------------------------------------ a short body on purpose
 
 SHORT = Answer("<p>half", headers={"Content-Length": "99"})

@@ -12,7 +12,7 @@ from scraper.core.messages import host_of
 from scraper.core.models import Options
 from scraper.core.urls import Parts, normalize, split, split_plain
 from scraper.errors import FetchError
-from scraper.net.messages import Template, answer_of, content_type_of
+from scraper.net.messages import Template, answer_of, content_type_of, url_header_of
 from scraper.net.request_headers import Outgoing
 from scraper.spider.scope import check_url
 
@@ -190,3 +190,19 @@ def test_a_request_for_an_emoji_is_like_any_other() -> None:
     request = Outgoing(HEADERS, PLAIN).request("http://xn--n3h.test/a", options, own=True, named=False)
     assert (request.headers["Host"], request.headers["X-A"], request.read()) == ("other.test", "1", b"x")
     assert (str(request.url), host_of(request.url)) == ("http://xn--n3h.test/a", "xn--n3h.test")
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (b"0; url=/s?q=\xd0\xbf", "0; url=/s?q=%D0%BF"),
+        (b"0; url=/s?q=\xef\xf0", "0; url=/s?q=%EF%F0"),
+        (b"/plain%2f?x=1", "/plain%2f?x=1"),
+        (b"", ""),
+    ],
+)
+def test_a_header_that_holds_a_url_keeps_its_octets(sent: bytes, read: str) -> None:
+    """Octets above ASCII are quoted as they came, in Location and in Refresh alike (W25)."""
+    headers = httpx.Headers([(b"X-A", b"1"), (b"Refresh", sent), (b"Refresh", b"/second")])
+    assert url_header_of(headers, b"refresh") == read
+    assert url_header_of(headers, b"location") == ""
