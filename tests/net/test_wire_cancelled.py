@@ -228,3 +228,25 @@ async def test_sec_14_a_thousand_cancellations_never_mix_answers() -> None:
         assert transport._pool.opened == len(transport._pool)
         response = await transport.handle_async_request(httpx.Request("GET", server.url("/end")))
         assert await response.aread() == b"/end" * 3_000
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_cancelled_at_any_turn_of_the_loop_nothing_is_left(secure: bool) -> None:
+    """For every n: cancelled in the n-th turn, the handshake's included, no socket is left and none is mixed up."""
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    async with serve(answering(ok(b"hi")), tls=tls() if secure else None) as server:
+        async with wire(verify=trusting()) as transport:
+            await get(transport, server.url())
+        await server.quiet()
+        before, number, unfinished = descriptors(), 0, True
+        while unfinished:
+            number += 1
+            async with wire(verify=trusting()) as transport:
+                tasks = [asyncio.create_task(get(transport, server.url())) for _ in range(3)]
+                for _ in range(number):
+                    await asyncio.sleep(0)
+                unfinished = any(task.cancel() for task in tasks)
+                await asyncio.gather(*tasks, return_exceptions=True)
+            await server.quiet()
+            assert (descriptors(), faults) == (before, [])

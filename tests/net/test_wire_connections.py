@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import socket
 import ssl
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import trustme
 import scraper
 from scraper.core.models import Proxy, Tls
 from scraper.errors import SettingsError
-from scraper.net.wire.errors import MachineLimit, ProxyFailed
+from scraper.net.wire.errors import Broken, MachineLimit, ProxyFailed
+from scraper.net.wire.protocol import Connection
 from scraper.net.wire.wire import Wire
 from scraper.settings import Settings
 from tests.support.certificates import AUTHORITY, tls, trusting
@@ -120,6 +123,72 @@ async def test_w2_idle_connections_are_bounded_and_the_oldest_is_closed() -> Non
         assert server.opened == 3
         await get(transport, server.url(host="a.test"))
         assert server.opened == 4
+
+
+async def test_w2_one_connection_more_closes_one_that_is_idle() -> None:
+    """Not all of them."""
+    async with serve(answering(ok(b"hi"))) as server, wire(max_open=20, resolver=Names()) as transport:
+        for number in range(60):
+            await get(transport, server.url(host=f"{number}.test"))
+        for number in range(41, 60):
+            await get(transport, server.url(host=f"{number}.test"))
+        assert server.opened == 60
+
+
+def test_a_transport_serves_one_event_loop_after_another() -> None:
+    """Connections and lookups of a loop that is over are left behind."""
+    transport = Wire(resolver=Names())
+
+    async def visit() -> None:
+        async with serve(answering(ok(b"hi"))) as server:
+            for host in ("a.test", "127.0.0.1"):
+                assert await get(transport, server.url(host=host)) == (200, b"hi")
+
+    for _ in range(3):
+        asyncio.run(visit())
+    asyncio.run(transport.aclose())
+
+
+async def test_a_connection_that_was_being_made_when_the_transport_closed_is_not_used() -> None:
+    """The request fails, and nothing stays open."""
+    closed = asyncio.Event()
+
+    async def before_connect() -> None:
+        await transport.aclose()
+        closed.set()
+
+    async with serve(answering(ok(b"hi"))) as server, wire() as transport:
+        with pytest.raises(Broken):
+            await get(transport, server.url(), extensions={"before_connect": before_connect})
+        await server.quiet()
+        assert closed.is_set()
+        assert (server.alive, server.requests) == (0, [])
+
+
+async def test_what_ended_a_request_holds_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure and the connection it happened on are freed without the garbage collector."""
+    made: list[weakref.ref[Connection]] = []
+
+    class Watched(Connection):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr("scraper.net.wire.dialing.Connection", Watched)
+    for answer in (
+        b"",
+        b"HTTP/1.1 200 OK\r\nX: \0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx",
+    ):
+        async with serve(answering(answer, keep=False)) as server, wire() as transport:
+            gc.disable()
+            try:
+                with pytest.raises(httpx.TransportError):
+                    await get(transport, server.url())
+                await server.quiet()
+                assert made.pop()() is None
+            finally:
+                gc.enable()
 
 
 async def test_a_server_that_keeps_connections_for_a_second_is_not_asked_over_an_old_one() -> None:
@@ -286,6 +355,24 @@ async def test_a_large_upload_arrives_whole() -> None:
 
     async with serve(handler) as server, wire() as transport:
         assert await get(transport, server.url(), "POST", content=b"x" * length) == (200, b"all")
+
+
+async def test_a_server_that_answers_while_it_reads_gets_the_whole_upload() -> None:
+    """It sends each piece back, and reads no further while that is not taken."""
+    length = 20_000_000
+
+    async def handler(client: Client) -> None:
+        await client.upto(b"\r\n\r\n")
+        await client.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
+        left = length
+        while left and (piece := await client.some()):
+            left -= len(piece)
+            await client.send(piece)
+        await client.gone()
+
+    async with serve(handler) as server, wire() as transport:
+        async with asyncio.timeout(60):
+            assert await get(transport, server.url(), "POST", content=b"x" * length) == (200, b"x" * length)
 
 
 # --- TLS of single hosts

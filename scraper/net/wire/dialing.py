@@ -201,16 +201,27 @@ def _private(origin: Origin, addresses: Sequence[str]) -> PrivateAddress:
 async def _wrap(
     sock: socket.socket, protocol: asyncio.Protocol, context: ssl.SSLContext | None, name: str
 ) -> None:
-    """Give a connected socket to `protocol`, behind TLS to `name` where there is a context."""
+    """Give a connected socket to `protocol`, behind TLS to `name` where there is a context.
+
+    TLS is started on a transport of our own, not by `create_connection`: where that is cancelled before or right after
+    the handshake, asyncio leaves its transport open, and a socket closed below it gives its number to the next one.
+    """
     loop = asyncio.get_running_loop()
+    outside = protocol if context is None else asyncio.Protocol()
     try:
-        if context is None:
-            await loop.create_connection(lambda: protocol, sock=sock)
-        else:
-            await loop.create_connection(lambda: protocol, sock=sock, ssl=context, server_hostname=name)
+        transport, _ = await loop.create_connection(lambda: outside, sock=sock)
     except BaseException:
         sock.close()
         raise
+    if context is None:
+        return
+    try:
+        inside = await loop.start_tls(transport, protocol, context, server_hostname=name)
+    except BaseException:
+        transport.abort()
+        raise
+    assert inside is not None
+    protocol.connection_made(inside)  # start_tls does not call it
 
 
 async def _race(addresses: Sequence[str], port: int) -> socket.socket:

@@ -203,8 +203,12 @@ class connecting:
         if exc is None or isinstance(exc, httpx.TransportError):
             return
         known = _connect_error(exc, self._where)
-        if known is not None:
+        if known is None:
+            return
+        try:
             raise known from exc
+        finally:
+            del known  # an error and the frame that raised it hold each other
 
 
 def _connect_error(exc: BaseException, where: str) -> WireError | None:

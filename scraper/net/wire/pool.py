@@ -39,6 +39,9 @@ class Pool:
         self._idle: OrderedDict[Connection, None] = OrderedDict()
         self._of: dict[Hashable, list[Connection]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        #: How often it was closed: a connection that was begun before is not kept.
+        self.closings = 0
 
     def __len__(self) -> int:
         """How many are idle."""
@@ -55,11 +58,14 @@ class Pool:
 
     def take(self, key: Hashable) -> Connection | None:
         """The idle connection used last, of those that may still be used."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._move(loop)
         of_key = self._of.get(key)
         while of_key:
             connection = of_key[-1]
             self._forget(connection)
-            if connection.is_usable() and connection.expires > asyncio.get_running_loop().time():
+            if connection.is_usable() and connection.expires > loop.time():
                 return connection
             connection.abort()
         return None
@@ -114,6 +120,7 @@ class Pool:
 
     def close(self) -> None:
         """Close every connection, in use or idle."""
+        self.closings += 1
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -122,6 +129,11 @@ class Pool:
         self._open.clear()
         self._idle.clear()
         self._of.clear()
+
+    def _move(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Serve another event loop, in which no connection of the one before can be used."""
+        self.close()
+        self._loop = loop
 
     def _is_over(self) -> bool:
         return len(self._open) + self._coming > self._limit

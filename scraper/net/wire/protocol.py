@@ -58,11 +58,12 @@ class Connection(asyncio.Protocol):
         self._gone = gone
         self._mode = IDLE
         self._is_open = False
+        self._is_spoilt = False
         self._waiter: asyncio.Future[None] | None = None
         self._is_full = False
         self._failure: WireError | None = None
         self._is_reading = True
-        self._is_sending = False
+        self._unsent: memoryview | bytes = b""
         self._is_head_only = False
         self._kept = bytearray()
         self._heads = 0
@@ -72,8 +73,6 @@ class Connection(asyncio.Protocol):
         self._size = 0
         self._left = 0
         self._unused = 0
-
-    # --- what the wire asks for
 
     def is_usable(self) -> bool:
         """Whether a request may be written to it now."""
@@ -102,28 +101,27 @@ class Connection(asyncio.Protocol):
         self._heads = self._interim = self._unused = 0
 
     async def send(self, head: bytes, body: bytes) -> None:
-        """Write a request; while the peer is slow to take it, wait, and stop when it has answered already."""
+        """Write a request. Returns when it is written, or once the answer has begun.
+
+        A peer that answers while it reads may read no further until its answer is: what is left of the body then goes
+        out beside it, unless the answer refuses it.
+        """
         transport = self._transport()
         if len(body) <= BUFFER:
             transport.write(head + body if body else head)
             return
-        self._is_sending = True
+        self._unsent = memoryview(body)
         transport.write(head)
-        view = memoryview(body)
-        for start in range(0, len(body), BUFFER):
-            while self._is_full and self._wants_more():
-                await self._wait()
-            if not self._wants_more():
-                return
-            transport.write(view[start : start + BUFFER])
-        self._is_sending = False
+        self._write_on()
+        while self._unsent and self._mode == HEAD and self._wants_more():
+            await self._wait()
 
     async def head(self) -> Answer:
         """The final answer, its head complete. Raises WireError."""
         while self._mode == HEAD and self._failure is None:
             await self._wait()
         if self._failure is not None:
-            raise self._failure
+            raise self._failed()
         assert self._answer is not None
         return self._answer
 
@@ -131,15 +129,11 @@ class Connection(asyncio.Protocol):
         """What has arrived of the body, up to 64 KiB; b"" at its end. Raises WireError."""
         while not self._pieces:
             if self._failure is not None:
-                raise self._failure
+                raise self._failed()
             if self._mode == DONE:
                 return b""
             await self._wait()
         return self._take()
-
-    def is_done(self) -> bool:
-        """Whether the answer arrived whole."""
-        return self._mode == DONE
 
     def is_reusable(self) -> bool:
         """Whether it may serve another request now."""
@@ -149,7 +143,7 @@ class Connection(asyncio.Protocol):
             and answer is not None
             and answer.keep
             and not answer.surplus
-            and not self._is_sending
+            and not self._unsent
             and self.is_usable()
         )
 
@@ -165,16 +159,20 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once. Not `close`: that would first flush what is unsent, and wait for a TLS peer's goodbye."""
         self._is_open = False
-        if self.transport is not None:
+        if self.transport is None:
+            self._is_spoilt = True
+        elif not self._loop.is_closed():
             self.transport.abort()
-
-    # --- what asyncio tells
+        elif self.sock is not None:
+            self.sock.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Also called by hand after `start_tls`, which does not call it."""
+        """Also called by hand after `start_tls`, which does not call it; what arrives in between was not asked for."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._is_open = True
+        self._is_open = not self._is_spoilt
+        if self._is_spoilt:
+            transport.abort()
         if hasattr(transport, "max_size"):
             # asyncio reads up to 256 KiB at once: too much of a body that is not wanted, and of one-byte chunks.
             transport.max_size = BUFFER
@@ -210,7 +208,7 @@ class Connection(asyncio.Protocol):
         self._is_open = False
         if self._mode not in (IDLE, DONE) and self._failure is None:
             failure = broken(self.where)
-            failure.__cause__ = exc
+            failure.__cause__ = None if exc is None else exc.with_traceback(None)
             self._fail(failure)
         self._wake()
         self._gone(self)
@@ -220,6 +218,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_full = False
+        self._write_on()
         self._wake()
 
     # --- inside
@@ -227,6 +226,12 @@ class Connection(asyncio.Protocol):
     def _transport(self) -> asyncio.Transport:
         assert self.transport is not None
         return self.transport
+
+    def _write_on(self) -> None:
+        """Write what the transport takes of the rest of the request."""
+        while self._unsent and not self._is_full and self._wants_more():
+            piece, self._unsent = self._unsent[:BUFFER], self._unsent[BUFFER:]
+            self._transport().write(piece)
 
     def _wants_more(self) -> bool:
         """Whether the peer may still want the body of the request: it has not refused it, and is there."""
@@ -247,8 +252,17 @@ class Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
+    def _failed(self) -> WireError:
+        """The failure, to be raised: a new one each time, for by its traceback it holds this connection."""
+        failure = self._failure
+        assert failure is not None
+        raised = type(failure)(*failure.args)
+        raised.__cause__ = failure.__cause__
+        return raised
+
     def _fail(self, failure: WireError) -> None:
-        self._failure = failure
+        self._failure = failure.with_traceback(None)
+        failure.__context__ = None
         self._release_parser()
         self.abort()
 

@@ -83,8 +83,11 @@ class Resolver:
         name = host.rstrip(".").lower()
         answer = self._cached(name)
         if answer is None:
+            flight = self._flights.get(name)
+            if flight is None or flight.get_loop() is not asyncio.get_running_loop():
+                flight = self._start(name)
             # Shielded: a visit that is cancelled does not take the lookup from the others.
-            answer = await asyncio.shield(self._flights.get(name) or self._start(name))
+            answer = await asyncio.shield(flight)
         if answer.kind:
             raise _error(answer, host)
         return answer.addresses
@@ -184,7 +187,7 @@ class _Threads:
             try:
                 found(addresses, kind)
             except RuntimeError:
-                return  # the loop was closed meanwhile: no one waits for this, nor for anything after it
+                continue  # the loop was closed meanwhile: no one waits for this, but another loop may ask for more
 
     def _look_up(self, host: str) -> tuple[tuple[str, ...], str]:
         """The addresses, or why none: an exception is an answer too, a thread that died a place lost."""

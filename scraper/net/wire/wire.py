@@ -159,8 +159,12 @@ class Wire(httpx.AsyncBaseTransport):
 
     async def _connect(self, request: httpx.Request, origin: Origin, key: Key) -> Connection:
         extensions = request.extensions
-        named = bool(extensions.get("named"))
-        return await self._dialer.connect(origin, key, named, extensions.get("before_connect"))
+        named, closings = bool(extensions.get("named")), self._pool.closings
+        connection = await self._dialer.connect(origin, key, named, extensions.get("before_connect"))
+        if closings != self._pool.closings:  # the transport was closed meanwhile
+            connection.abort()
+            raise broken(origin.where)
+        return connection
 
 
 async def _turn(request: httpx.Request, connection: Connection, is_new: bool) -> bool:
