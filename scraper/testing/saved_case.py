@@ -91,7 +91,7 @@ def load_case(file: Path) -> Case:
 def replay_case(file: Path) -> Mapping[str, Any]:
     """What the spider makes of the page today. Raises UsageError when it does not load."""
     case = load_case(file)
-    project = project_folder(file.parent)
+    project = _project_of(file)
     name, colon, rest = case.spider.partition(":")
     target = f"{project / name}{colon}{rest}" if name.endswith(".py") else case.spider
     spider = load_spider(target, project)
@@ -104,6 +104,13 @@ def replay_case(file: Path) -> Mapping[str, Any]:
     setup = Setup(case.arguments, _SETTINGS, layers)
     trial = asyncio.run(try_page(spider, request, setup, Recorded(kept, offline=True)))
     return _result(trial.done)
+
+
+def _project_of(file: Path) -> Path:
+    """The project that a case was saved in (`tests/cases/SPIDER/FILE` in it), also where nothing else marks it as one."""
+    here = file.resolve()
+    found = project_folder(here.parent)
+    return here.parents[3] if found == here.parent and len(here.parents) > 3 else found
 
 
 def difference(file: Path) -> str:

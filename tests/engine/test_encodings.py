@@ -122,13 +122,13 @@ def test_a_spider_and_a_request_say_how_a_page_is_read() -> None:
     assert said == []
 
 
-@pytest.mark.parametrize("value", ["hex", "", "utf-7", 5])
+@pytest.mark.parametrize("value", ["hex", "", "utf-7", 5, b"utf-8"])
 def test_an_encoding_is_a_charset_of_the_web(value: Any) -> None:
     """Python's other codecs are refused, by the setting and by requests (W11)."""
     with pytest.raises(SettingsError, match="a charset of the web"):
         Settings.of(("here", {"encoding": value}))
     with pytest.raises(ValueError, match="not a charset of the web"):
-        Request("https://a.test/", encoding=str(value))
+        Request("https://a.test/", encoding=value)
 
 
 def test_pages_that_cannot_be_read_are_counted_and_said_once() -> None:

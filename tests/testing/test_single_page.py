@@ -197,6 +197,18 @@ def test_a_saved_page_is_replayed_by_pytest(desk: Desk, pytester: pytest.Pyteste
     pytester.runpytest_inprocess(*arguments).assert_outcomes(passed=1)
 
 
+def test_a_page_saved_outside_of_a_project_is_replayed(desk: Desk) -> None:
+    """A spider in a file of its own, with no project around it: the case is found beside it."""
+    desk.write(WHOLE)
+    (desk.folder / "spiders" / "shop.py").rename(desk.folder / "alone.py")
+    (desk.folder / "spiders").rmdir()
+    (desk.folder / "scraper.toml").unlink()
+    assert "run it with" in desk.types("try", "alone.py", f"{desk.url}/p/1", "--save").err
+    (case,) = desk.folder.rglob("*.case.json")
+    assert json.loads(case.read_text())["result"]["outcome"]
+    assert difference(case) == ""
+
+
 def test_a_saved_page_knows_its_way(desk: Desk) -> None:
     """W17: a page behind redirects is saved under its own URL, and replayed with the way that led there."""
     told = 'yield {"page": page.url, "asked": page.requested_url, "first": page.links("a")[0], "n": len(page.redirects)}'

@@ -204,11 +204,12 @@ def _revisit(value: Any) -> str | float | None:
     raise TypeError(f'revisit={value!r}: "always", "never", a timedelta or seconds')
 
 
-def _encoding(label: str | None) -> str | None:
+def _encoding(label: object) -> str | None:
     """The charset a label names, as the Encoding standard calls it."""
     if label is None:
         return None
-    if (encoding := encoding_named(label)) is None:
+    encoding = encoding_named(label) if isinstance(label, str) else None
+    if encoding is None:
         raise ValueError(f"encoding={label!r} is not a charset of the web, such as windows-1251 or shift_jis")
     return encoding
 
