@@ -228,6 +228,8 @@ class Sender:
         extensions, reply = request.extensions, None
         extensions["after_send"], extensions["unsent"] = passage.left, passage.unsent
         extensions["before_connect"] = passage.connect
+        if ask.options.repeatable:
+            extensions["repeatable"] = True
         await turn.approach()
         self.cookies_sent = identity.dress(request, parts, ask.options, lane.name)
         turn.take_proxy(extensions.get("proxy"))

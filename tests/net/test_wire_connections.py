@@ -111,6 +111,23 @@ async def test_before_connect_is_not_asked_for_an_idle_connection() -> None:
 # --- idle connections
 
 
+@pytest.mark.parametrize(
+    ("method", "extensions", "opened"),
+    [("GET", {}, 1), ("POST", {}, 2), ("POST", {"repeatable": True}, 1), ("DELETE", {}, 2)],
+)
+async def test_w5_what_must_not_be_sent_twice_goes_over_a_connection_that_was_just_used_or_is_new(
+    method: str, extensions: dict[str, Any], opened: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may close an idle connection just when a request is on its way: a POST does not run that risk."""
+    async with serve(answering(ok(b"hi"))) as server, wire() as transport:
+        await get(transport, server.url(), method, extensions=dict(extensions))
+        await get(transport, server.url(), method, extensions=dict(extensions))
+        assert server.opened == 1
+        monkeypatch.setattr("scraper.net.wire.wire.MOST_IDLE_SECONDS", -1.0)
+        await get(transport, server.url(), method, extensions=dict(extensions))
+        assert server.opened == opened
+
+
 async def test_w2_idle_connections_are_bounded_and_the_oldest_is_closed() -> None:
     """With room for two, the third idle connection closes the first."""
     hosts = ["a.test", "b.test", "c.test"]

@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Final
 
 from scraper.net.wire.protocol import Connection
@@ -56,14 +57,16 @@ class Pool:
         """A new connection, in use."""
         self._open.add(connection)
 
-    def take(self, key: Hashable) -> Connection | None:
-        """The idle connection used last, of those that may still be used."""
+    def take(self, key: Hashable, longest: float = inf) -> Connection | None:
+        """The idle connection used last, of those that may still be used; None if it was idle for over `longest` seconds."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._move(loop)
         of_key = self._of.get(key)
         while of_key:
             connection = of_key[-1]
+            if loop.time() - connection.idle_since > longest:
+                return None
             self._forget(connection)
             if connection.is_usable() and connection.expires > loop.time():
                 return connection
@@ -81,7 +84,8 @@ class Pool:
             connection.abort()
             return
         loop = asyncio.get_running_loop()
-        connection.expires = loop.time() + keep
+        connection.idle_since = now = loop.time()
+        connection.expires = now + keep
         of_key = self._of.setdefault(connection.key, [])
         of_key.append(connection)
         self._idle[connection] = None

@@ -48,8 +48,8 @@ class Connection(asyncio.Protocol):
         self.where = where
         #: Whom it may serve: the pool's key.
         self.key = key
-        #: Loop time from which an idle one is not used any more.
-        self.expires = 0.0
+        #: Loop times: since when it has been idle, and from when it is not used any more.
+        self.idle_since = self.expires = 0.0
         self.transport: asyncio.Transport | None = None
         self.sock: socket.socket | None = None
         #: Whether a byte of an answer to the present request arrived.

@@ -10,6 +10,7 @@ import functools
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from math import inf
 from typing import Final, TypeAlias
 
 import httpx
@@ -33,6 +34,9 @@ __all__ = ["Wire"]
 
 #: Methods that may be sent again when an idle connection turned out dead (RFC 9112 section 9.3.1).
 REPEATABLE: Final = frozenset({"GET", "HEAD"})
+#: Seconds a connection may have been idle for any other request: a server may close it just when the request is on its
+#: way, and no one can tell then whether the request was acted on.
+MOST_IDLE_SECONDS: Final = 0.1
 #: Connections tried for one request that were closed before its first byte.
 MAX_UNSENT: Final = 4
 #: Origins remembered; beyond it they are made anew (connections are not lost).
@@ -57,6 +61,7 @@ class Wire(httpx.AsyncBaseTransport):
     - `after_send`, a plain callable: the request has been handed to the socket;
     - `named`, true when a person named this `host:port`: the guard then lets it be private;
     - `proxy`, a `Proxy`: the way to take. The guard then sees literals and our own lookup, not what the proxy connects to;
+    - `repeatable`, present when a second time changes nothing on the server, whatever the method;
     - `session`, text: requests of different sessions share no connection.
 
     The response's stream yields the raw body, and its extension `dropped_header_lines` counts the lines of the head
@@ -130,8 +135,9 @@ class Wire(httpx.AsyncBaseTransport):
     ) -> httpx.Response:
         """Send over the first connection that stands when its turn has come, and wait for the head of the answer."""
         unsent, is_repeat = 0, False
+        may_repeat = _may_repeat(request)
         while True:
-            connection = None if is_repeat else self._pool.take(key)
+            connection = None if is_repeat else self._pool.take(key, inf if may_repeat else MOST_IDLE_SECONDS)
             is_new = connection is None
             if connection is None:
                 connection = await self._connect(request, origin, key)
@@ -143,7 +149,7 @@ class Wire(httpx.AsyncBaseTransport):
             try:
                 answer = await _converse(request, connection, head, body)
             except Broken:
-                if is_new or connection.has_answered or request.method not in REPEATABLE:
+                if is_new or connection.has_answered or not may_repeat:
                     raise
                 is_repeat = True
                 continue
@@ -167,6 +173,11 @@ class Wire(httpx.AsyncBaseTransport):
         return connection
 
 
+def _may_repeat(request: httpx.Request) -> bool:
+    """Whether to send it once more when an idle connection was dead."""
+    return request.method in REPEATABLE or "repeatable" in request.extensions
+
+
 async def _turn(request: httpx.Request, connection: Connection, is_new: bool) -> bool:
     """Wait for the permit to send, then look whether the connection still stands. If not, say that nothing was sent."""
     extensions = request.extensions
@@ -174,8 +185,8 @@ async def _turn(request: httpx.Request, connection: Connection, is_new: bool) ->
     try:
         if before_send is not None:
             await before_send()
-        is_certain = request.method in REPEATABLE  # it may be sent again: the loop's own view is enough
-        if connection.is_usable() and (is_certain or not connection.is_over(is_new)):
+        # For one that may be sent again the loop's own view is enough.
+        if connection.is_usable() and (_may_repeat(request) or not connection.is_over(is_new)):
             return True
     except BaseException:
         connection.abort()
