@@ -329,6 +329,22 @@ async def test_w13_what_must_not_be_guessed_is_refused(answer: bytes) -> None:
     assert await outcome([answer]) == ("BadAnswer", "protocol")
 
 
+async def test_a_second_answer_behind_a_chunked_one_is_no_part_of_it() -> None:
+    """Neither its status nor its fields nor its body, and the connection serves no further request."""
+    first = OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    for length in (
+        b"Content-Length: 6\r\n\r\npoison",
+        b"Transfer-Encoding: chunked\r\n\r\n6\r\npoison\r\n0\r\n\r\n",
+    ):
+        second = b"HTTP/1.1 404 No\r\nX: %b\r\n" % (b"a" * 20_000) + length
+        found = await outcome([first + second])
+        assert found == (200, [(b"Transfer-Encoding", b"chunked")], b"hello", 0)
+        connection, _ = connected()
+        connection.begin(False)
+        connection.data_received(first + second)
+        assert not connection.is_reusable()
+
+
 async def test_trailers_are_dropped_and_bounded() -> None:
     """A field behind the body is not a header, and trailers for ever are cut."""
     start = OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"

@@ -8,7 +8,9 @@ import gc
 import socket
 import ssl
 import weakref
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -19,7 +21,9 @@ import scraper
 from scraper.core.models import Proxy, Tls
 from scraper.errors import SettingsError
 from scraper.net.wire.errors import Broken, MachineLimit, ProxyFailed
+from scraper.net.wire.origin import Origin
 from scraper.net.wire.protocol import Connection
+from scraper.net.wire.tls import Contexts
 from scraper.net.wire.wire import Wire
 from scraper.settings import Settings
 from tests.support.certificates import AUTHORITY, tls, trusting
@@ -152,18 +156,36 @@ async def test_w2_one_connection_more_closes_one_that_is_idle() -> None:
         assert server.opened == 60
 
 
+class Hello(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"hi")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing is printed."""
+
+
+@pytest.mark.filterwarnings("ignore:unclosed transport")  # a loop that is over closes none
 def test_a_transport_serves_one_event_loop_after_another() -> None:
     """Connections and lookups of a loop that is over are left behind."""
     transport = Wire(resolver=Names())
 
     async def visit() -> None:
-        async with serve(answering(ok(b"hi"))) as server:
-            for host in ("a.test", "127.0.0.1"):
-                assert await get(transport, server.url(host=host)) == (200, b"hi")
+        for host in ("a.test", "127.0.0.1"):
+            assert await get(transport, f"http://{host}:{server.server_port}/") == (200, b"hi")
 
-    for _ in range(3):
-        asyncio.run(visit())
-    asyncio.run(transport.aclose())
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hello) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        Thread(target=server.serve_forever, daemon=True).start()
+        for _ in range(3):
+            asyncio.run(visit())
+        asyncio.run(transport.aclose())
+        server.shutdown()
+    gc.collect()
 
 
 async def test_a_connection_that_was_being_made_when_the_transport_closed_is_not_used() -> None:
@@ -465,3 +487,35 @@ def test_w26_the_setting_is_a_table_in_any_form() -> None:
     """A Tls, or its fields as a configuration file has them."""
     made = Settings.of(("here", {"tls": {"A.test": {"min": "1.0"}, "b.test": Tls(ciphers="ALL")}}))
     assert dict(made.tls) == {"a.test": Tls(min="1.0"), "b.test": Tls(ciphers="ALL")}
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        ("A.Test", "https://a.test"),
+        ("a.test.", "https://a.test"),
+        ("a.test:8443", "https://a.test:8443"),
+        ("bücher.test", "https://bücher.test"),
+        ("[::1]:8443", "https://[::1]:8443"),
+        ("::1", "https://[::1]:1"),
+    ],
+)
+def test_w26_a_host_may_be_written_as_people_do(written: str, url: str) -> None:
+    """Case, trailing dot, port, IDNA and brackets are read as in a URL."""
+    contexts = Contexts(True, (), {written: Tls(min="1.3")})
+    name = Origin(httpx.URL(url), contexts).key.tls
+    assert contexts.of(name).minimum_version == ssl.TLSVersion.TLSv1_3
+
+
+@pytest.mark.parametrize("written", ["", "https://a.test", "a.test/x", "me@a.test"])
+def test_w26_what_is_not_a_host_is_refused(written: str) -> None:
+    """The error quotes it; it would never be used."""
+    with pytest.raises(SettingsError, match="not a host"):
+        Contexts(True, (), {written: Tls(min="1.3")})
+
+
+@pytest.mark.parametrize("port", [0, 65_536, 99_999])
+async def test_a_port_there_is_not_is_a_bad_url(port: int) -> None:
+    """It is neither another port nor an error of Python's."""
+    async with wire() as transport:
+        assert await kind(transport, f"http://127.0.0.1:{port}/") == "bad-url"

@@ -86,7 +86,8 @@ class Answer:
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head. What comes behind the body is dropped."""
         if not self._in_head:
-            self.trailer += len(name) + len(value)
+            if not self.whole:
+                self.trailer += len(name) + len(value)
             return
         lower = name.lower()
         value = value.rstrip(b" \t")
@@ -100,8 +101,8 @@ class Answer:
             self.idle_seconds = int(found[1])
 
     def on_headers_complete(self) -> None:
-        """The end of the head; not of what follows the message in the same piece."""
-        if self.surplus:
+        """The end of the head; another one, behind the end of this message, is not its."""
+        if not self._in_head:
             return
         parser = self.parser
         if parser is not None:
@@ -111,7 +112,7 @@ class Answer:
 
     def on_body(self, piece: bytes) -> None:
         """A piece of the body; what follows the message is not of it."""
-        if not self.surplus:
+        if not self.whole:
             self.pieces.append(piece)
 
     def on_message_complete(self) -> None:

@@ -7,7 +7,10 @@ import warnings
 from collections.abc import Collection, Mapping
 from typing import Final
 
+import httpx
+
 from scraper.core.models import Tls
+from scraper.core.urls import is_ip
 from scraper.errors import SettingsError
 
 __all__ = ["Contexts"]
@@ -30,7 +33,8 @@ class Contexts:
     """The TLS contexts of one transport, by name; connections made with different ones are never mixed.
 
     `verify` is as in httpx. `insecure` holds the `host:port` whose certificates are not verified, `hosts` what is special
-    about a host, or a `host:port`. Raises SettingsError when it is made if a file of `hosts` cannot be used.
+    about a host, or a `host:port`, as a person writes it. Raises SettingsError when it is made if `hosts` has a file that
+    cannot be used, or something that is not a host.
     """
 
     def __init__(
@@ -41,7 +45,7 @@ class Contexts:
     ) -> None:
         self._verify = verify
         self._insecure = frozenset(insecure)
-        self._hosts = dict(hosts or {})
+        self._hosts = {_named(host): tls for host, tls in (hosts or {}).items()}
         self._made: dict[str, ssl.SSLContext] = {}
         for host in self._hosts:
             self.of(host)
@@ -73,6 +77,20 @@ class Contexts:
         return context
 
 
+def _named(written: str) -> str:
+    """A host, or `host:port`, as an origin has it: lower case, IDNA, without brackets and trailing dot."""
+    if is_ip(written):
+        return written
+    try:
+        url = httpx.URL(f"any://{written}")
+    except httpx.InvalidURL:
+        url = httpx.URL("any:")
+    name = url.raw_host.decode("ascii").rstrip(".")
+    if not name or url.userinfo or url.raw_path != b"/" or url.fragment:
+        raise SettingsError(f"tls: not a host, or host:port: {written!r}")
+    return name if url.port is None else f"{name}:{url.port}"
+
+
 def _unverified() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -96,7 +114,7 @@ def _adapt(context: ssl.SSLContext, tls: Tls, host: str) -> None:
     if ciphers := tls.ciphers or (OLD_CIPHERS if tls.is_old else ""):
         try:
             context.set_ciphers(ciphers)
-        except ssl.SSLError as error:
+        except (ssl.SSLError, ValueError) as error:  # ValueError: a NUL in it
             raise SettingsError(f"tls of {host}: no such ciphers: {ciphers}") from error
     if tls.cert:
         _show(context, tls, host)
@@ -112,5 +130,6 @@ def _show(context: ssl.SSLContext, tls: Tls, host: str) -> None:
         raise SettingsError(
             f"tls of {host}: no certificate with its key, in PEM and not encrypted, in {files}"
         ) from error
-    except OSError as error:
-        raise SettingsError(f"tls of {host}: cannot read {files}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a name
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"tls of {host}: cannot read {files}: {reason}") from error

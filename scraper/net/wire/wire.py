@@ -124,6 +124,8 @@ class Wire(httpx.AsyncBaseTransport):
             raise WrongScheme(f"neither http nor https: {url.scheme or 'no scheme'}")
         if not url.raw_host:
             raise BadTarget("a URL without a host")
+        if url.port is not None and not 0 < url.port < 65_536:
+            raise BadTarget(f"not a port: {url.port}")
         if len(self._origins) >= MAX_ORIGINS:
             self._origins.clear()
         origin = Origin(url, self._contexts)
