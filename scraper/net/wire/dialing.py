@@ -266,6 +266,6 @@ async def _attempt(address: str, port: int) -> socket.socket:
         sock.close()
         if is_v6 and isinstance(exc, OSError) and exc.errno == EADDRNOTAVAIL:
             # A machine without IPv6 says this as well: it lacks no port, and another address may do.
-            raise OSError(ENETUNREACH, strerror(ENETUNREACH)) from exc
+            raise OSError(ENETUNREACH, strerror(ENETUNREACH)) from None
         raise
     return sock

@@ -128,6 +128,7 @@ class Pool:
 
     def _close(self, connection: Connection) -> None:
         self._forget(connection)
+        self._open.discard(connection)  # its loss is told later: until then it would make room a second time
         connection.abort()
 
     def _forget(self, connection: Connection) -> None:
