@@ -109,7 +109,9 @@ def test_me_02_nothing_is_counted_or_loaded_at_the_start(tmp_path: Path) -> None
         )
     plans = asyncio.run(_statements(path))
     assert len(plans) > 8
-    assert not [(text, plan) for text, plan in plans.items() if "SCAN" in plan and "_runs" not in plan]
+    # The columns of a table, and the few runs, are no rows of a crawl.
+    scans = {text: plan for text, plan in plans.items() if "SCAN" in plan and "SCAN pragma_" not in plan}
+    assert not [(text, plan) for text, plan in scans.items() if "_runs" not in plan]
 
 
 async def _statements(path: Path) -> dict[str, str]:
