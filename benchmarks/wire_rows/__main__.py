@@ -5,7 +5,8 @@
     python -m benchmarks.wire_rows --before ../checkout  # each row twice: that version, then this one
 
 A row is a module `wNN_name.py` with a docstring (its input), `RIGHT` (what should be seen) and `replay()`, which
-runs the input and returns what was seen. Each replay has a process of its own, which may take two minutes.
+runs the input and returns what was seen. Each replay has a process of its own, which may take two minutes. Another
+checkout is run by the interpreter in its `.venv`, where it has one: the versions depend on different packages.
 """
 
 from __future__ import annotations
@@ -50,21 +51,28 @@ def _names(wanted: list[str]) -> list[str]:
 
 def _replayed(name: str, checkout: Path) -> str:
     """What a replay says when `scraper` is that of `checkout`; the row itself is always ours."""
+    # The package of the rows is imported from here, then all else, `scraper` above all, from the checkout.
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import benchmarks.wire_rows.{name} as row;"
-        f" sys.path.insert(0, {str(checkout)!r}); print(row.replay())"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import benchmarks.wire_rows;"
+        f" sys.path[0] = {str(checkout)!r}; import benchmarks.wire_rows.{name} as row; print(row.replay())"
     )
-    # For the commands that a row runs; the row itself must not import `scraper` before `replay`.
+    # For the commands that a row runs.
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, cwd=checkout, capture_output=True, text=True,
+            [_python(checkout), "-c", code], env=environment, cwd=checkout, capture_output=True, text=True,
             timeout=LIMIT, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"nothing within {LIMIT} s"
     lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
     return lines[-1] if lines else f"exit code {done.returncode}"
+
+
+def _python(checkout: Path) -> str:
+    """The interpreter of another checkout, which has what that version depends on; ours where it has none."""
+    theirs = checkout / ".venv" / "bin" / "python"
+    return str(theirs) if checkout != ROOT and theirs.is_file() else sys.executable
 
 
 if __name__ == "__main__":
