@@ -343,6 +343,8 @@ async def test_a_second_answer_behind_a_chunked_one_is_no_part_of_it() -> None:
         connection.begin(False)
         connection.data_received(first + second)
         assert not connection.is_reusable()
+    found = await outcome([OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + b"a" * 100_000])
+    assert found == (200, [(b"Transfer-Encoding", b"chunked")], b"", 0)
 
 
 async def test_trailers_are_dropped_and_bounded() -> None:

@@ -356,14 +356,15 @@ class Connection(asyncio.Protocol):
         except (HttpParserError, HttpParserUpgrade) as exc:
             if not answer.whole:
                 self._fail(invalid(self.where, str(exc)[:100].lower()))
+                return
             answer.surplus = True
         added = sum(map(len, self._pieces[before:]))
         self._unused = 0 if added else self._unused + len(data)
         self._size += added
-        if answer.trailer > MAX_TRAILER or self._unused > MAX_UNUSED:
-            self._fail(too_large(self.where))
-        elif answer.whole:
+        if answer.whole:  # however much may come behind it
             self._end()
+        elif answer.trailer > MAX_TRAILER or self._unused > MAX_UNUSED:
+            self._fail(too_large(self.where))
         else:
             self._hold_back()
 
