@@ -110,7 +110,8 @@ def _project_of(file: Path) -> Path:
     """The project that a case was saved in (`tests/cases/SPIDER/FILE` in it), also where nothing else marks it as one."""
     here = file.resolve()
     found = project_folder(here.parent)
-    return here.parents[3] if found == here.parent and len(here.parents) > 3 else found
+    is_unmarked = found == here.parent and here.parts[-4:-2] == ("tests", "cases")
+    return here.parents[3] if is_unmarked else found
 
 
 def difference(file: Path) -> str:

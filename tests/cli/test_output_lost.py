@@ -116,6 +116,8 @@ REPORTS = {
     "backup": "backup shop data/shop.db",  # refused: it exists
     "migrate": "migrate shop.py",
 }
+#: Those of the ordinary run: one for each way to write.
+SHORT = {"query", "list", "export", "status", "doctor", "get", "new"}
 #: What is typed for each command that crawls.
 CRAWLS = {
     "crawl": "crawl shop.py",
@@ -130,7 +132,9 @@ def test_every_command_is_among_those_that_are_tried() -> None:
     assert sorted([*REPORTS, *CRAWLS]) == sorted(COMMANDS)
 
 
-@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize(
+    "name", [name if name in SHORT else pytest.param(name, marks=pytest.mark.soak) for name in REPORTS]
+)
 def test_a_report_that_has_no_place_ends_in_order(person: Person, name: str) -> None:
     """A full disk: a sentence and a non-zero exit code. A pipe without a reader: no word. A closed stream: as otherwise."""
     assert person.types("crawl", "shop.py", "-q").code == 0
@@ -345,7 +349,13 @@ def test_the_first_ctrl_c_is_answered_at_once(
     assert "stopped at once; nothing stored is lost" in screen.said
 
 
-@pytest.mark.parametrize("workers", [(), ("--workers", "2")], ids=["one process", "workers"])
+@pytest.mark.parametrize(
+    "workers",
+    [
+        pytest.param((), id="one process"),
+        pytest.param(("--workers", "2"), id="workers", marks=pytest.mark.soak),
+    ],
+)
 def test_a_terminal_that_vanishes_stops_the_crawl(
     person: Person, screens: list[Screen], workers: tuple[str, ...]
 ) -> None:

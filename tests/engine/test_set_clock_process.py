@@ -68,8 +68,15 @@ def test_a_queued_retry_is_due_after_its_backoff(tmp_path: Path, pages: Pages, w
     whole(tmp_path, pages)
 
 
-@pytest.mark.parametrize("words", WORKERS)
-@pytest.mark.parametrize("shift", [HOUR, -HOUR])
+@pytest.mark.parametrize(
+    ("words", "shift"),
+    [
+        pytest.param([], -HOUR, id="one process, back"),
+        pytest.param(["--workers", "2"], HOUR, id="workers, forth"),
+        pytest.param([], HOUR, id="one process, forth", marks=pytest.mark.soak),
+        pytest.param(["--workers", "2"], -HOUR, id="workers, back", marks=pytest.mark.soak),
+    ],
+)
 def test_a_resume_under_a_set_clock(tmp_path: Path, pages: Pages, words: list[str], shift: int) -> None:
     """T4: killed under a pending Retry-After, resumed by a process whose clock is an hour off: the wait is kept."""
     pages.once["/3"] = (429, "8")
