@@ -72,9 +72,9 @@ def test_a_queued_retry_is_due_after_its_backoff(tmp_path: Path, pages: Pages, w
     ("words", "shift"),
     [
         pytest.param([], -HOUR, id="one process, back"),
-        pytest.param(["--workers", "2"], HOUR, id="workers, forth"),
+        pytest.param(["--workers", "3"], HOUR, id="workers, forth"),
         pytest.param([], HOUR, id="one process, forth", marks=pytest.mark.soak),
-        pytest.param(["--workers", "2"], -HOUR, id="workers, back", marks=pytest.mark.soak),
+        pytest.param(["--workers", "3"], -HOUR, id="workers, back", marks=pytest.mark.soak),
     ],
 )
 def test_a_resume_under_a_set_clock(tmp_path: Path, pages: Pages, words: list[str], shift: int) -> None:
