@@ -10,7 +10,7 @@ from typing import Final
 from scraper.core.models import Tls
 from scraper.errors import SettingsError
 
-__all__ = ["Contexts"]
+__all__ = ["Contexts", "check_hosts"]
 
 #: How a name of a context begins whose certificates are not verified.
 INSECURE: Final = "insecure"
@@ -71,6 +71,12 @@ class Contexts:
                 _trust_as(context, self._verify)
             _adapt(context, tls, host)
         return context
+
+
+def check_hosts(hosts: Mapping[str, Tls]) -> None:
+    """Raise SettingsError for the first host whose ciphers or certificate cannot be used."""
+    for host, tls in hosts.items():
+        _adapt(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), tls, host)
 
 
 def _unverified() -> ssl.SSLContext:
