@@ -70,7 +70,7 @@ def test_a_simulation_needs_no_certificate(tmp_path: Path) -> None:
 
     class Simulated(Spider):
         start_urls = ("https://a.test/",)
-        tls = {"a.test": {"cert": "gone.pem"}}  # noqa: RUF012 - as an author writes it
+        tls = {"a.test": {"cert": "gone.pem"}}
 
         def parse(self, page: Page) -> None:
             return None
