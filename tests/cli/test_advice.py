@@ -72,7 +72,9 @@ def shaking(context: ssl.SSLContext) -> Callable[[socket.socket], None]:
     """Shakes hands, and refuses as this context has it."""
 
     def answer(connection: socket.socket) -> None:
-        with contextlib.suppress(ssl.SSLError):  # a copy: closed with octets unread, it would reset the connection
+        with contextlib.suppress(
+            ssl.SSLError
+        ):  # a copy: closed with octets unread, it would reset the connection
             context.wrap_socket(connection.dup(), server_side=True).recv(1 << 16)
 
     return answer
