@@ -29,6 +29,7 @@ from scraper.events import GRACE, INTERRUPTED, CrawlEnded, CrawlStarted, Event, 
 from scraper.items import Items
 from scraper.net.downloader import Downloader
 from scraper.net.transports import open_wires
+from scraper.net.wire.tls import check_hosts
 from scraper.project.folder import default_database, project_folder
 from scraper.query.spider_database import Past
 from scraper.reports.summarizing import read_summary
@@ -74,6 +75,8 @@ class CrawlJob:
         self.definition: Definition = define(spider)
         self.options = Options(dict(arguments or {}), tuple(start), dict(settings or {}))
         self._layers = layers
+        self._transport = transport
+        self._inline = inline
         self.settings = self._settings(self.options)
         self.options.find_secrets(self.settings, self.definition.secrets)
         check_start(self.definition, self.options.start, self.settings.max_url, needed=resume == "new")
@@ -87,8 +90,6 @@ class CrawlJob:
         self._failed = failed
         self._target = target
         self._observers = list(observers)
-        self._transport = transport
-        self._inline = inline
         self._seed = seed
         self._engine: Engine | None = None
         self._clock: Clock | None = None
@@ -315,7 +316,10 @@ class CrawlJob:
 
     def _settings(self, options: Options) -> Settings:
         own = (self.definition.place, self.definition.settings)
-        return Settings.of(*self._layers.around(own, ("flags", options.settings)))
+        made = Settings.of(*self._layers.around(own, ("flags", options.settings))).within(project_folder())
+        if self._transport is None and not self._inline:
+            check_hosts(made.tls)  # before there is a database
+        return made
 
     def _files(self) -> Files:
         folder = self.settings.files or f"files/{self.definition.name}"

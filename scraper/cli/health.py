@@ -18,7 +18,7 @@ from typing import Final
 from scraper.cli.installation import MACHINE, WELL, Finding, package_findings
 from scraper.cli.plain_output import one_line, write_line
 from scraper.core.extras import EXTRAS, pip_command, present
-from scraper.core.machine_limits import ENOUGH_FILES, connection_budget
+from scraper.core.machine_limits import ENOUGH_FILES, RAISE_FILES, connection_budget
 from scraper.errors import ScraperError
 from scraper.project.folder import project_folder, shown
 from scraper.version import VERSION, sqlite_version
@@ -125,10 +125,11 @@ def _open_files() -> Iterator[Finding]:
     """A crawl raises the limit to the highest this process may have, so that one counts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = ENOUGH_FILES if hard == resource.RLIM_INFINITY else hard
-    room = "plenty of" if most >= ENOUGH_FILES else f"{connection_budget(most):,}"
-    told = f"{_limit(soft)} (a crawl takes {_limit(hard)}: {room} connections at once)"
+    budget = connection_budget(most)
+    room = "plenty of connections" if most >= ENOUGH_FILES else f"{budget:,} connection{'s' * (budget > 1)}"
+    told = f"{_limit(soft)} (a crawl takes {_limit(hard)}: {room} at once)"
     few = most < OPEN_FILES
-    yield Finding("open files", told, "ulimit -n 1024" if few else "", MACHINE if few else WELL)
+    yield Finding("open files", told, RAISE_FILES if few else "", MACHINE if few else WELL)
 
 
 def _limit(number: int) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from scraper.cli.installation import CONFIGURATION, Finding
 from scraper.cli.terminal.formatting import shown_place
 from scraper.errors import SettingsError
+from scraper.net.wire.tls import check_hosts
 from scraper.project.config_file import Configuration, environment_layers, read_file
 from scraper.project.folder import project_folder
 from scraper.project.loader import Catalog, survey
@@ -54,7 +55,8 @@ def _spiders(catalog: Catalog, configuration: Configuration) -> Iterator[Finding
         except SettingsError:  # said below, as a table without a spider
             layers = NO_LAYERS
         try:
-            Settings.of(*layers.around((shown_place(definition.place), definition.settings), ("", {})))
+            own = (shown_place(definition.place), definition.settings)
+            check_hosts(Settings.of(*layers.around(own, ("", {}))).within(project_folder()).tls)
         except SettingsError as error:
             yield Finding("spider", str(error), "see docs/configuration.md", CONFIGURATION)
     owners = {define(known.cls).name for known in (*catalog.spiders.values(), *catalog.startless)}

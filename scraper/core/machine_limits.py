@@ -19,6 +19,7 @@ __all__ = [
     "FILE_ERRNOS",
     "FILE_OR_THREAD_ERRNOS",
     "LIMIT_ERRNOS",
+    "RAISE_FILES",
     "allowed_files",
     "cannot_start",
     "connection_budget",
@@ -39,6 +40,10 @@ LIMIT_ERRNOS: Final = FILE_ERRNOS | {errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.E
 #: Descriptors kept for the database, its log, files that are stored, name lookups and helper processes: an eighth of
 #: all, within these bounds.
 RESERVED_LEAST, RESERVED_MOST = 16, 128
+#: Files that a crawl has open before its first connection, those of its own and those it began with, at most.
+START_FILES: Final = 16
+#: What to type where the limit is low.
+RAISE_FILES: Final = "ulimit -n 4096"
 #: The soft limit that is asked for where the hard one is "unlimited": more than one process uses.
 ENOUGH_FILES: Final = 1 << 20
 #: An IPv6 address as asyncio names it in the message of a failed connect.
@@ -66,12 +71,13 @@ def allowed_files() -> int:
 def connection_budget(allowed: int | None = None) -> int:
     """How many connections this process may have at once, in use or idle, 1 at least.
 
-    That is the limit of open files, or `allowed` in its place, minus what is open now and a reserve for the database
-    and for files. Ask before the first connection is opened: connections count as open files too.
+    That is the limit of open files, or `allowed` in its place, minus what is open now (what a crawl opens at its start
+    counts already) and a reserve for the database and for files. So the number is the same before a crawl and within
+    it. Ask before the first connection is opened: connections count as open files too.
     """
     allowed = allowed_files() if allowed is None else allowed
     reserved = max(RESERVED_LEAST, min(RESERVED_MOST, allowed // 8))
-    return max(1, allowed - _open_files() - reserved)
+    return max(1, allowed - max(_open_files(), START_FILES) - reserved)
 
 
 def _open_files() -> int:
@@ -82,7 +88,7 @@ def _open_files() -> int:
         except OSError as error:
             if error.errno in FILE_ERRNOS:
                 return allowed_files()
-    return RESERVED_LEAST
+    return START_FILES
 
 
 def has_free_files() -> bool:

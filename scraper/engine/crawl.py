@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-from scraper.core.machine_limits import allowed_files
+from scraper.core.machine_limits import RAISE_FILES, allowed_files
 from scraper.core.models import Command, Completed, CrawlStatus, Done, Landing, Pending
 from scraper.engine.accounting import Waits
 from scraper.engine.circuit_breakers import FailFast
@@ -30,6 +30,8 @@ __all__ = ["Engine"]
 
 #: Seconds between two looks at what other processes have to say.
 LISTEN = 1.0
+#: Fewer visits at once than this are so few that a person should raise the limit.
+FEW_SLOTS = 8
 
 
 class Engine:
@@ -347,8 +349,9 @@ def _slots(common: Common, connections: int | None) -> int:
     wanted = common.settings.in_flight
     if connections is None or connections >= wanted:
         return wanted
+    advice = f"; raise it: {RAISE_FILES}" if connections < FEW_SLOTS else ""
     common.notices.warn_once(
-        "machine", f"in_flight is {connections} instead of {wanted}: ulimit -n is {allowed_files()}"
+        "machine", f"in_flight is {connections} instead of {wanted}: ulimit -n is {allowed_files()}{advice}"
     )
     return connections
 

@@ -153,7 +153,7 @@ class _Table:
         (key, value), *_ = layer[1].items()
         if not path and key not in Settings.names():
             raise SettingsError(f"{layer[0]}: {_unknown(key)}")
-        for way, piece in _pieces(value) if key in {"limits", "headers", "tls"} else ():
+        for way, piece in _pieces(value, whole=key == "tls") if key in {"limits", "headers", "tls"} else ():
             Settings.of((self.place((*path, key, *way)), {key: piece}))
         Settings.of(layer)
 
@@ -179,12 +179,15 @@ def _unknown(key: str) -> str:
     return f"unknown setting {key!r}{did_you_mean(key, (*Settings.names(), SPIDER))}"
 
 
-def _pieces(value: Any, way: Way = ()) -> Iterator[tuple[Way, Any]]:
-    """The leaves of nested tables, each with the way to it and as a table that holds nothing else."""
+def _pieces(value: Any, way: Way = (), *, whole: bool = False) -> Iterator[tuple[Way, Any]]:
+    """The leaves of nested tables, each with the way to it and as a table that holds nothing else.
+
+    `whole`: not the leaves but the entries, for settings where one key of an entry is valid only beside another.
+    """
     if not isinstance(value, dict) or not value:
         return
     for key, inner in value.items():
-        below = list(_pieces(inner, (*way, key)))
+        below = [] if whole else list(_pieces(inner, (*way, key)))
         yield from [(path, {key: piece}) for path, piece in below] or [((*way, key), {key: inner})]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scraper.reports.failures import Problem, problems_of
-from scraper.reports.hints import hint_for
+from scraper.reports.hints import advice_for, hint_for
 from scraper.reports.runs import chosen_run
 from scraper.reports.selectors import MissedSelector, SelectorHits, as_written, missed_selectors
 from scraper.reports.summary import Summary
@@ -22,7 +22,7 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A problem, the author's line of code it happened on, and what to write instead; both empty where not known."""
+    """A problem, the author's line of code it happened on, and what to write or to set; both empty where not known."""
 
     problem: Problem
     code: str = ""
@@ -60,7 +60,7 @@ class Findings:
 def failure_of(problem: Problem, missed: Sequence[SelectorHits]) -> Failure:
     """A problem with its line of code and a hint; `missed` are the selectors that found nothing."""
     if not problem.place:
-        return Failure(problem)
+        return Failure(problem, hint=advice_for(problem.kind, problem.why, problem.unrepeated))
     return Failure(problem, problem.detail.rpartition("\n")[2].strip(), hint_for(problem, missed))
 
 

@@ -8,7 +8,27 @@ from collections.abc import Callable, Sequence
 from scraper.reports.failures import Problem
 from scraper.reports.selectors import SelectorHits
 
-__all__ = ["hint_for"]
+__all__ = ["advice_for", "hint_for"]
+
+_CLIENT_CERTIFICATE = "set tls: Tls(cert=…, key=…), with a certificate it accepts"
+#: What to set where a TLS handshake failed, by what was said. docs/errors.md explains it.
+_HANDSHAKES = (
+    (r"protocol version|unsupported protocol", 'set tls: Tls(min="1.0")'),
+    (
+        r"certificate required|unknown ca|(?:bad|unsupported) certificate|certificate unknown",
+        _CLIENT_CERTIFICATE,
+    ),
+    (
+        r"handshake failure|cipher|insufficient security|dh key too small|legacy",
+        "set tls: Tls(ciphers=…), or Tls(cert=…, key=…) if it asks for yours",
+    ),
+)
+#: What to set where the certificate of a site was not accepted, by kind.
+_CERTIFICATES = {
+    "tls-untrusted": "set SSL_CERT_FILE to a file that has its authority, or insecure_hosts if you must",
+    "tls-expired": "set insecure_hosts if you must",
+    "tls-hostname": "set insecure_hosts if you must",
+}
 
 
 def hint_for(problem: Problem, missed: Sequence[SelectorHits] = ()) -> str:
@@ -18,6 +38,21 @@ def hint_for(problem: Problem, missed: Sequence[SelectorHits] = ()) -> str:
         if hint := rule(problem.why, code):
             return hint
     return _meant(problem, missed)
+
+
+def advice_for(kind: str, why: str, unrepeated: str = "") -> str:
+    """What to set about a failure of the site's; "" where that is not known.
+
+    `unrepeated` is as in `Problem`.
+    """
+    if unrepeated:
+        meant = f"a {unrepeated} may have arrived, so it is sent once"
+        advice = f"{meant}; if a second one changes nothing, set repeatable=True"
+    else:
+        advice = _CERTIFICATES.get(kind, "")
+    if kind in {"tls", "connection"} and "tls" in why.lower():
+        advice = next((told for said, told in _HANDSHAKES if re.search(said, why)), advice)
+    return advice
 
 
 def _meant(problem: Problem, missed: Sequence[SelectorHits]) -> str:

@@ -11,7 +11,8 @@ from scraper.errors import QueryError, StoreError
 from scraper.items.expectations import Expectation
 from scraper.query.connection import InlineReader, Reader, ThreadReader
 from scraper.reports.exit_codes import judged
-from scraper.reports.failures import problems_of
+from scraper.reports.failures import UNREPEATED, problems_of
+from scraper.reports.hints import advice_for
 from scraper.reports.quality import broken, emptied, shrunk
 from scraper.reports.selectors import missed_selectors
 from scraper.reports.summary import RunFacts, Summary
@@ -138,11 +139,13 @@ def _start_problem(conn: sqlite3.Connection, run: int, counted: Mapping[str, int
     if any(counted.get(name) for name in ("parsed", "queued", "not-modified", "not-revisited")):
         return ""
     row = conn.execute(
-        "SELECT url, why, attempts FROM _requests WHERE run = ? AND state IN (2, 3) ORDER BY id LIMIT 1",
+        f"SELECT url, why, attempts, kind, {UNREPEATED} FROM _requests r"  # noqa: S608 - a constant
+        " WHERE run = ? AND state IN (2, 3) ORDER BY id LIMIT 1",
         (run,),
     ).fetchone()
     if row is None:
         return ""
-    url, why, attempts = row
+    url, why, attempts, kind, unrepeated = row
     tries = f" ({attempts + 1} tries in {seconds:.0f} s)" if attempts else ""
-    return f"{url}  {why}{tries}"
+    advice = advice_for(kind or "", why or "", unrepeated or "")
+    return f"{url}  {why}{tries}{f'; {advice}' if advice else ''}"

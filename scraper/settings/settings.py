@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -220,6 +221,14 @@ class Settings:
                     shown = "" if key in SECRET_SETTINGS else f" = {value!r}"
                     raise SettingsError(f"{source}: {key}{shown} is not valid; expected {error}") from error
         return cls(**values)
+
+    def within(self, folder: Path) -> Settings:
+        """The same, with the relative paths in `tls` counted from `folder`."""
+        if not self.tls:
+            return self
+        return replace(
+            self, tls=MappingProxyType({host: tls.within(folder) for host, tls in self.tls.items()})
+        )
 
     def limit_for(self, host: str) -> tuple[str | None, Limit]:
         """The entry of `limits` for a host: the longest name it equals or is below; "*" for all others."""

@@ -125,7 +125,7 @@ def test_the_machine_and_the_environment_are_looked_at(patient: Patient) -> None
         "✗ open files",
         "✗ environment",
     ]
-    assert " " * 20 + "→ ulimit -n 1024" in lines
+    assert " " * 20 + "→ ulimit -n 4096" in lines
 
 
 # ------------------------------------------------------------------------- packages missing or broken

@@ -146,7 +146,25 @@ async def test_doctor_says_what_the_limit_allows(tmp_path: Path) -> None:
     assert line.startswith("  open files        100 (a crawl takes 1000: 8")
     _, told = await scraper(tmp_path, 100, 100, "doctor")
     assert "✗ open files        100 (a crawl takes 100: " in told
-    assert "→ ulimit -n 1024" in told
+    assert "→ ulimit -n 4096" in told
+
+
+@pytest.mark.parametrize(
+    ("limit", "connections", "in_flight"),
+    [
+        (64, "32 connections", "32 instead of 64: ulimit -n is 64\n"),
+        (36, "4 connections", "4 instead of 64: ulimit -n is 36; raise it: ulimit -n 4096\n"),
+        (20, "1 connection", "1 instead of 64: ulimit -n is 20; raise it: ulimit -n 4096\n"),
+    ],
+)
+async def test_doctor_and_a_crawl_agree(tmp_path: Path, limit: int, connections: str, in_flight: str) -> None:
+    """Doctor names as many connections as the crawl then has; where they are few the crawl says what to type."""
+    async with serve(keeping) as server:
+        project(tmp_path, [server.url(f"/{n}") for n in range(4)])
+        _, told = await scraper(tmp_path, limit, limit, "doctor")
+        assert f"(a crawl takes {limit}: {connections} at once)" in told
+        code, told = await scraper(tmp_path, limit, limit, "crawl", "wide.py")
+    assert (code, f"in_flight is {in_flight}" in told) == (0, True)
 
 
 async def test_a_worker_that_cannot_be_started_ends_the_crawl_resumable(tmp_path: Path) -> None:

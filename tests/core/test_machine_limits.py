@@ -8,6 +8,7 @@ import resource
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 
@@ -77,9 +78,12 @@ def test_threads_processes_and_lookups_have_limits_too() -> None:
 def test_the_budget_leaves_room_for_files() -> None:
     """Connections get what is left of the limit behind what is open and a reserve; one at least."""
     assert connection_budget(4) == 1
-    open_now = 1_000 - 125 - connection_budget(1_000)
-    with open(os.devnull), open(os.devnull):
-        assert connection_budget(1_000) == 1_000 - 125 - open_now - 2
+    with ExitStack() as held:
+        for _ in range(20):
+            held.enter_context(open(os.devnull))
+        open_now = 1_000 - 125 - connection_budget(1_000)
+        with open(os.devnull), open(os.devnull):
+            assert connection_budget(1_000) == 1_000 - 125 - open_now - 2
     assert connection_budget() < allowed_files() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 

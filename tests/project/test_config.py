@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from scraper import Page, Spider, Stop
 from scraper.api import Crawl
-from scraper.core.models import Limit
+from scraper.core.models import Limit, Tls
 from scraper.errors import SettingsError
 from scraper.project.config_file import Configuration, _key_lines, read_configuration
 from scraper.project.folder import default_database, project_of
@@ -75,6 +75,18 @@ def test_tables_become_limits_and_headers() -> None:
     limit = made.limits["api.x.com"]
     assert (limit.rate, limit.delay, limit.robots, limit.concurrency) == ("none", 0.5, False, None)
     assert made.limits["*"].rate == "1/s"
+
+
+def test_an_entry_of_tls_is_read_as_a_whole() -> None:
+    """`key` is valid beside `cert` alone, in either order, as it is on the class."""
+    text = (
+        '[tls."a.test"]\nkey = "b.key"\ncert = "b.pem"\n[tls]\n"b.test" = {cert = "c.pem", key = "c.key"}\n'
+    )
+    made = settings_of(configured(text))
+    assert dict(made.tls) == {
+        "a.test": Tls(cert="b.pem", key="b.key"),
+        "b.test": Tls(cert="c.pem", key="c.key"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -170,6 +182,7 @@ WRONG = {
     "value of a limit": ("[limits.a]\n\nconcurrency = 'x'", "scraper.toml:3: limits of a: concurrency = 'x' is not valid; expected a whole number"),
     "rate of a limit": ("[limits]\na = '5/s'\nb = 'x'", "scraper.toml:3: limits of b: rate = 'x' is not valid; expected a rate"),
     "limits": ("limits = 3", "scraper.toml:1: limits = 3 is not valid; expected a table of hosts"),
+    "tls": ("[tls.'a.b']\nmin = '1.0'\n[tls.'c.d']\nkey = 'k.pem'", "scraper.toml:3: tls of c.d: {'key': 'k.pem'} is not valid; expected a table of min"),
     "header": ("[headers]\nA = 'ok'\nB = 3", "scraper.toml:3: headers: B is not valid; expected text in one line"),
     "header name": ("[headers]\n'a b' = 'x'", "scraper.toml:2: headers: 'a b' is no name of a header"),
     "headers": ("headers = 'X-Key: secret'", "scraper.toml:1: headers is not valid; expected a table"),

@@ -13,6 +13,8 @@ from scraper.cli.project_health import project_findings
 from scraper.cli.terminal.formatting import shown_place
 from scraper.core.tracebacks import printable
 from scraper.items import Items
+from scraper.net.wire.tls import check_hosts
+from scraper.project.folder import project_folder
 from scraper.project.loader import Catalog, survey
 from scraper.project.target import Target, find_target
 from scraper.settings import Settings
@@ -63,7 +65,10 @@ def _about(cls: type[Spider[Any]]) -> str:
 
 
 def show(target: str) -> None:
-    """What one spider says of itself, and which settings come from where."""
+    """What one spider says of itself, and which settings come from where.
+
+    Raises SettingsError, at the end, for a certificate that a crawl could not use.
+    """
     found = find_target(target)
     definition = found.definition
     click.echo(f"{definition.name}  {shown_place(definition.place)}")
@@ -73,6 +78,8 @@ def show(target: str) -> None:
     for name, value in _facts(found):
         click.echo(printable(f"  {'' if name == head else name:9}  {value}"))
         head = name
+    layers = found.layers.around((definition.place, definition.settings), ("", {}))
+    check_hosts(Settings.of(*layers).within(project_folder()).tls)
 
 
 def _facts(found: Target) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,6 @@ from scraper.cli.terminal.formatting import plural
 from scraper.core.tracebacks import printable
 from scraper.errors import KINDS, UsageError
 from scraper.project.folder import find_database
-from scraper.reports.failures import Problem
 from scraper.reports.findings import Failure, Failures, failures_of
 from scraper.settings import did_you_mean
 
@@ -52,12 +51,14 @@ def _lines(found: Failures, database: str, *, full: bool) -> Iterator[str]:
 def _failure(failure: Failure, target: str, database: str) -> list[str]:
     if failure.problem.place:
         return error_lines(failure, target, database)
-    return _site(failure.problem)
+    return _site(failure)
 
 
-def _site(problem: Problem) -> list[str]:
-    """A failure that is not the author's: how often, what was said, the first URL."""
+def _site(failure: Failure) -> list[str]:
+    """A failure that is not the author's: how often, what was said, the first URL, what to set."""
+    problem = failure.problem
     what = kind_of(problem)
     message = problem.why.partition("\n")[0]
     said = f"  {message}" if message and message != what else ""
-    return [f"{plural(problem.count, 'page')}  {what}{said}", f"    first: {problem.url}"]
+    lines = [f"{plural(problem.count, 'page')}  {what}{said}", f"    first: {problem.url}"]
+    return lines + [f"    hint: {failure.hint}"] * bool(failure.hint)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Final
 
 __all__ = ["Tls", "read_tls"]
@@ -16,7 +17,8 @@ class Tls:
     """TLS with one host: the least version, the ciphers, and the client certificate to show.
 
     `min` is "1.0" to "1.3"; below "1.2" OpenSSL's security level is lowered as well, or there would be nothing to agree
-    on. `ciphers` is an OpenSSL cipher list. `cert` and `key` are PEM files; without `key` it is in `cert`.
+    on. `ciphers` is an OpenSSL cipher list. `cert` and `key` are PEM files; without `key` it is in `cert`. In settings a
+    relative path counts from the project's folder.
     """
 
     min: str = ""
@@ -28,6 +30,11 @@ class Tls:
     def is_old(self) -> bool:
         """Whether versions are allowed that are no longer secure."""
         return self.min in {"1.0", "1.1"}
+
+    def within(self, folder: Path) -> Tls:
+        """The same, with relative paths counted from `folder`."""
+        cert, key = (str(folder / file) if file else "" for file in (self.cert, self.key))
+        return replace(self, cert=cert, key=key)
 
 
 def read_tls(value: Any) -> Tls:

@@ -236,9 +236,13 @@ def _system_error(exc: OSError, where: str) -> WireError:
     return NotConnected(f"no connection to {where}: {reason}")
 
 
-def broken(where: str) -> Broken:
-    """A connection that ended before its answer did."""
-    return Broken(f"{where} closed the connection before the answer was complete")
+def broken(where: str, exc: Exception | None = None) -> Broken:
+    """A connection that ended before its answer did. TLS says why, if it was not content: with TLS 1.3 a server
+    refuses our certificate only then.
+    """
+    alert = exc.reason if isinstance(exc, ssl.SSLError) else None
+    said = f" ({alert.replace('_', ' ').lower()})" if alert else ""
+    return Broken(f"{where} closed the connection before the answer was complete{said}")
 
 
 def invalid(where: str, reason: str) -> BadAnswer:

@@ -207,7 +207,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_open = False
         if self._mode not in (IDLE, DONE) and self._failure is None:
-            failure = broken(self.where)
+            failure = broken(self.where, exc)
             failure.__cause__ = None if exc is None else exc.with_traceback(None)
             self._fail(failure)
         self._wake()

@@ -13,7 +13,7 @@ from scraper.core.models import Tls
 from scraper.core.urls import is_ip
 from scraper.errors import SettingsError
 
-__all__ = ["Contexts"]
+__all__ = ["Contexts", "check_hosts"]
 
 #: How a name of a context begins whose certificates are not verified.
 INSECURE: Final = "insecure"
@@ -75,6 +75,12 @@ class Contexts:
                 _trust_as(context, self._verify)
             _adapt(context, tls, host)
         return context
+
+
+def check_hosts(hosts: Mapping[str, Tls]) -> None:
+    """Raise SettingsError for the first that is not a host, or whose ciphers or certificate cannot be used."""
+    for host, tls in hosts.items():
+        _adapt(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), tls, _named(host))
 
 
 def _named(written: str) -> str:
