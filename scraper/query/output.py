@@ -14,14 +14,14 @@ from itertools import islice
 from typing import Any, TextIO
 
 from scraper.core.json_depth import check_depth
-from scraper.core.tracebacks import LONGEST, printable
+from scraper.core.tracebacks import printable
 from scraper.errors import QueryError
 from scraper.query.database import QueryResult
 
 __all__ = ["FORMATS", "excel_safe", "write_answer"]
 
-#: Rows looked at to choose column widths, and the widest a column gets.
-SAMPLE, WIDEST = 500, 60
+#: Rows looked at to choose column widths, the widest a column gets, and that where nothing is cut.
+SAMPLE, WIDEST, UNCUT = 500, 60, 1 << 30
 #: What makes a spreadsheet take a text for a formula when it stands first (OWASP, CSV injection).
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
@@ -46,7 +46,7 @@ def write_answer(
     if safe and form == "csv":
         write = partial(_csv, safe=True)
     elif whole and form == "table":
-        write = partial(_table, widest=LONGEST)
+        write = partial(_table, widest=UNCUT)
     if nested and form in ("json", "jsonl"):
         return write(answer.columns, _nested(answer.columns, answer.rows, nested), out)
     return write(answer.columns, answer.rows, out)

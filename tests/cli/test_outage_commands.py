@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from scraper import Page, Spider
+from scraper.cli.commands.explain import explain
 from scraper.cli.commands.hosts import hosts
 from scraper.cli.commands.status import status
 from scraper.cli.terminal.ending import ending
@@ -26,7 +27,7 @@ from scraper.politeness.reasons import down_text
 from scraper.reports.hosts import Host
 from scraper.store.file.lock import CrawlLock
 from scraper.store.queue.orders import send_command
-from scraper.testing import simulate
+from scraper.testing import Answer, Site, simulate
 from tests.support.outage_server import Outage, OutageServer, linked_pages
 
 
@@ -98,6 +99,30 @@ def test_retry_now_leaves_an_order(tmp_path: Path) -> None:
         assert conn.execute("SELECT what, argument FROM _commands").fetchall() == [
             ("retry", '{"domains": ["a.test"]}')
         ]
+
+
+class Resting:
+    """Answers 503 with a Retry-After of two hours to everything but robots.txt."""
+
+    def __call__(self, request: object) -> Answer:
+        return Answer(status=503, headers={"Retry-After": "7200"})
+
+
+def test_until_when_a_domain_is_parked_is_said_everywhere(tmp_path: Path) -> None:
+    """The ending, `status`, `hosts` and `explain` name the time; so does a resume that has nothing to do before it."""
+    db = tmp_path / "a.db"
+    for resume in ("new", "must"):
+        done = simulate(Linked, Site(Resting()), db=db, resume=resume, settings={"robots": False})
+        lines, until = ending(done.summary), "until 2026-01-01 "
+        assert done.summary.exit_code == 5
+        assert f"parked: a.test (Retry-After {until}" in lines[0]
+        assert "resume" in lines[-1]
+        assert f"(nothing is sent there {until}" in lines[-1]
+        for command in (hosts, status):
+            assert until in CliRunner().invoke(command, [str(db)], catch_exceptions=False).output
+        told = CliRunner().invoke(explain, [str(db), "https://a.test/"], catch_exceptions=False).output
+        assert "its domain is parked: " in told
+        assert "until 2026-01-01T" in told
 
 
 def test_the_stored_form_of_an_outage_is_read_back() -> None:
