@@ -279,7 +279,7 @@ def _rule(conn: sqlite3.Connection, url: str, agent: str) -> str:
     """The rule of the robots.txt as it was read last; "" where it has none against the URL."""
     rules = _rules(conn, url)
     rule = rules.forbidding(url, agent) if rules is not None else ""
-    return f"by {rule}" if rule else ""
+    return f"forbidden by {rule}" if rule else ""
 
 
 def _rules(conn: sqlite3.Connection, url: str) -> Rules | None:

@@ -86,7 +86,7 @@ def asked(path: Path, url: str, settings: dict[str, Any] | None = None) -> Expla
         (f"{URL}ok?sid=7&b=2&a=1#top", "done", "", "ignore_params left out (sid)"),
         (f"{URL}gone", "failed", "HTTP 404", ""),
         (f"{URL}busy", "failed", "HTTP 500", "1 of its tries failed"),
-        (f"{URL}closed/1", "skipped", f"robots: robots.txt of {URL[:-1]}:443 does not allow it", "by Disallow: /closed (group for *)"),
+        (f"{URL}closed/1", "skipped", f"robots: robots.txt of {URL[:-1]}:443 does not allow it", "forbidden by Disallow: /closed (group for *)"),
         (f"{URL}skip", "skipped", "skip: sold out", ""),
         (f"{URL}broken", "failed", "callback: ValueError: new layout", "test_explain.py"),
         (f"{URL}moved", "skipped", "out-of-scope: redirects to https://b.a.test.example/x", ""),

@@ -57,7 +57,7 @@ def _lines(found: Status, shown: str, now: float) -> Sequence[str]:
         lines += [f"  {name}  parked: {with_local_times(why, now)}" for name, why in found.parked.items()]
     if found.live:
         lines += [f"  {name}  {plural(taken, 'request')} taken" for name, taken in found.domains.items()]
-        lines += [f"  {waiting_line(one, now)}" for one in found.waiting]
+        lines += [f"  {one.domain}  {waiting_line(one, now)}" for one in found.waiting]
         if any(_is_down(one) for one in found.waiting):
             lines.append(f"  try now: scraper hosts {shown} --retry-now")
     else:

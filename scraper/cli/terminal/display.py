@@ -131,11 +131,11 @@ def counted(progress: Progress) -> str:
 
 
 def waiting_line(one: WaitingDomain, now: float) -> str:
-    """A domain that waits, why, and when it is due or tried again; `now` is unix seconds."""
+    """Why a domain waits, and when it is due or tried again; `now` is unix seconds."""
     why, at = with_local_times(one.why, now), local_time(one.until, now)
     if down_since(one.why) is not None:
-        return f"{one.domain}  {why}; tried again at {at}"
-    return f"{one.domain}  waits: {why} until {at}"
+        return f"{why}; tried again at {at}"
+    return f"waits: {why} until {at}"
 
 
 def hours(seconds: float) -> str:

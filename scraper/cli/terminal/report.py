@@ -209,7 +209,7 @@ class Reporter:
         if not waits and reading is not None and crawl is not None and crawl.run_id is not None:
             with suppress(Unavailable):  # locked for a moment: the next line says it
                 due = reading.read(waiting_domains, crawl.run_id, now)
-                waits = waiting_line(due[0], now) if due else ""
+                waits = f"{due[0].domain} {waiting_line(due[0], now)}" if due else ""
         return f" · {waits}" if waits else ""
 
     def close(self) -> None:
