@@ -46,6 +46,9 @@ def test_a_parked_domain_is_named_with_the_next_command(tmp_path: Path) -> None:
     lines = ending(done.summary)
     assert "a.test is down since " in lines[0]
     assert "connection refused" in lines[0]
+    assert "Z: " not in lines[0]
+    (stored,) = done.summary.parked.values()
+    assert down_since(stored) is not None
     assert lines[-1].strip().startswith("continue with: scraper resume ")
     said = CliRunner().invoke(status, [str(db)], catch_exceptions=False).output
     assert "a.test is down since " in said
