@@ -57,7 +57,7 @@ WHERE q.run = :run ORDER BY coalesce(per.sends, 0) DESC, d.name
 def hosts_of(conn: sqlite3.Connection, run: int, now: float, live: bool = True) -> list[Host]:
     """The domains of a run, those asked most first, as they are at `now` (unix, by the wall clock).
 
-    `live`: some process crawls it. In one that died no domain is in use, whoever holds it by what is stored.
+    `live`: some process crawls it. In one that died no domain is in use, although the stored lease says so.
     """
     moment = read_time(conn, now)
     return [_host(row, moment, live) for row in conn.execute(_HOSTS, {"run": run})]
