@@ -182,6 +182,8 @@ def _waiting(
         if down_since(cause) is not None:
             return f"its domain is {cause}; {until}"
         return f"its domain waits ({cause}); {until}"
+    if down_since(cause) is not None:  # it is being tried, or its crawl died
+        return f"its domain is {cause}"
     return f"waits for its turn among {counted.get('queued', 0)} that are queued"
 
 

@@ -184,6 +184,11 @@ def test_the_state_of_its_domain_is_named_with_the_time(tmp_path: Path) -> None:
             conn.execute("UPDATE _domains SET not_before = 9e9, waits_for = ?", (cause,))
         assert asked(db, f"{URL}2").reason.startswith(said)
         assert "not before 2255-" in asked(db, f"{URL}2").reason
+    with closing(sqlite3.connect(db)) as conn, conn:
+        conn.execute(
+            "UPDATE _domains SET not_before = 1, waits_for = 'down since 2026-01-01T00:00:00Z: reset'"
+        )
+    assert asked(db, f"{URL}2").reason == "its domain is down since 2026-01-01T00:00:00Z: reset"
 
 
 def test_another_run_that_fetched_it_is_named(tmp_path: Path) -> None:
