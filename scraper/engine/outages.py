@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeAlias
 
-from scraper.core.clock import local_time
+from scraper.core.clock import iso, local_time
 from scraper.core.models import Options, QueuedRequest, SendKind
 from scraper.engine.common import Common
 from scraper.engine.domain_scheduler import Lane
@@ -176,7 +176,7 @@ class Outages:
     async def _give_up(self, lane: Lane, since: float) -> None:
         """It has been down for too long: its requests wait for a resume."""
         clock, domain = self._common.clock, lane.domain
-        at = local_time(clock.to_unix(since), clock.unix())
+        at = iso(clock.shown(since))  # stored: who shows it makes it local
         if self._is_network_gone() and not await self._is_answered_elsewhere():
             self.stop(f"the network is gone: no domain has answered since {at} (outage_max)")
             return
@@ -207,14 +207,14 @@ class Outages:
         clock = self._common.clock
         if self._is_network_gone():
             self._gone_since = first = min(self._down.values())
-            at = local_time(clock.to_unix(first), clock.unix())
+            at = local_time(clock.shown(first), clock.wall())
             down = f"no domain has answered since {at} ({len(self._down)} are down)"
             if self._lanes.workers > 1:  # each knows its own domains
                 down = f"several domains are down since {at}"
             self._tell(f"{down}: the network may be gone; waiting for it", "network", "gone")
         elif name not in self._said:
             self._said.add(name)
-            at = local_time(clock.to_unix(since), clock.unix())
+            at = local_time(clock.shown(since), clock.wall())
             self._tell(
                 f"{name} is down since {at}: {why}; waiting for it, no request loses a try", name, "down"
             )

@@ -23,7 +23,7 @@ from scraper.engine.outages import Failure, Witness, witness_of
 from scraper.errors import FetchError, ScraperError
 from scraper.net.downloader import Limits, Reply, Sink, Wanted, always
 from scraper.net.retry import GATEWAY_STATUSES, fault_of, is_idempotent
-from scraper.politeness import PATIENCE_SECONDS, Held, Turn
+from scraper.politeness import PATIENCE_SECONDS, Held, Turn, away_text
 from scraper.spider.scope import check_url, netlocs, start_of
 
 __all__ = ["BEFORE_ASKED", "Ask", "Later", "LeaseLost", "Records", "Sender"]
@@ -311,8 +311,9 @@ class Sender:
         backoff = context.retry.pause(domain.pushbacks + 1)
         too_often = domain.push_back(passage.mono, until, backoff, why)
         if too_long:
-            domain.stay_away(min(asked or 0.0, now + LONGEST_HOLD))
-            why = f"{why} with a Retry-After beyond {longest:g} s (retry_after_max)"
+            away = min(asked or 0.0, now + LONGEST_HOLD)
+            domain.stay_away(away)
+            why = away_text(reply.status, clock.now().shown(away), longest)
         if too_long or too_often:
             await context.lanes.park(lane, why if too_long else f"{why} {domain.pushbacks} times in a row")
         await self._remember(lane)

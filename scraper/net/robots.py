@@ -86,6 +86,17 @@ class Rules:
         parsed = self.parse(agent)
         return parsed is None or bool(parsed.matcher.can_fetch(url, "*"))
 
+    def forbidding(self, url: str, agent: str) -> str:
+        """The rule that keeps `agent` from `url`, with whom its group is for, as people read it; "" where none does."""
+        parsed = self.parse(agent)
+        if parsed is None or parsed.matcher.can_fetch(url, "*"):
+            return ""
+        rules = [line for line in parsed.group.lines if line.startswith("disallow")]
+        meant = [line for line in rules if not Protego.parse(Group([line]).rules).can_fetch(url, "*")]
+        if not meant:
+            return ""
+        return f"D{max(meant, key=len)[1:]} (group for {parsed.group.name})"
+
     def crawl_delay(self, agent: str) -> float | None:
         """Seconds between requests the site asks for by Crawl-delay or Request-rate; None for none."""
         parsed = self.parse(agent)

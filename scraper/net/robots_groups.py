@@ -39,13 +39,15 @@ _BREAKS = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 class Group:
     """What a robots.txt says to one crawler. `delay` is the longest pause in seconds that it asks for, 0 for none.
 
-    `hours` is the value of its first Visit-time, "" for none; `found` says whether the file has it.
+    `hours` is the value of its first Visit-time, "" for none; `name` is whom it is for, `found` says whether the file
+    has it.
     """
 
     lines: list[str] = field(default_factory=list)
     delay: float = 0.0
     hours: str = ""
     found: bool = False
+    name: str = "*"
 
     @property
     def rules(self) -> str:
@@ -83,7 +85,7 @@ def group_for(text: str, token: str) -> Group:
 
     Between the lines that name a group nothing but a rule ends it. A delay counts for those named before it.
     """
-    named, everyone = Group(), Group()
+    named, everyone = Group(name=token), Group()
     current: list[Group] = []
     has_rules = True
     for kind, value in _lines(text):

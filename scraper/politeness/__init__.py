@@ -4,7 +4,17 @@ from scraper.politeness.domain import REFUSALS, Domain
 from scraper.politeness.domain_registry import Politeness
 from scraper.politeness.gate import PATIENCE_SECONDS, Turn
 from scraper.politeness.outage import RECOGNISED
-from scraper.politeness.reasons import OUTAGE, PAUSE, RATE, Held, Wait, cause_of, down_since
+from scraper.politeness.reasons import (
+    OUTAGE,
+    PAUSE,
+    RATE,
+    Held,
+    Wait,
+    away_text,
+    away_until,
+    cause_of,
+    down_since,
+)
 from scraper.politeness.shared_rate import SharedRate
 
 __all__ = [
@@ -20,6 +30,8 @@ __all__ = [
     "SharedRate",
     "Turn",
     "Wait",
+    "away_text",
+    "away_until",
     "cause_of",
     "down_since",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -17,6 +18,8 @@ __all__ = [
     "TOTAL_RATE",
     "Held",
     "Wait",
+    "away_text",
+    "away_until",
     "cause_of",
     "down_since",
     "down_text",
@@ -31,6 +34,7 @@ PROXY_RATE: Final = "proxy_rate limit"
 OUTAGE: Final = "outage"
 
 _DOWN, _SHAPE = "down since ", "%Y-%m-%dT%H:%M:%SZ"
+_UNTIL = re.compile(r"\buntil (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
 
 
 class Wait(NamedTuple):
@@ -62,6 +66,17 @@ def down_since(text: str) -> tuple[float, str] | None:
         return datetime.strptime(at, _SHAPE).replace(tzinfo=UTC).timestamp(), why
     except ValueError:
         return None
+
+
+def away_text(status: int, until: float, longest: float) -> str:
+    """Why a domain is parked that asks to wait until `until` (unix) where `longest` seconds are waited for at most."""
+    return f"HTTP {status} with a Retry-After until {iso(until)}, beyond {longest:g} s (retry_after_max)"
+
+
+def away_until(text: str) -> str | None:
+    """The time that a reason to park a domain names, as `iso` writes it; None where it names none."""
+    found = _UNTIL.search(text)
+    return found[1] if found else None
 
 
 def cause_of(text: str) -> str:

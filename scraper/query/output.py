@@ -20,8 +20,8 @@ from scraper.query.database import QueryResult
 
 __all__ = ["FORMATS", "excel_safe", "write_answer"]
 
-#: Rows looked at to choose column widths, and the widest a column gets.
-SAMPLE, WIDEST = 500, 60
+#: Rows looked at to choose column widths, the widest a column gets, and that where nothing is cut.
+SAMPLE, WIDEST, UNCUT = 500, 60, 1 << 30
 #: What makes a spreadsheet take a text for a formula when it stands first (OWASP, CSV injection).
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 
@@ -35,12 +35,18 @@ def write_answer(
     *,
     safe: bool = False,
     nested: Set[str] = frozenset(),
+    whole: bool = False,
 ) -> int:
     """Write an answer in a format of `FORMATS`; returns the number of rows.
 
     `safe`: CSV made `excel_safe`. `nested`: the columns whose texts are JSON and become part of it.
+    `whole`: a table whose cells are not cut at `WIDEST` characters.
     """
-    write = partial(_csv, safe=True) if safe and form == "csv" else FORMATS[form]
+    write = FORMATS[form]
+    if safe and form == "csv":
+        write = partial(_csv, safe=True)
+    elif whole and form == "table":
+        write = partial(_table, widest=UNCUT)
     if nested and form in ("json", "jsonl"):
         return write(answer.columns, _nested(answer.columns, answer.rows, nested), out)
     return write(answer.columns, answer.rows, out)
@@ -66,7 +72,7 @@ def excel_safe(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-def _table(columns: Sequence[str], rows: Rows, out: TextIO) -> int:
+def _table(columns: Sequence[str], rows: Rows, out: TextIO, *, widest: int = WIDEST) -> int:
     rows = iter(rows)
     first = list(islice(rows, SAMPLE))
     head = [[_cell(value) for value in row] for row in first]
@@ -76,7 +82,7 @@ def _table(columns: Sequence[str], rows: Rows, out: TextIO) -> int:
         for i in range(len(columns))
     ]
     names = [printable(name) for name in columns]
-    widths = [min(WIDEST, max([len(name), *(len(row[i]) for row in head)])) for i, name in enumerate(names)]
+    widths = [min(widest, max([len(name), *(len(row[i]) for row in head)])) for i, name in enumerate(names)]
 
     def line(cells: Sequence[str]) -> None:
         shown = [_fit(cell, width, number) for cell, width, number in zip(cells, widths, right, strict=True)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from scraper.events import INTERRUPTED, STOPPED
+from scraper.politeness import away_until
 from scraper.reports.summary import Summary
 
 __all__ = ["EXIT_CODES", "judged"]
@@ -52,13 +53,19 @@ def judged(summary: Summary, max_failed: float) -> Summary:
     elif failed:
         state, reason = "finished", "pages failed"
     elif summary.parked:
-        state, reason = "finished", f"parked: {', '.join(summary.parked)}"
+        state, reason = "finished", _parked(summary.parked)
     return replace(summary, exit_code=code, state=state, reason=reason)
+
+
+def _until(name: str, why: str) -> str:
+    """A parked domain, with the time until which it asked to be left alone."""
+    until = away_until(why)
+    return name if until is None else f"{name} (Retry-After until {until})"
 
 
 def _parked(parked: Mapping[str, str]) -> str:
     """Which domains are parked; of one that is down, since when and why."""
     down = [name for name, why in parked.items() if why.startswith("down since ")]
     if down != list(parked):
-        return f"parked: {', '.join(parked)}"
+        return f"parked: {', '.join(_until(name, why) for name, why in parked.items())}"
     return f"{down[0]} is {parked[down[0]]}" if len(down) == 1 else f"down: {', '.join(down)} (outage_max)"

@@ -11,16 +11,19 @@ from scraper.core.models import OriginFacts
 from scraper.core.urls import fingerprint_of_version, split
 from scraper.errors import FetchError
 from scraper.net.robots import Rules
+from scraper.politeness import down_since
 from scraper.settings import Settings
 from scraper.spider.scope import check_url, in_scope
 from scraper.store.file.stored_time import read_time
-from scraper.store.queue.runs import Run, counters, identity_version
+from scraper.store.queue.runs import Run, counters, identity_version, run_of
 
 __all__ = ["Attempt", "Explanation", "explain"]
 
 _STATES = ("queued", "done", "failed", "skipped")
 #: Seeds compared with a URL at most.
 SEEDS = 10_000
+#: Other runs that are looked into for a URL.
+RUNS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ def explain(
     )
     if same is None:
         return _never(conn, run, normal, settings, agent)
-    found = _queued(conn, run, same[0], settings, now)
+    found = _queued(conn, run, same[0], settings, agent, now)
     if found.url == url:
         return found
     why = "the same page: the query is sorted, the fragment dropped, percent-encodings spelled alike"
@@ -95,7 +98,9 @@ def _fingerprint(conn: sqlite3.Connection, run: Run, url: str, settings: Setting
 # ------------------------------------------------------------------------------------------- it was queued
 
 
-def _queued(conn: sqlite3.Connection, run: Run, request: int, settings: Settings, now: float) -> Explanation:
+def _queued(
+    conn: sqlite3.Connection, run: Run, request: int, settings: Settings, agent: str, now: float
+) -> Explanation:
     row = conn.execute(
         "SELECT r.url, r.state, r.kind, r.why, p.url, r.depth, r.callback, r.attempts, r.not_before, r.priority,"
         " r.domain, r.hops FROM _requests r LEFT JOIN _requests p ON p.id = r.parent WHERE r.id = ?",
@@ -107,7 +112,10 @@ def _queued(conn: sqlite3.Connection, run: Run, request: int, settings: Settings
     if priority:
         notes[0] += f", priority {priority}"
     if attempts:
-        notes.append(f"{attempts} of its tries failed and may be repeated: {why or kind}")
+        again = f" and may be repeated: {why or kind}" if state == 0 else _failures(conn, request)
+        notes.append(f"{attempts} of its tries failed{again}")
+    if kind == "robots" and (rule := _rule(conn, url, agent)):
+        notes.append(rule)
     if kind == "redirect":
         notes.append(_after_redirect(conn, request))
     place = conn.execute(
@@ -121,6 +129,17 @@ def _queued(conn: sqlite3.Connection, run: Run, request: int, settings: Settings
     elif kind == "redirect":
         told = f"redirects to {why}"
     return Explanation(url, _STATES[state], told, notes, _attempts(conn, request))
+
+
+def _failures(conn: sqlite3.Connection, request: int) -> str:
+    """How the tries of a request failed: the outcome that is stored with it is that of the last one."""
+    rows = conn.execute(
+        "SELECT DISTINCT status FROM _sends WHERE request = ? AND kind <> 'robots'"
+        " AND (status IS NULL OR status >= 400) ORDER BY id",
+        (request,),
+    )
+    told = [f"HTTP {status}" if status is not None else "no answer" for (status,) in rows]
+    return f": {', '.join(told)}" if told else ""
 
 
 def _told(kind: str | None, why: str | None) -> str:
@@ -145,7 +164,7 @@ def _waiting(
     (parked,) = conn.execute(
         "SELECT parked FROM _queues WHERE run = ? AND domain = ?", (run.id, domain)
     ).fetchone() or (None,)
-    (hold,) = conn.execute("SELECT not_before FROM _domains WHERE id = ?", (domain,)).fetchone() or (0.0,)
+    hold, cause = _hold(conn, domain)
     counted = counters(conn, run.id)
     if parked:
         return f"its domain is parked: {parked}"
@@ -157,8 +176,25 @@ def _waiting(
         return f"the run ended before its turn: {run.reason or run.state}"
     moment = read_time(conn, now)
     if max(not_before, hold) > moment.now:
-        return f"not before {iso(moment.shown(max(not_before, hold)))}"
+        until = f"not before {iso(moment.shown(max(not_before, hold)))}"
+        if hold <= moment.now or not cause:
+            return until
+        if down_since(cause) is not None:
+            return f"its domain is {cause}; {until}"
+        return f"its domain waits ({cause}); {until}"
+    if down_since(cause) is not None:  # it is being tried, or its crawl died
+        return f"its domain is {cause}"
     return f"waits for its turn among {counted.get('queued', 0)} that are queued"
+
+
+def _hold(conn: sqlite3.Connection, domain: int) -> tuple[float, str]:
+    """Until when nothing is sent to a domain, and why; an older version wrote no reason."""
+    columns = {name for (name,) in conn.execute("SELECT name FROM pragma_table_info('_domains')")}
+    why = "coalesce(waits_for, '')" if "waits_for" in columns else "''"
+    return conn.execute(
+        f"SELECT not_before, {why} FROM _domains WHERE id = ?",  # noqa: S608 - constant texts
+        (domain,),
+    ).fetchone() or (0.0, "")
 
 
 def _attempts(conn: sqlite3.Connection, request: int) -> list[Attempt]:
@@ -174,7 +210,9 @@ def _attempts(conn: sqlite3.Connection, request: int) -> list[Attempt]:
 
 def _never(conn: sqlite3.Connection, run: Run, url: str, settings: Settings, agent: str) -> Explanation:
     """The one reason why a URL was not queued, as far as the run tells."""
-    notes = _robots(conn, url, agent) if settings.robots else []
+    notes = _elsewhere(conn, run, url, settings)
+    if settings.robots:
+        notes += _robots(conn, url, agent)
     hop = conn.execute(
         "SELECT r.url FROM _sends s JOIN _requests r ON r.id = s.request WHERE s.run = ? AND s.url = ? LIMIT 1",
         (run.id, url),
@@ -215,10 +253,38 @@ def _outside(conn: sqlite3.Connection, run: Run, url: str, settings: Settings) -
     return f'out of scope: {parts.netloc} with scope = "{settings.scope}" of {told or "nothing"}{more}'
 
 
+def _elsewhere(conn: sqlite3.Connection, run: Run, url: str, settings: Settings) -> list[str]:
+    """The newest other run that knows the URL."""
+    others = conn.execute("SELECT id FROM _runs WHERE id <> ? ORDER BY id DESC LIMIT ?", (run.id, RUNS))
+    for other in [run_of(conn, number) for (number,) in others.fetchall()]:
+        found = conn.execute(
+            "SELECT state, ended FROM _requests WHERE run = ? AND fingerprint = ?",
+            (other.id, _fingerprint(conn, other, url, settings)),
+        ).fetchone()
+        if found is not None:
+            state, ended = found
+            at = f" at {iso(ended)}" if ended else ""
+            return [f"run {other.id} has it: {_STATES[state]}{at}; see --run {other.id}"]
+    return []
+
+
 def _robots(conn: sqlite3.Connection, url: str, agent: str) -> list[str]:
-    """Whether the robots.txt that was read would have forbidden it."""
+    """Whether the robots.txt that was read would have forbidden it, and by which rule."""
+    rules = _rules(conn, url)
+    if rules is None or rules.allows(url, agent):
+        return []
+    by = f": {rule}" if (rule := rules.forbidding(url, agent)) else ""
+    return [f"robots.txt of {rules.facts.origin} does not allow it either{by}"]
+
+
+def _rule(conn: sqlite3.Connection, url: str, agent: str) -> str:
+    """The rule of the robots.txt as it was read last; "" where it has none against the URL."""
+    rules = _rules(conn, url)
+    rule = rules.forbidding(url, agent) if rules is not None else ""
+    return f"forbidden by {rule}" if rule else ""
+
+
+def _rules(conn: sqlite3.Connection, url: str) -> Rules | None:
     origin = split(url).origin
     row = conn.execute("SELECT robots, status FROM _origins WHERE origin = ?", (origin,)).fetchone()
-    if row is None or Rules(OriginFacts(origin, row[0], 0.0, row[1])).allows(url, agent):
-        return []
-    return [f"robots.txt of {origin} does not allow it either"]
+    return None if row is None else Rules(OriginFacts(origin, row[0], 0.0, row[1]))

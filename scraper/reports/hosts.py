@@ -8,6 +8,7 @@ from typing import Any
 
 from scraper.core.clock import StoredTime
 from scraper.core.models import Rate
+from scraper.politeness import down_since
 from scraper.reports.json_form import AS_TIME
 from scraper.store.file.stored_time import read_time
 
@@ -19,8 +20,9 @@ class Host:
     """A domain in a run. `rate` is that of its newest send as a person writes it, "" where none was stored.
 
     `smallest_gap` is the shortest time from send to send, `mean_seconds` how long an answer took, `crawl_delay` what
-    its robots.txt asks for: seconds, None where not known. `state` is "parked", "waiting" (`until`, unix seconds), "in
-    use", "queued", or "" for nothing left; `why` says what it is parked or waiting for.
+    its robots.txt asks for: seconds, None where not known. `state` is "parked", "down", "waiting" (`until`, unix
+    seconds), "in use", "queued", or "" for nothing left; `why` says what it is parked or waiting for. A domain that is
+    down has an `until` while some process tries it again.
     """
 
     domain: str
@@ -52,18 +54,24 @@ WHERE q.run = :run ORDER BY coalesce(per.sends, 0) DESC, d.name
 """
 
 
-def hosts_of(conn: sqlite3.Connection, run: int, now: float) -> list[Host]:
-    """The domains of a run, those asked most first, as they are at `now` (unix, by the wall clock)."""
+def hosts_of(conn: sqlite3.Connection, run: int, now: float, live: bool = True) -> list[Host]:
+    """The domains of a run, those asked most first, as they are at `now` (unix, by the wall clock).
+
+    `live`: some process crawls it. In one that died no domain is in use, although the stored lease says so.
+    """
     moment = read_time(conn, now)
-    return [_host(row, moment) for row in conn.execute(_HOSTS, {"run": run})]
+    return [_host(row, moment, live) for row in conn.execute(_HOSTS, {"run": run})]
 
 
-def _host(row: tuple[Any, ...], moment: StoredTime) -> Host:
+def _host(row: tuple[Any, ...], moment: StoredTime, live: bool) -> Host:
     name, sends, pages, smallest, took, crawl_delay, gap, auto, auto_why, parked, *due = row
     owned, ready_at, hold, waits_for = due
-    state = (
-        ("parked", parked, None) if parked is not None else _state(owned, ready_at, hold, waits_for, moment)
-    )
+    if parked is not None:
+        state: tuple[str, str, float | None] = "parked", parked, None
+    elif owned and not live:
+        state = ("queued", "", None) if down_since(waits_for or "") is None else ("down", waits_for, None)
+    else:
+        state = _state(owned, ready_at, hold, waits_for, moment)
     return Host(name, sends, pages, _rate(gap, auto, auto_why), smallest, took, crawl_delay, *state)
 
 
@@ -82,6 +90,8 @@ def _state(
     """The state of a domain that is not parked, with why and until when."""
     until = hold if owned else ready_at
     if until is not None and until > moment.now:
+        if down_since(why or "") is not None and hold > moment.now:
+            return "down", why or "", moment.shown(until)
         over = not owned and 0 < hold <= moment.now  # then its requests wait for their own time
         return "waiting", "retries" if over or not why else why, moment.shown(until)
     if owned:

@@ -94,7 +94,8 @@ class Window:
 class DomainProof:
     """What was found for one domain. `unknown` sends were stored without what was in force; they prove nothing.
 
-    `gaps` are the least and the greatest gap in force, `pause` the longest one; `waits` counts the answers that asked
+    `gaps` are the least and the greatest gap in force, `pause` the longest one; `may_open` is how many requests were
+    allowed at once, which a pause makes one; `waits` counts the answers that asked
     for one, `robots` the sends that robots.txt was asked about, `connects` the sends that were attempts to connect, which
     failed: they are judged as the others are.
     """
@@ -148,6 +149,7 @@ class _Found:
     waits: int = 0
     robots: int = 0
     connects: int = 0
+    concurrency: int = 0
     broken: list[tuple[str, str, list[_SendRow]]] = field(default_factory=list)
 
     def add(self, rule: str, said: str, first: _SendRow | None, second: _SendRow) -> None:
@@ -161,7 +163,7 @@ class _Found:
         ]
         return DomainProof(
             self.domain, self.sends, self.unknown, self.gaps, self.smallest_gap, self.busiest,
-            self.most_open, self.may_open, self.pause, self.waits, self.robots, broken, self.connects,
+            self.most_open, self.may_open or self.concurrency, self.pause, self.waits, self.robots, broken, self.connects,
         )  # fmt: skip
 
 
@@ -294,7 +296,11 @@ class _Wire:
         heappush(self._open, (send.ended, send))
         if len(self._open) > proof.most_open:
             proof.most_open = len(self._open)
-        proof.may_open = max(proof.may_open, send.concurrency)
+        proof.concurrency = max(proof.concurrency, send.concurrency)
+        if (
+            send.kind not in {"robots", "connect"} or len(self._open) > 1
+        ):  # alone they do not know of a Crawl-delay yet
+            proof.may_open = max(proof.may_open, 1 if pause else send.concurrency)
         if len(self._open) > send.concurrency:
             said = f"{len(self._open)} requests under way, {send.concurrency} were allowed"
             proof.add("concurrency", said, self._open[0][1], send)

@@ -10,12 +10,14 @@ from scraper.reports.json_form import AS_TIME, UNSAID
 from scraper.reports.progress import Progress, progress_of, sends_per_second, taken_domains
 from scraper.store.file.lock import holder_of
 from scraper.store.file.stored_time import read_time
-from scraper.store.queue.leases import down_domains, upcoming_domains
+from scraper.store.queue.leases import down_domains, parked_domains, upcoming_domains
 
-__all__ = ["DOMAINS", "Status", "WaitingDomain", "live_progress", "status_of"]
+__all__ = ["DOMAINS", "Status", "WaitingDomain", "live_progress", "status_of", "waiting_domains"]
 
 #: Domains named.
 DOMAINS = 5
+#: Before all times that are stored.
+NEVER = -1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Status(Progress):
     """The numbers of a run and what happens to it now.
 
     `live`: a process crawls it, the `holder`. A run in state running that is not live has died. `domains` maps the
-    busiest ones to the requests taken of them; `waiting` are those due soonest. `seconds` is how long the run took, or
+    busiest ones to the requests taken of them; `waiting` are those due soonest, and those that were down when the run
+    died; `parked` maps domains to why nothing is sent to them. `seconds` is how long the run took, or
     has taken so far; of one that died, until its last send.
     """
 
@@ -41,6 +44,7 @@ class Status(Progress):
     per_second: float
     domains: Mapping[str, int]
     waiting: Sequence[WaitingDomain]
+    parked: Mapping[str, str]
     seconds: float = field(metadata=UNSAID)
 
 
@@ -52,13 +56,15 @@ def status_of(conn: sqlite3.Connection, database: str, run: int, now: float) -> 
     progress = progress_of(conn, run)
     holder = holder_of(database) if progress.state == "running" else None
     ended = progress.finished or (now if holder is not None else _last_heard_of(conn, progress))
+    taken = taken_domains(conn, run, DOMAINS)
     return Status(
         **asdict(progress),
         live=holder is not None,
         holder=holder,
         per_second=sends_per_second(conn, run, read_time(conn, now).now),
-        domains={domain.name: domain.in_flight for domain in taken_domains(conn, run, DOMAINS)},
-        waiting=_waiting(conn, run, now),
+        domains={domain.name: domain.in_flight for domain in taken} if holder is not None else {},
+        waiting=waiting_domains(conn, run, now, live=holder is not None),
+        parked=parked_domains(conn, run, DOMAINS),
         seconds=max(0.0, ended - progress.started),
     )
 
@@ -71,14 +77,19 @@ def live_progress(conn: sqlite3.Connection, database: str, run: int) -> Progress
     return progress if progress.state == "running" else None
 
 
-def _waiting(conn: sqlite3.Connection, run: int, now: float) -> list[WaitingDomain]:
-    """The domains that are due soonest; none in a database that an older version wrote without saying why."""
+def waiting_domains(
+    conn: sqlite3.Connection, run: int, now: float, *, live: bool = True
+) -> list[WaitingDomain]:
+    """The domains that are due soonest; none in a database that an older version wrote without saying why.
+
+    Of a run that no process crawls (`live` false) those are down that were when it died.
+    """
     told = conn.execute("SELECT 1 FROM pragma_table_info('_domains') WHERE name = 'waits_for'").fetchone()
     if not told:
         return []
     moment = read_time(conn, now)
     found = [
-        *down_domains(conn, run, moment.now, DOMAINS),
+        *down_domains(conn, run, moment.now if live else NEVER, DOMAINS),
         *upcoming_domains(conn, run, moment.now, DOMAINS),
     ]
     return [WaitingDomain(one.domain, moment.shown(one.at), one.why) for one in found[:DOMAINS]]

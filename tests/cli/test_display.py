@@ -19,11 +19,14 @@ from threading import Thread
 import pytest
 from conftest import ROOT
 
-from scraper.cli.terminal.display import Display
+from scraper.cli.terminal.display import Display, waiting_line
 from scraper.cli.terminal.ending import shares
 from scraper.cli.terminal.region import Region, fitted, screen, width
+from scraper.core.clock import local_time
 from scraper.core.models import CrawlStatus, DomainStatus
+from scraper.politeness import OUTAGE
 from scraper.reports.progress import Progress
+from scraper.reports.status import WaitingDomain
 from tests.support.shop_server import Server, Shop
 from tests.support.terminal import Terminal
 
@@ -171,6 +174,26 @@ def test_several_domains_have_a_lane_each() -> None:
     assert re.search(r"0 in flight +auto 2/s   waits: Retry-After until \d\d:\d\d:\d\d$", lanes[3])
     assert lanes[-1] == "   … and 1 more domain"
     assert "left" not in head
+
+
+def test_what_is_waited_for_is_told_without_a_terminal() -> None:
+    """The domain that waits, why and until when; one that is down, since when and when it is tried again."""
+    display, at = Display(), local_time(1e9 + 60, 1e9)
+    progress = Progress(1, "a", "running", None, 0.0, None, 1, 0, 1, 3, 0, {})
+    busy = DomainStatus("a.test", 1, 0)
+    for waits, said in (
+        (DomainStatus("b.test", 0, 3, "Retry-After", 1e9 + 60), f"b.test waits: Retry-After until {at}"),
+        (
+            DomainStatus("b.test", 0, 3, OUTAGE, 1e9 + 60, "down since 00:00:00: refused"),
+            f"b.test down since 00:00:00: refused; tried again at {at}",
+        ),
+    ):
+        display.update(0.0, progress, CrawlStatus([busy, waits], 2))
+        assert display.waits(1e9) == said
+    display.update(0.0, progress, CrawlStatus([busy], 1))
+    assert display.waits(1e9) == ""
+    due = WaitingDomain("b.test", 1e9 + 60, "Retry-After")
+    assert waiting_line(due, 1e9) == f"waits: Retry-After until {at}"
 
 
 def test_how_long_it_takes_is_said_only_when_it_can_be_known() -> None:

@@ -254,6 +254,7 @@ def normal(text: str, folder: Path, url: str) -> str:
     text = text.replace(url, "http://books.test").replace(url.removeprefix("http://"), "books.test")
     text = text.replace(f"{folder}/", "").replace(str(folder), ".").replace(str(ROOT), "")
     text = re.sub(r"\b\d+(\.\d+)? s\b", "N s", text)
+    text = re.sub(r"\buntil (\d{4}-\d\d-\d\d )?\d\d:\d\d(:\d\d)?", "until T", text)
     text = re.sub(r"^  time .*$", "  time      …", text, flags=re.MULTILINE)
     return re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE).rstrip("\n")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,17 +13,21 @@ import pytest
 from click.testing import CliRunner
 
 from scraper import Page, Spider
+from scraper.cli.commands.explain import explain
 from scraper.cli.commands.hosts import hosts
 from scraper.cli.commands.status import status
 from scraper.cli.terminal.ending import ending
+from scraper.cli.terminal.formatting import with_local_times
+from scraper.cli.terminal.host_table import host_table
 from scraper.core.models import RETRY
 from scraper.errors import UsageError
 from scraper.events import Event, Warned
 from scraper.politeness import down_since
 from scraper.politeness.reasons import down_text
+from scraper.reports.hosts import Host
 from scraper.store.file.lock import CrawlLock
 from scraper.store.queue.orders import send_command
-from scraper.testing import simulate
+from scraper.testing import Answer, Site, simulate
 from tests.support.outage_server import Outage, OutageServer, linked_pages
 
 
@@ -41,6 +46,9 @@ def test_a_parked_domain_is_named_with_the_next_command(tmp_path: Path) -> None:
     lines = ending(done.summary)
     assert "a.test is down since " in lines[0]
     assert "connection refused" in lines[0]
+    assert "Z: " not in lines[0]
+    (stored,) = done.summary.parked.values()
+    assert down_since(stored) is not None
     assert lines[-1].strip().startswith("continue with: scraper resume ")
     said = CliRunner().invoke(status, [str(db)], catch_exceptions=False).output
     assert "a.test is down since " in said
@@ -96,8 +104,82 @@ def test_retry_now_leaves_an_order(tmp_path: Path) -> None:
         ]
 
 
+class Resting:
+    """Answers 503 with a Retry-After of two hours to everything but robots.txt."""
+
+    def __call__(self, request: object) -> Answer:
+        return Answer(status=503, headers={"Retry-After": "7200"})
+
+
+def test_until_when_a_domain_is_parked_is_said_everywhere(tmp_path: Path) -> None:
+    """The ending, `status`, `hosts` and `explain` name the time; so does a resume that has nothing to do before it."""
+    db = tmp_path / "a.db"
+    for resume in ("new", "must"):
+        done = simulate(Linked, Site(Resting()), db=db, resume=resume, settings={"robots": False})
+        lines, until = ending(done.summary), "until 2026-01-01 "
+        assert done.summary.exit_code == 5
+        assert f"parked: a.test (Retry-After {until}" in lines[0]
+        assert "resume" in lines[-1]
+        assert f"(nothing is sent there {until}" in lines[-1]
+        for command in (hosts, status):
+            assert until in CliRunner().invoke(command, [str(db)], catch_exceptions=False).output
+        told = CliRunner().invoke(explain, [str(db), "https://a.test/"], catch_exceptions=False).output
+        assert "its domain is parked: " in told
+        assert "until 2026-01-01T" in told
+
+
 def test_the_stored_form_of_an_outage_is_read_back() -> None:
     """Since when and why survive their text; other reasons to wait are no outage."""
     now = float(int(time.time()))
     assert down_since(down_text(now, "HTTP 502: bad: gateway")) == (now, "HTTP 502: bad: gateway")
     assert [down_since(text) for text in ("", "Retry-After", "down since then: x")] == [None] * 3
+
+
+@pytest.fixture
+def in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_new_york")
+def test_the_times_of_a_line_are_local() -> None:
+    """A stored reason has its times in UTC; people read them as their clock shows them, like the other times there."""
+    now = 1_796_100_518.0  # 2026-12-01T04:48:38Z
+    down = down_text(now, "connection refused")
+    assert with_local_times(down, now) == "down since 23:48:38: connection refused"
+    assert with_local_times("until 2026-13-01T04:48:38Z", now) == "until 2026-13-01T04:48:38Z"
+    host = Host("a.test", 1, 1, "", None, None, None, "down", down, now + 6)
+    *_, state = next(iter(host_table([host], now).rows))
+    assert state == "down since 23:48:38: connection refused; tried again at 23:48:44"
+
+
+def dead_in_an_outage(db: Path) -> None:
+    """A run whose process died while its domains were leased, a.test was down, and the next attempt is overdue."""
+    simulate(Linked, OutageServer(linked_pages(2)), db=db)
+    with closing(sqlite3.connect(db)) as conn, conn:
+        conn.execute("UPDATE _runs SET state = 'running', ended = NULL")
+        conn.execute("UPDATE _queues SET owner = 'dead', ready_at = 9e9")
+        conn.execute(
+            "UPDATE _domains SET not_before = 1, waits_for = ?",
+            (down_text(time.time(), "connection refused by what stands there, whatever that may be"),),
+        )
+
+
+def test_a_domain_of_a_dead_crawl_is_not_in_use(tmp_path: Path) -> None:
+    """After `kill -9` in an outage `hosts` and `status` say that the domain is down, in full off a terminal."""
+    db = tmp_path / "a.db"
+    dead_in_an_outage(db)
+    told = [
+        CliRunner().invoke(command, [str(db)], catch_exceptions=False).output for command in (hosts, status)
+    ]
+    for output in told:
+        assert "down since " in output
+        assert "whatever that may be" in output
+        assert "tried again" not in output
+        assert "in use" not in output
+    with closing(sqlite3.connect(db)) as conn, conn:
+        conn.execute("UPDATE _domains SET waits_for = NULL")
+    assert "queued" in CliRunner().invoke(hosts, [str(db)], catch_exceptions=False).output

@@ -86,14 +86,14 @@ def asked(path: Path, url: str, settings: dict[str, Any] | None = None) -> Expla
         (f"{URL}ok?sid=7&b=2&a=1#top", "done", "", "ignore_params left out (sid)"),
         (f"{URL}gone", "failed", "HTTP 404", ""),
         (f"{URL}busy", "failed", "HTTP 500", "1 of its tries failed"),
-        (f"{URL}closed/1", "skipped", f"robots: robots.txt of {URL[:-1]}:443 does not allow it", ""),
+        (f"{URL}closed/1", "skipped", f"robots: robots.txt of {URL[:-1]}:443 does not allow it", "forbidden by Disallow: /closed (group for *)"),
         (f"{URL}skip", "skipped", "skip: sold out", ""),
         (f"{URL}broken", "failed", "callback: ValueError: new layout", "test_explain.py"),
         (f"{URL}moved", "skipped", "out-of-scope: redirects to https://b.a.test.example/x", ""),
         (f"{URL}hop", "done", f"redirects to {URL}landed", f"then {URL}landed: done"),
         (f"{URL}landed", "done", "", f"redirected to by {URL}hop, depth 1, for parse"),
         (f"{URL}deep", "never queued", "no page down to max_depth 1 gave it", ""),
-        (f"{URL}closed/2", "never queued", "no page down to max_depth 1", "does not allow it either"),
+        (f"{URL}closed/2", "never queued", "no page down to max_depth 1", "does not allow it either: Disallow: /closed (group for *)"),
         ("https://c.test/", "never queued", 'out of scope: c.test:443 with scope = "site" of a.test:443', ""),
         ("ftp://a.test/", "never queued", "ftp://a.test/: the scheme 'ftp' is neither http nor https", ""),
         ("a.test/x", "never queued", "'a.test/x' is not a URL", ""),
@@ -149,3 +149,55 @@ def test_what_a_queued_url_waits_for(
     found = asked(tmp_path / "a.db", f"{URL}2", settings)
     assert found.state == "queued"
     assert found.reason.startswith(reason)
+
+
+def test_a_try_that_failed_before_a_success_is_told_with_its_status(tmp_path: Path) -> None:
+    """A page that answered 503 with a Retry-After and then 200: one try failed, with HTTP 503."""
+    answered: list[str] = []
+
+    def answer(request: Any) -> Answer | str:
+        answered.append(request.url.path)
+        busy = Answer(status=503, headers={"Retry-After": "2"})
+        return busy if answered.count(request.url.path) == 1 else "x"
+
+    simulate(Waiting, Site(answer), db=tmp_path / "a.db")
+    found = asked(tmp_path / "a.db", f"{URL}1")
+    assert found.state == "done"
+    assert "1 of its tries failed: HTTP 503" in found.notes
+
+
+def test_the_state_of_its_domain_is_named_with_the_time(tmp_path: Path) -> None:
+    """A queued URL of a domain that is down, or that asked to wait: the state, and until when nothing is sent."""
+    db = tmp_path / "a.db"
+    simulate(Waiting, Site(lambda r: "x"), db=db)
+    for cause, said in (
+        (
+            "down since 2026-01-01T00:00:00Z: connection refused",
+            "its domain is down since 2026-01-01T00:00:00Z: ",
+        ),
+        ("Retry-After", "its domain waits (Retry-After); not before 22"),
+        (None, "not before 22"),
+    ):
+        with closing(sqlite3.connect(db)) as conn, conn:
+            conn.execute("UPDATE _runs SET state = 'running'")
+            conn.execute("UPDATE _requests SET state = 0")
+            conn.execute("UPDATE _domains SET not_before = 9e9, waits_for = ?", (cause,))
+        assert asked(db, f"{URL}2").reason.startswith(said)
+        assert "not before 2255-" in asked(db, f"{URL}2").reason
+    with closing(sqlite3.connect(db)) as conn, conn:
+        conn.execute(
+            "UPDATE _domains SET not_before = 1, waits_for = 'down since 2026-01-01T00:00:00Z: reset'"
+        )
+    assert asked(db, f"{URL}2").reason == "its domain is down since 2026-01-01T00:00:00Z: reset"
+
+
+def test_another_run_that_fetched_it_is_named(tmp_path: Path) -> None:
+    """A URL that the newest run did not meet, but the one before it did: that run and how it ended there."""
+    db = tmp_path / "a.db"
+    simulate(Waiting, Site(lambda r: "x"), db=db)
+    simulate(type("Fewer", (Waiting,), {"start_urls": [f"{URL}1"]}), Site(lambda r: "x"), db=db)
+    found = asked(db, f"{URL}2")
+    assert found.state == "never queued"
+    assert any(
+        note.startswith("run 1 has it: done at 20") and note.endswith("--run 1") for note in found.notes
+    )

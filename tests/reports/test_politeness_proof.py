@@ -287,3 +287,19 @@ def test_a_whole_crawl_is_proved(tmp_path: Path) -> None:
     assert (a.waits, b.pause, b.most_open) == (1, 1.0, 1)
     assert a.unknown == b.unknown == 0
     assert a.smallest_gap == pytest.approx(0.2, abs=1e-3)
+
+
+def test_a_pause_allows_one_at_once(planted: Planted) -> None:
+    """Under a Crawl-delay one request is allowed at once, whatever was before its robots.txt was read."""
+    planted.rules(ROBOTS + "Crawl-delay: 2\n", since=AT - 10)
+    planted.send(0, pace=FREE, kind="robots", url="https://a.test/robots.txt")
+    planted.send(3)
+    (proof,) = prove(planted.conn)
+    assert (proof.most_open, proof.may_open) == (1, 1)
+
+
+def test_before_any_page_the_pace_says_how_many_at_once(planted: Planted) -> None:
+    """A domain of which nothing but robots.txt was asked for: as many as its pace allowed."""
+    planted.send(0, kind="robots", url="https://a.test/robots.txt")
+    (proof,) = prove(planted.conn)
+    assert (proof.most_open, proof.may_open) == (1, 4)

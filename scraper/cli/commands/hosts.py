@@ -50,10 +50,12 @@ def hosts(
     elif changes:
         raise UsageError(f"{changes[0]!r}: which domain? scraper hosts {database} --set DOMAIN {changes[0]}")
     else:
-        now = time.time()
-        with opened(database) as reading:
-            found = reading.read(hosts_of, reading.read(latest_run, run), now)
-        write_answer(host_table(found, now), sys.stdout)
+        path, now = find_database(database), time.time()
+        crawled = live_crawl(path).holder() is not None
+        with opened(path) as reading:
+            chosen, newest = reading.read(latest_run, run), reading.read(latest_run)
+            found = reading.read(hosts_of, chosen, now, crawled and chosen == newest)
+        write_answer(host_table(found, now), sys.stdout, whole=not sys.stdout.isatty())
 
 
 def _set(database: str, domain: str, changes: Sequence[str]) -> None:

@@ -61,7 +61,7 @@ def _write_json(value: object) -> None:
 def _show(report: PolitenessReport) -> None:
     verdict = report.verdict
     if report.proofs:
-        write_answer(QueryResult(COLUMNS, _rows(report.proofs)), sys.stdout)
+        write_answer(QueryResult(COLUMNS, _rows(report.proofs)), sys.stdout, whole=not sys.stdout.isatty())
     if verdict.domains > len(report.proofs):
         click.echo(f"… and {plural(verdict.domains - len(report.proofs), 'domain')} more, all kept")
     _show_broken(report.proofs)

@@ -35,7 +35,7 @@ def runs(database: str) -> None:
     """The runs of DATABASE (a file, or a spider's name), newest first."""
     with opened(database) as reading:
         found = reading.read(runs_of)
-    write_answer(QueryResult(COLUMNS, _rows(found)), sys.stdout)
+    write_answer(QueryResult(COLUMNS, _rows(found)), sys.stdout, whole=not sys.stdout.isatty())
 
 
 def _rows(found: Sequence[RunNumbers]) -> Iterator[tuple[Any, ...]]:

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 import click
 
 from scraper.cli.database import opened
-from scraper.cli.terminal.display import Display, counted, hours
-from scraper.cli.terminal.formatting import number, plural, shown_database
+from scraper.cli.terminal.display import Display, counted, hours, waiting_line
+from scraper.cli.terminal.formatting import number, plural, shown_database, with_local_times
 from scraper.cli.terminal.region import Region, is_terminal
-from scraper.core.clock import local_time
 from scraper.core.models import CrawlStatus
 from scraper.core.tracebacks import printable
 from scraper.project.folder import find_database
@@ -51,22 +50,20 @@ def status(database: str, run: int | None, watch: bool, as_json: bool) -> None:
 
 
 def _lines(found: Status, shown: str, now: float) -> Sequence[str]:
-    lines = [f"{found.spider}  run {found.run}  {_state(found, shown)}"]
+    lines = [f"{found.spider}  run {found.run}  {with_local_times(_state(found, shown), now)}"]
     pace = f" · {found.per_second:.1f}/s" if found.live else ""
     lines.append(f"{_numbers(found)}{pace}   {hours(found.seconds)}")
+    if found.state == "running":
+        lines += [f"  {name}  parked: {with_local_times(why, now)}" for name, why in found.parked.items()]
     if found.live:
         lines += [f"  {name}  {plural(taken, 'request')} taken" for name, taken in found.domains.items()]
-        lines += [_waits(one, now) for one in found.waiting]
+        lines += [f"  {one.domain}  {waiting_line(one, now)}" for one in found.waiting]
         if any(_is_down(one) for one in found.waiting):
             lines.append(f"  try now: scraper hosts {shown} --retry-now")
+    else:
+        down = [one for one in found.waiting if _is_down(one)]
+        lines += [f"  {one.domain}  {with_local_times(one.why, now)}" for one in down]
     return lines
-
-
-def _waits(one: WaitingDomain, now: float) -> str:
-    at = local_time(one.until, now)
-    if _is_down(one):
-        return f"  {one.domain}  {one.why}; tried again at {at}"
-    return f"  {one.domain}  waits: {one.why} until {at}"
 
 
 def _is_down(one: WaitingDomain) -> bool:

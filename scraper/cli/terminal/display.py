@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 
-from scraper.cli.terminal.formatting import number, of_table, plural
+from scraper.cli.terminal.formatting import number, of_table, plural, with_local_times
 from scraper.cli.terminal.region import fitted, width
 from scraper.core.clock import local_time
 from scraper.core.models import CrawlStatus, DomainStatus
-from scraper.politeness import OUTAGE
+from scraper.politeness import OUTAGE, down_since
 from scraper.reports.progress import Pace, Progress
+from scraper.reports.status import WaitingDomain
 
-__all__ = ["Display", "counted", "hours"]
+__all__ = ["Display", "counted", "hours", "waiting_line"]
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 BARS = "▁▂▃▄▅▆▇█"
@@ -63,6 +64,16 @@ class Display:
     def pace(self) -> float:
         """Requests ended a second, over the last seconds."""
         return self._pace.per_second()
+
+    def waits(self, unix: float) -> str:
+        """What the first of the busiest domains that waits is kept back by, at the unix time `unix`; "" for none."""
+        for domain in self._status.domains:
+            if domain.waits == OUTAGE and domain.note:
+                again = f"; tried again at {local_time(domain.until, unix)}" if domain.until else ""
+                return f"{domain.name} {domain.note}{again}"
+            if domain.waits:
+                return f"{domain.name} waits: {_wait(domain, unix)}"
+        return ""
 
     def _numbers(self) -> str:
         if (progress := self._progress) is None:
@@ -117,6 +128,14 @@ def counted(progress: Progress) -> str:
     if progress.failed:
         parts.append(f"{number(progress.failed)} failed")
     return " · ".join(parts)
+
+
+def waiting_line(one: WaitingDomain, now: float) -> str:
+    """Why a domain waits, and when it is due or tried again; `now` is unix seconds."""
+    why, at = with_local_times(one.why, now), local_time(one.until, now)
+    if down_since(one.why) is not None:
+        return f"{why}; tried again at {at}"
+    return f"waits: {why} until {at}"
 
 
 def hours(seconds: float) -> str:

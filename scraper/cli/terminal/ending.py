@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from scraper.cli.terminal.findings import finding_lines
@@ -12,9 +13,11 @@ from scraper.cli.terminal.formatting import (
     plural,
     shown_database,
     shown_place,
+    with_local_times,
 )
 from scraper.cli.terminal.quality import quality_lines
 from scraper.net.retry import RETRY_KINDS, RETRY_STATUSES
+from scraper.politeness import away_until
 from scraper.reports.summary import Summary
 from scraper.reports.time_shares import time_shares
 
@@ -29,7 +32,8 @@ def ending(summary: Summary) -> list[str]:
     database = shown_database(summary.database)
     if summary.exit_code == 4:
         return [f"✗ {summary.start_problem}. Nothing crawled."]
-    head = f"{_mark(summary)} {summary.spider}: {_counted(summary)} in {duration(summary.seconds)}{_because(summary)}"
+    head = f"{_mark(summary)} {summary.spider}: {_counted(summary)} in {duration(summary.seconds)}"
+    head += with_local_times(_because(summary), time.time())
     told = quality_lines(summary) + finding_lines(summary) + _unreadable(summary.counters)
     if summary.rejected:
         place, why = summary.refusal
@@ -41,17 +45,26 @@ def ending(summary: Summary) -> list[str]:
     if waited and "ulimit" not in (summary.reason or ""):
         told.append(f"  waited    {plural(waited, 'visit')} for what this machine lacked: raise ulimit -n")
     if summary.state == "stopped":
-        after = [f"  continue with: scraper resume {database}"]
+        after = [f"  continue with: scraper resume {database}{_not_before(summary)}"]
     elif summary.rows:
         after = [f"  next      scraper query {database} {summary.example}"]
     else:
         after = []
     if summary.state != "stopped" and summary.exit_code == 1 and _may_pass(summary):
         after.append(f"  again     scraper resume {database} --failed")
-    time = shares(summary.counters) if summary.exit_code in {0, 130} else ""
-    if time and len(told) + len(after) + 1 < LINES - 1:
-        told.append(f"  time      {time}")
+    took = shares(summary.counters) if summary.exit_code in {0, 130} else ""
+    if took and len(told) + len(after) + 1 < LINES - 1:
+        told.append(f"  time      {took}")
     return [head, *told[: LINES - 1 - len(after)], *after]
+
+
+def _not_before(summary: Summary) -> str:
+    """From when on a resume has something to do, where all that is left asked to be left alone until some time."""
+    times = [away_until(why) for why in summary.parked.values()]
+    known = [at for at in times if at is not None]
+    if not known or len(known) < len(times) or not (summary.reason or "").startswith("parked: "):
+        return ""
+    return with_local_times(f"   (nothing is sent there until {min(known)})", time.time())
 
 
 def _may_pass(summary: Summary) -> bool:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from pathlib import Path
 
+from scraper.core.clock import local_time
 from scraper.project.folder import project_folder
 
-__all__ = ["duration", "number", "of_table", "plural", "shown_database", "shown_place"]
+__all__ = ["duration", "number", "of_table", "plural", "shown_database", "shown_place", "with_local_times"]
+
+#: A time in a stored reason, as `scraper.core.clock.iso` writes it.
+_STORED = re.compile(r"(?<=since |until )\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def shown_place(place: str) -> str:
@@ -23,6 +29,18 @@ def shown_database(path: str) -> str:
     if resolved == project_folder() / "data" / f"{resolved.stem}.db":
         return resolved.stem
     return path
+
+
+def with_local_times(text: str, now: float) -> str:
+    """A stored reason with its times as the clock on the wall shows them; `now` is unix seconds."""
+    return _STORED.sub(lambda found: _local(found[0], now), text)
+
+
+def _local(stamp: str, now: float) -> str:
+    try:
+        return local_time(datetime.fromisoformat(stamp).timestamp(), now)
+    except ValueError:  # what looks like a time and is not one
+        return stamp
 
 
 def plural(count: int, noun: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from scraper.cli.terminal.formatting import with_local_times
 from scraper.core.clock import local_time
 from scraper.query import QueryResult
 from scraper.reports.hosts import Host
@@ -28,7 +29,10 @@ def _rows(hosts: Sequence[Host], now: float) -> Iterator[tuple[Any, ...]]:
 
 def _state(host: Host, now: float) -> str:
     if host.state == "parked":
-        return f"parked: {host.why}"
+        return f"parked: {with_local_times(host.why, now)}"
+    if host.state == "down":
+        why = with_local_times(host.why, now)
+        return why if host.until is None else f"{why}; tried again at {local_time(host.until, now)}"
     if host.until is not None:
         return f"waits until {local_time(host.until, now)}: {host.why}"
     return host.state

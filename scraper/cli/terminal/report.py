@@ -13,9 +13,9 @@ import click
 
 from scraper.api.job import CrawlJob
 from scraper.cli.output_streams import OutputLost
-from scraper.cli.terminal.display import Display, counted
+from scraper.cli.terminal.display import Display, counted, waiting_line
 from scraper.cli.terminal.ending import ending
-from scraper.cli.terminal.formatting import duration, number, plural, shown_database
+from scraper.cli.terminal.formatting import duration, number, plural, shown_database, with_local_times
 from scraper.cli.terminal.region import Region, write_now
 from scraper.core.tracebacks import printable
 from scraper.core.urls import is_ip, normalize, split
@@ -36,6 +36,7 @@ from scraper.events import (
 from scraper.net.guard import refuse
 from scraper.query import Reading, Unavailable
 from scraper.reports.progress import Progress, progress_of
+from scraper.reports.status import waiting_domains
 from scraper.reports.summary import Summary
 
 __all__ = ["Reporter", "say"]
@@ -96,7 +97,7 @@ class Reporter:
                 if not self._said_stopping:
                     self._say(_stopping(reason, grace), always=True)
             case DomainParked(domain, why):
-                self._say(f"! {domain} is parked: {why}", always=True)
+                self._say(f"! {domain} is parked: {with_local_times(why, time.time())}", always=True)
             case _:
                 return
 
@@ -197,8 +198,19 @@ class Reporter:
 
     def _line(self, progress: Progress) -> None:
         seconds = duration(self._time() - self._began)
-        queued, pace = number(progress.queued), self._display.pace()
-        self._say(f"  {seconds}  {counted(progress)} · {queued} queued · {pace:.1f}/s")
+        queued, pace = number(progress.queued), f"{self._display.pace():.1f}/s"
+        waits = self._waits() if pace == "0.0/s" and progress.queued else ""
+        self._say(f"  {seconds}  {counted(progress)} · {queued} queued · {pace}{waits}")
+
+    def _waits(self) -> str:
+        """What is waited for: by a domain that is held, else by the one that is due first."""
+        now, crawl, reading = time.time(), self._crawl, self._numbers
+        waits = self._display.waits(now)
+        if not waits and reading is not None and crawl is not None and crawl.run_id is not None:
+            with suppress(Unavailable):  # locked for a moment: the next line says it
+                due = reading.read(waiting_domains, crawl.run_id, now)
+                waits = f"{due[0].domain} {waiting_line(due[0], now)}" if due else ""
+        return f" · {waits}" if waits else ""
 
     def close(self) -> None:
         """Nothing moves any more."""

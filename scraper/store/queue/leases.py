@@ -24,7 +24,7 @@ from scraper.core.models import (
 from scraper.store.queue.cookies import cookies_for
 from scraper.store.queue.requests import Queue
 
-__all__ = ["DomainRow", "Leases", "down_domains", "last_answer", "upcoming_domains"]
+__all__ = ["DomainRow", "Leases", "down_domains", "last_answer", "parked_domains", "upcoming_domains"]
 
 #: Origins whose robots.txt travels with a lease.
 ORIGINS = 32
@@ -79,6 +79,16 @@ def down_domains(conn: sqlite3.Connection, run: int, now: float, limit: int) -> 
         {"run": run, "now": now, "limit": limit},
     ).fetchall()
     return [Upcoming(*row) for row in rows]
+
+
+def parked_domains(conn: sqlite3.Connection, run: int, limit: int) -> dict[str, str]:
+    """Up to `limit` parked domains of a run, by name, and why each is."""
+    rows = conn.execute(
+        "SELECT d.name, q.parked FROM _queues q JOIN _domains d ON d.id = q.domain"
+        " WHERE q.run = ? AND q.parked IS NOT NULL ORDER BY d.name LIMIT ?",
+        (run, limit),
+    )
+    return dict(rows.fetchall())
 
 
 class Leases:
