@@ -17,7 +17,11 @@ pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 COUNT = 25
 #: Seconds that this machine may keep the server's thread waiting.
 LATE = 0.05
-WORKERS = [pytest.param([], id="one process"), pytest.param(["--workers", "3"], id="workers")]
+#: Several workers do all that one process does, and more: the latter is tried by the soaks.
+WORKERS = [
+    pytest.param([], id="one process", marks=pytest.mark.soak),
+    pytest.param(["--workers", "3"], id="workers"),
+]
 
 
 @pytest.fixture

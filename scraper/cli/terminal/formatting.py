@@ -6,7 +6,6 @@ import re
 from datetime import datetime
 from pathlib import Path
 
-from scraper.core.clock import local_time
 from scraper.project.folder import project_folder
 
 __all__ = ["duration", "number", "of_table", "plural", "shown_database", "shown_place", "with_local_times"]
@@ -37,6 +36,8 @@ def with_local_times(text: str, now: float) -> str:
 
 
 def _local(stamp: str, now: float) -> str:
+    from scraper.core.clock import local_time  # not above: it brings asyncio, and the TAB key is quick
+
     try:
         return local_time(datetime.fromisoformat(stamp).timestamp(), now)
     except ValueError:  # what looks like a time and is not one
