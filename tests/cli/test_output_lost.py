@@ -117,7 +117,7 @@ REPORTS = {
     "migrate": "migrate shop.py",
 }
 #: Those of the ordinary run: one for each way to write.
-SHORT = {"query", "list", "export", "status", "doctor", "get", "new"}
+SHORT = {"query", "export", "status", "get"}
 #: What is typed for each command that crawls.
 CRAWLS = {
     "crawl": "crawl shop.py",

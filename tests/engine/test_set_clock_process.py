@@ -75,7 +75,7 @@ def test_a_queued_retry_is_due_after_its_backoff(tmp_path: Path, pages: Pages, w
 @pytest.mark.parametrize(
     ("words", "shift"),
     [
-        pytest.param([], -HOUR, id="one process, back"),
+        pytest.param([], -HOUR, id="one process, back", marks=pytest.mark.soak),
         pytest.param(["--workers", "3"], HOUR, id="workers, forth"),
         pytest.param([], HOUR, id="one process, forth", marks=pytest.mark.soak),
         pytest.param(["--workers", "3"], -HOUR, id="workers, back", marks=pytest.mark.soak),
